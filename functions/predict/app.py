@@ -23,7 +23,7 @@ from pixels import decode
 from session import LazyModel, Model
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda"))
 model = LazyModel()
 _cold_start = True
 
@@ -47,9 +47,9 @@ def handler(event: Any, context: Any) -> Response:
         request = parse(event, context.aws_request_id)
         return _route(request)(request)
     except PredictError as error:
-        log = logger.error if error.status >= 500 else logger.info
-        log("refused", status=error.status.value, detail=error.detail, exc_info=error.__cause__)
+        logger.info("refused", status=error.status.value, detail=error.detail)
         if isinstance(error, ModelUnavailable):
+            logger.exception("model not loaded")
             metrics.add_metric("ModelLoadFailure", MetricUnit.Count, 1)
         return problem(error, identity)
     except Exception:

@@ -27,9 +27,9 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
     Raises BadRequest for an event of neither kind, and for a body that is not the base64 that
     `isBase64Encoded` promises.
     """
-    context = event.get("requestContext") or {}
+    context = _part(event, "requestContext")
     if event.get("version") == "2.0":
-        http = context.get("http") or {}
+        http = _part(context, "http")
         method = http.get("method")
         path = _without_stage(event.get("rawPath"), context.get("stage"))
     else:
@@ -41,8 +41,8 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
     return Request(
         method=method.upper(),
         path="/" + path.strip("/"),
-        query=event.get("queryStringParameters") or {},
-        headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+        query=_texts(event, "queryStringParameters"),
+        headers={name.lower(): value for name, value in _texts(event, "headers").items()},
         body=_body(event),
         request_id=request_id(event, lambda_request_id),
     )
@@ -50,8 +50,16 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
 
 def request_id(event: Mapping[str, Any], lambda_request_id: str) -> str:
     """Give the id that the client sees in its response headers, else Lambda's own."""
-    context = event.get("requestContext")
-    return str((context or {}).get("requestId") or lambda_request_id)
+    return str(_part(event, "requestContext").get("requestId") or lambda_request_id)
+
+
+def _part(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = event.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
+    return {key: value for key, value in _part(event, name).items() if isinstance(value, str)}
 
 
 def _without_stage(path: Any, stage: Any) -> Any:
@@ -68,5 +76,5 @@ def _body(event: Mapping[str, Any]) -> bytes:
         return str(body).encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, TypeError) as error:
         raise BadRequest(f"isBase64Encoded is true but the body is no base64: {error}") from error

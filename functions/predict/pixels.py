@@ -1,8 +1,10 @@
 """Bytes → pixels: an encoded image becomes an array, checked before it is decoded."""
 
 import io
+import struct
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from PIL import Image
 
 from errors import TooLarge, UnreadableImage, UnsupportedMediaType
 
-type Pixels = NDArray[np.float32]
+type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 MAX_PIXELS = 16_000_000
 WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
@@ -25,6 +27,17 @@ _FORMATS: tuple[tuple[str, tuple[bytes, ...], str | None], ...] = (
     ("TIFF", (b"II*\x00", b"MM\x00*"), "PIL.TiffImagePlugin"),
 )
 FORMAT_NAMES = ", ".join(name for name, _, _ in _FORMATS)
+# What Pillow's decoders raise on damaged files.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+)
 _EXIF_ORIENTATION = 0x0112
 # What undoes each EXIF orientation of a [H, W, C] array (Exif 2.3, section 4.6.4).
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
@@ -39,7 +52,9 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 
 
 def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
-    """Decode an image file into [H, W, C], C 1 (grey) or 3 (RGB), 0.0 to 255.0.
+    """Decode an image file into [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255.
+
+    uint8, but float32 where the file has more than 8 bits a sample.
 
     Transparency lies on white, EXIF orientation is undone, 16-bit samples are scaled, and an
     animation gives its first frame. An image whose longer side is over `working_side` is brought
@@ -57,15 +72,18 @@ def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
                 "megapixels"
             )
         shrink = max(1, max(width, height) // working_side)
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
         if shrink > 1 and image.format == "JPEG":
             # The JPEG decoder itself scales by 2, 4 or 8, for a fraction of the time.
             image.draft(image.mode, (width // shrink, height // shrink))
         image.load()
+        orientation = _orientation(image)  # now: Pillow turns a TIFF itself as it loads it
         shrink = max(1, max(image.size) // working_side)
         pixels = _to_array(image, shrink)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError) as error:
-        # Pillow's decoders raise any of these on damaged files.
+    except Image.DecompressionBombError as error:  # Pillow's own limit, far over ours
+        raise TooLarge(
+            f"the image has too many pixels; send at most {MAX_PIXELS // 10**6} megapixels"
+        ) from error
+    except _DAMAGE as error:
         raise UnreadableImage(
             "the image is damaged or truncated and can't be decoded; send the whole file"
         ) from error
@@ -84,6 +102,13 @@ def _open(data: bytes) -> Image.Image:
     if _is_other_image(data):
         raise UnsupportedMediaType(f"this image format is not taken; send {FORMAT_NAMES}")
     raise UnreadableImage(f"there is no image in the bytes; send a {FORMAT_NAMES} file")
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION)
+    except _DAMAGE:
+        return None  # damaged EXIF costs the turn, not the picture
 
 
 def _is_other_image(data: bytes) -> bool:
@@ -107,5 +132,5 @@ def _to_array(image: Image.Image, shrink: int) -> Pixels:
         image = image.convert("RGB")
     if shrink > 1:
         image = image.reduce(shrink)
-    pixels = np.asarray(image, dtype=np.float32)
+    pixels = np.asarray(image)
     return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]

@@ -56,11 +56,16 @@ class S3Store:
         )
 
     def read(self, key: str) -> bytes:
+        from obstore.exceptions import PermissionDeniedError  # noqa: PLC0415 - as above
+
         try:
             return bytes(self._bucket.get(key).bytes())
-        except FileNotFoundError as error:
-            raise ModelUnavailable(f"the model store has no {key}") from error
-        except Exception as error:  # obstore's own errors: no access, no network, no bucket
+        except (FileNotFoundError, PermissionDeniedError) as error:
+            # S3 answers "denied" for a missing object to those who may not list the bucket.
+            raise ModelUnavailable(
+                f"the model store has no {key}, or it may not be read"
+            ) from error
+        except Exception as error:  # obstore's own errors: no network, no bucket
             raise ModelUnavailable("the model store can't be read") from error
 
 

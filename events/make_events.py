@@ -1,0 +1,117 @@
+"""Write the sample events, real API Gateway payloads, from held-out digits of the data set.
+
+.venv/test/bin/python -m events.make_events
+"""
+
+import base64
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model_build import data
+from model_build.pictures import take_picture
+
+FOLDER = Path(__file__).parent
+
+
+def main() -> None:
+    """Write every event, and nothing else, into this folder."""
+    events = make_events()
+    for stale in {path.stem for path in FOLDER.glob("*.json")} - events.keys():
+        (FOLDER / f"{stale}.json").unlink()
+    for name, event in events.items():
+        (FOLDER / f"{name}.json").write_text(json.dumps(event, indent=2) + "\n")
+    sys.stdout.write(f"{len(events)} events in {FOLDER}\n")
+
+
+def make_events() -> dict[str, dict[str, Any]]:
+    """Give the events by name: the good ones, then the bad ones."""
+    generator = np.random.default_rng(28)
+    photo = take_picture(_digit(5), generator, side=1600)
+    empty_page = np.full((400, 300), 250, dtype=np.uint8)
+    batch = [_base64(_png(_digit(label))) for label in range(data.CLASSES)]
+    return {
+        "json": _json({"image": _base64(_png(_digit(7)))}),
+        "png": _raw(_png(_digit(3)), "image/png"),
+        "jpeg-photo": _raw(photo, "image/jpeg"),
+        "batch": _json({"images": batch}),
+        "preprocess-none": _json({"image": _base64(_png(_digit(2)))}, {"preprocess": "none"}),
+        "health": _event("GET", "/health"),
+        "bad-base64": _json({"image": "this is not base64!"}),
+        "not-an-image": _raw(b"A text is no image.", "image/png"),
+        "blank-page": _raw(_png(empty_page), "image/png"),
+    }
+
+
+def _digit(label: int) -> NDArray[np.uint8]:
+    held_out = data.load_mnist_5k()
+    index = int(np.flatnonzero(held_out.test_labels == label)[0])
+    return held_out.test_images[index]
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _json(document: dict[str, Any], query: dict[str, str] | None = None) -> dict[str, Any]:
+    return _raw(json.dumps(document).encode(), "application/json", query)
+
+
+def _raw(body: bytes, content_type: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+    return _event("POST", "/predict", body, content_type, query)
+
+
+def _event(
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    content_type: str | None = None,
+    query: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """REST API proxy event; with the binary type */* every body arrives in base64.
+
+    Source: API Gateway developer guide, "Input format of a Lambda function for proxy integration".
+    """
+    headers = {"Accept": "*/*", "Host": "example.execute-api.us-east-1.amazonaws.com"}
+    if content_type:
+        headers["Content-Type"] = content_type
+    return {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": query and {key: [query[key]] for key in query},
+        "pathParameters": {"proxy": path.strip("/")},
+        "stageVariables": None,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "example",
+            "httpMethod": method,
+            "path": f"/prod{path}",
+            "protocol": "HTTP/1.1",
+            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "requestTimeEpoch": 1767225600000,
+            "resourcePath": "/{proxy+}",
+            "stage": "prod",
+        },
+        "body": _base64(body) if body is not None else None,
+        "isBase64Encoded": body is not None,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+"""`python -m model_build`: the command line."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its C++ log talks of what it can't change
+
+from model_build.cli import main  # noqa: E402 - TensorFlow reads the level when it loads
+
+if __name__ == "__main__":
+    main()

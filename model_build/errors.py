@@ -1,0 +1,43 @@
+"""What a build can fail with; each is one sentence to the user and exit code 1.
+
+BuildError
+├── StepError         a step lacks what another step makes
+├── ParityError       the converted model does not answer as the Keras model does
+├── GateError         the model is not good enough to be published
+├── ManifestError     a manifest does not follow its schema
+└── StoreError        the store can't do what was asked
+    ├── NotInStore    there is no such object
+    └── Conflict      a conditional write found something else than it was promised
+"""
+
+
+class BuildError(Exception):
+    """Root of what a build can fail with."""
+
+
+class StepError(BuildError):
+    """A step lacks what another step makes."""
+
+
+class ParityError(BuildError):
+    """The converted model does not answer as the Keras model does."""
+
+
+class GateError(BuildError):
+    """The model is not good enough to be published."""
+
+
+class ManifestError(BuildError):
+    """A manifest does not follow its schema."""
+
+
+class StoreError(BuildError):
+    """The store can't do what was asked."""
+
+
+class NotInStore(StoreError):
+    """There is no such object."""
+
+
+class Conflict(StoreError):
+    """A conditional write found something else than it was promised."""

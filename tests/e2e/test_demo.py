@@ -1,0 +1,72 @@
+"""`make demo`, run as a user runs it."""
+
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 900.0  # a first run trains a model
+
+
+@pytest.fixture
+def docker() -> None:
+    """Make sure that Docker answers and has the function's base image, or say what is missing."""
+    for command in (["docker", "info"], [str(ROOT / ".ci/base-image/build")]):
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT, text=True)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", None) or ""
+            give_up(f"no container image without `{' '.join(command)}`: {error} {said}")
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip, but fail where nothing may be skipped."""
+    if os.environ.get("CI", "").lower() in {"1", "true"}:
+        pytest.fail(f"{reason} (CI is set: nothing may be skipped)", pytrace=False)
+    pytest.skip(reason)
+
+
+def test_zip_packaging_answers_without_docker() -> None:
+    """From model to answer on the zip and its layer; nothing is left running."""
+    demonstrate("zip")
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker")
+def test_container_image_answers() -> None:
+    """The same with the container image; no container of it is left either."""
+    before = containers()
+    demonstrate("image")
+    assert containers() == before
+
+
+def demonstrate(package: str) -> None:
+    done = subprocess.run(
+        ["make", "demo", f"PACKAGE={package}"],
+        cwd=ROOT,
+        env=os.environ | {"NO_COLOR": "1", "AWS_PROFILE": "must-not-be-used"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert re.search(r"answer: 7  \(confidence \d+\.\d\d%\)", said), said
+    assert re.search(r"model: +mnist \d{8}T\d{6}Z-[0-9a-f]{8}", said), said
+    assert "without the key: 403" in said
+    assert "█" in said
+    assert "\x1b" not in said, "a log gets no control characters"
+    for port in (int(folder.name) for folder in (ROOT / "build/emulator").iterdir()):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)), f"something listens on {port}"
+
+
+def containers() -> list[str]:
+    command = ["docker", "ps", "--all", "--quiet", "--no-trunc"]
+    return sorted(subprocess.check_output(command, text=True).split())

@@ -1,0 +1,69 @@
+"""MiniStack as `tools.emulator` runs it: there when asked for, and gone afterwards."""
+
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import emulator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def command() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`python -m tools.emulator`, once it says that it runs, and its port."""
+    with subprocess.Popen(
+        [ROOT / ".venv/test/bin/python", "-m", "tools.emulator"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        try:
+            yield process, int(line.split(",")[0].rpartition(":")[2])
+        finally:
+            process.kill()
+
+
+def test_it_answers_on_loopback_and_stops_with_the_block() -> None:
+    """Inside the block its health page answers; after it nothing listens."""
+    with emulator.running() as aws:
+        with urllib.request.urlopen(f"{aws.url}/_localstack/health", timeout=10) as response:
+            assert response.status == 200
+        assert listening(aws.port)
+    assert not listening(aws.port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_command_stops_when_asked(
+    command: tuple[subprocess.Popen[str], int], number: signal.Signals
+) -> None:
+    """Ctrl-C, a kill and a closed terminal all shut it down in good order."""
+    process, port = command
+    process.send_signal(number)
+    assert process.wait(30) == 0
+    assert not listening(port)
+
+
+def test_it_does_not_outlive_a_parent_that_is_killed(
+    command: tuple[subprocess.Popen[str], int],
+) -> None:
+    """Even where no clean-up of ours can run, MiniStack ends."""
+    process, port = command
+    process.kill()
+    deadline = time.monotonic() + 30
+    while listening(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,135 @@
+"""What the tests of the container image stand on: Docker, a model, the built image, `sam local`."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.integration.commands import BASE_IMAGE, ROOT, SAM, environment_without_account, run
+
+CHANNEL = ROOT / "build" / "model-store" / "mnist" / "channels" / "production.json"
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip, saying why; where nothing may be skipped (CI), fail."""
+    if os.environ.get("CI", "").lower() in {"1", "true"}:
+        pytest.fail(f"{reason} (CI is set: nothing may be skipped)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def docker() -> None:
+    """Make sure that a Docker engine answers and that the function's base image is there."""
+    try:
+        engine = subprocess.run(
+            ["docker", "info"], capture_output=True, text=True, timeout=30, check=False
+        )
+        problem = engine.stderr.strip() if engine.returncode else ""
+    except FileNotFoundError:
+        problem = "there is no `docker` command"
+    except subprocess.TimeoutExpired:
+        problem = "`docker info` took more than 30 s"
+    if problem:
+        give_up(f"No Docker engine answers: start one to test the container image. {problem}")
+    base = subprocess.run(
+        [ROOT / ".ci" / "base-image" / "build"], capture_output=True, text=True, check=False
+    )
+    if base.returncode:
+        give_up(f"The base image {BASE_IMAGE} can neither be pulled nor built. {base.stderr}")
+
+
+@pytest.fixture(scope="session")
+def model_version() -> str:
+    """Give the version that is in production in the local store; build a model if none is."""
+    if not CHANNEL.exists():
+        run("make", "model", "PROFILE=quick", timeout=1200)
+    version: str = json.loads(CHANNEL.read_text())["version"]
+    return version
+
+
+@pytest.fixture(scope="session")
+def image(docker: None, model_version: str) -> str:
+    """Build the function as a user does, and give its image's name."""
+    run(SAM, "build", timeout=1200)
+    return "predictfunction:latest"  # named after the logical id
+
+
+@pytest.fixture(scope="session")
+def sam_local_invoke(image: str) -> Callable[[Path], dict[str, Any]]:
+    """Give a function that sends an event file through `sam local invoke`, one container each."""
+
+    def invoke(event: Path) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(run(SAM, "local", "invoke", "-e", event))
+        return answer
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def api(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the stack's API with `sam local start-api`, and give its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("start-api") / "log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [SAM, "local", "start-api", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=ROOT,
+            env=environment_without_account(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    with server:
+        try:
+            wait_for_port(port, server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(
+                signal.SIGTERM
+            )  # it then removes its containers; SIGKILL leaves them
+            try:
+                server.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                pytest.fail(f"`sam local start-api` did not stop on SIGTERM\n{log.read_text()}")
+
+
+def wait_for_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once something listens on the port; fail if the server ends or takes a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"Nothing answers on port {port}\n{log.read_text()}", pytrace=False)
+
+
+@pytest.fixture
+def lambda_container(image: str) -> Iterator[Callable[..., str]]:
+    """Give a function that starts the image as Lambda does, and gives the URL to invoke it at.
+
+    Lambda runs it as a user without rights, on a file system that is read-only but for /tmp.
+    """
+    started: list[str] = []
+
+    def start(**environment: str) -> str:
+        variables = [f"--env={name}={value}" for name, value in environment.items()]
+        sandbox = ("--user=1000:1000", "--read-only", "--tmpfs=/tmp", "--publish=127.0.0.1::8080")
+        container = run("docker", "run", "--detach", *sandbox, *variables, image).strip()
+        started.append(container)
+        address = run("docker", "port", container, "8080/tcp").strip()
+        return f"http://{address}/2015-03-31/functions/function/invocations"
+
+    yield start
+    for container in started:
+        run("docker", "rm", "--force", container)

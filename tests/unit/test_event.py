@@ -1,0 +1,225 @@
+"""event.py: API Gateway payloads of both versions become the same request."""
+
+import base64
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import BadRequest, PredictError
+from event import Request, parse, request_id
+
+BODY = b"\x89PNG\r\n\x1a\n\x00\xff"
+
+
+def rest_event(**changes: Any) -> dict[str, Any]:
+    event = {
+        "resource": "/{proxy+}",
+        "path": "/predict",
+        "httpMethod": "POST",
+        "headers": {"Content-Type": "image/png", "X-Api-Key": "Secret"},
+        "multiValueHeaders": {"Content-Type": ["image/png"]},
+        "queryStringParameters": {"preprocess": "none"},
+        "requestContext": {"requestId": "rest-1", "stage": "dev", "path": "/dev/predict"},
+        "body": base64.b64encode(BODY).decode(),
+        "isBase64Encoded": True,
+    }
+    return event | changes
+
+
+def http_event(**changes: Any) -> dict[str, Any]:
+    event = {
+        "version": "2.0",
+        "routeKey": "POST /predict",
+        "rawPath": "/predict",
+        "rawQueryString": "preprocess=none",
+        "headers": {"content-type": "image/png", "x-api-key": "Secret"},
+        "queryStringParameters": {"preprocess": "none"},
+        "requestContext": {
+            "requestId": "http-1",
+            "stage": "$default",
+            "http": {"method": "POST", "path": "/predict"},
+        },
+        "body": base64.b64encode(BODY).decode(),
+        "isBase64Encoded": True,
+    }
+    return event | changes
+
+
+@pytest.mark.parametrize(
+    ("event", "identity"), [(rest_event(), "rest-1"), (http_event(), "http-1")], ids=["v1", "v2"]
+)
+def test_both_payload_versions_give_the_same_request(event: dict[str, Any], identity: str) -> None:
+    assert parse(event, "lambda-1") == Request(
+        method="POST",
+        path="/predict",
+        query={"preprocess": "none"},
+        headers={"content-type": "image/png", "x-api-key": "Secret"},
+        body=BODY,
+        request_id=identity,
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw_path", "stage", "path"),
+    [
+        ("/dev/predict", "dev", "/predict"),
+        ("/dev", "dev", "/"),
+        ("/dev/", "dev", "/"),
+        ("/predict", "dev", "/predict"),
+        ("/predict", "$default", "/predict"),
+        ("/developers", "dev", "/developers"),
+        ("/dev/dev", "dev", "/dev"),
+        ("/predict", None, "/predict"),
+    ],
+)
+def test_the_stage_of_an_http_api_is_no_part_of_the_route(
+    raw_path: str, stage: str | None, path: str
+) -> None:
+    context = {"stage": stage, "http": {"method": "GET"}}
+    assert parse(http_event(rawPath=raw_path, requestContext=context), "-").path == path
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [("/predict/", "/predict"), ("predict", "/predict"), ("//predict//", "/predict"), ("/", "/")],
+)
+def test_slashes_around_a_path_do_not_matter(path: str, route: str) -> None:
+    assert parse(rest_event(path=path), "-").path == route
+
+
+def test_a_method_is_read_in_any_case() -> None:
+    assert parse(rest_event(httpMethod="post"), "-").method == "POST"
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-type", "CONTENT-TYPE"])
+def test_header_names_are_read_in_any_case(name: str) -> None:
+    headers = {name: "Image/PNG"}
+    assert parse(rest_event(headers=headers), "-").headers == {"content-type": "Image/PNG"}
+
+
+@pytest.mark.parametrize("make", [rest_event, http_event])
+@pytest.mark.parametrize("encoded", [True, False])
+@pytest.mark.parametrize("body", [None, ""])
+def test_no_body_is_an_empty_one_whatever_the_encoding_says(
+    make: Any, encoded: Any, body: str | None
+) -> None:
+    """`sam local` sends `isBase64Encoded: true` with a null body."""
+    assert parse(make(body=body, isBase64Encoded=encoded), "-").body == b""
+
+
+@pytest.mark.parametrize("make", [rest_event, http_event])
+def test_a_body_that_is_not_base64_encoded_is_taken_as_its_text(make: Any) -> None:
+    text = '{"image": "Zm9v", "title": "Größe"}'
+    assert parse(make(body=text, isBase64Encoded=False), "-").body == text.encode()
+
+
+def test_without_the_encoding_flag_the_body_is_text() -> None:
+    event = rest_event(body="Zm9v")
+    del event["isBase64Encoded"]
+    assert parse(event, "-").body == b"Zm9v"
+
+
+@pytest.mark.parametrize("body", ["###", "Zm9", "Zm9v!", "Zm 9v", "é", {"image": 1}, 7, ["Zm9v"]])
+def test_a_body_that_is_not_the_promised_base64_is_a_bad_request(body: Any) -> None:
+    with pytest.raises(BadRequest, match="isBase64Encoded"):
+        parse(rest_event(body=body), "-")
+
+
+def test_a_lone_surrogate_in_a_text_body_does_not_stop_the_parsing() -> None:
+    assert parse(rest_event(body="\ud800", isBase64Encoded=False), "-").body
+
+
+@pytest.mark.parametrize("missing", ["headers", "queryStringParameters", "requestContext"])
+@pytest.mark.parametrize("value", [None, {}])
+def test_a_null_part_of_an_event_is_an_empty_one(missing: str, value: Any) -> None:
+    request = parse(rest_event(**{missing: value}), "lambda-1")
+    assert request.path == "/predict"
+    assert request.request_id == ("lambda-1" if missing == "requestContext" else "rest-1")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"Records": [{"s3": {}}]},
+        {"httpMethod": "POST"},
+        {"path": "/predict"},
+        {"httpMethod": None, "path": None},
+        {"httpMethod": 1, "path": ["/predict"]},
+        {"version": "2.0"},
+        {"version": "2.0", "rawPath": "/predict", "requestContext": {}},
+        {"version": "2.0", "rawPath": "/predict", "requestContext": {"http": None}},
+        {"version": "2.0", "requestContext": {"http": {"method": "POST"}}},
+    ],
+)
+def test_an_event_of_neither_kind_is_a_bad_request_that_says_what_to_send(
+    event: dict[str, Any],
+) -> None:
+    with pytest.raises(BadRequest, match="API Gateway"):
+        parse(event, "-")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"requestContext": "prod"},
+        {"requestContext": [1]},
+        {"headers": ["Content-Type"]},
+        {"headers": "Content-Type: image/png"},
+        {"headers": {"Content-Type": None}},
+        {"headers": {"Content-Type": 1}},
+        {"queryStringParameters": "preprocess=none"},
+        {"queryStringParameters": ["none"]},
+        {"queryStringParameters": {"preprocess": None}},
+    ],
+)
+@pytest.mark.parametrize("make", [rest_event, http_event])
+def test_a_part_of_the_wrong_type_is_a_bad_request_or_is_left_out(make: Any, changes: Any) -> None:
+    try:
+        request = parse(make(**changes), "-")
+    except BadRequest:
+        return
+    assert all(isinstance(value, str) for value in request.headers.values())
+    assert all(isinstance(value, str) for value in request.query.values())
+
+
+@pytest.mark.parametrize(
+    ("event", "identity"),
+    [
+        ({"requestContext": {"requestId": "gateway-1"}}, "gateway-1"),
+        ({"requestContext": {}}, "lambda-1"),
+        ({"requestContext": None}, "lambda-1"),
+        ({"requestContext": {"requestId": None}}, "lambda-1"),
+        ({"requestContext": "prod"}, "lambda-1"),
+        ({"requestContext": [1]}, "lambda-1"),
+        ({}, "lambda-1"),
+    ],
+)
+def test_the_request_id_is_the_gateways_and_else_lambdas(
+    event: dict[str, Any], identity: str
+) -> None:
+    assert request_id(event, "lambda-1") == identity
+
+
+json_value = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+@given(
+    st.sampled_from([rest_event, http_event]),
+    st.dictionaries(
+        st.sampled_from(sorted(rest_event().keys() | http_event().keys())), json_value, max_size=4
+    ),
+)
+def test_an_event_of_any_content_gives_a_request_or_a_refusal(make: Any, changes: Any) -> None:
+    try:
+        request = parse(make(**changes), "lambda-1")
+    except PredictError:
+        return
+    assert request.path.startswith("/")
+    assert isinstance(request.body, bytes)

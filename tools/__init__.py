@@ -1,0 +1,1 @@
+"""What `make` runs besides the model build: a local AWS, and the demonstration on it."""

@@ -1,0 +1,240 @@
+"""The main job on this machine: build the model, publish it, deploy the function, POST a digit.
+
+    python -m tools.demo [--package zip|image] [--keep] [--digit 0-9]
+
+The deployment is real (`sam build`, `sam deploy`), only the AWS is not: it is MiniStack. What the
+commands say goes to build/demo/*.log. Nothing keeps running, unless --keep is given: then all of
+it stays until Ctrl-C.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from model_build import data
+from model_build.errors import BuildError, NotInStore
+from model_build.store import ModelStore
+from tools import deployment, emulator, processes, terminal
+from tools.deployment import FOLDER, TEMPLATES, Stack
+from tools.emulator import PROJECT
+
+LOCAL_STORE = f"file://{PROJECT}/build/model-store"
+MODEL = "mnist"
+CHANNEL = "production"
+REQUEST_SECONDS = 60.0
+
+
+class DemoFailed(Exception):
+    """The demonstration did not show what it should; the message says what was seen instead."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An HTTP answer and how long it took, in milliseconds."""
+
+    status: int
+    body: bytes
+    milliseconds: float
+
+
+def main() -> int:
+    """Run the demonstration; 0 if the digit was read rightly."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--package", choices=TEMPLATES, default="zip", help="default: zip")
+    parser.add_argument("--keep", action="store_true", help="stay until Ctrl-C")
+    parser.add_argument("--digit", type=int, choices=range(10), default=7, metavar="0-9")
+    arguments = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without block characters
+    processes.interrupt_on_termination()
+    emulator.forget_account()
+    try:
+        run(arguments.package, digit=arguments.digit, keep=arguments.keep)
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left running.", file=sys.stderr)
+        return 130
+    except (
+        processes.CommandFailed,
+        emulator.EmulatorFailed,
+        BuildError,
+        DemoFailed,
+    ) as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(package: str, *, digit: int, keep: bool) -> None:
+    """The whole demonstration.
+
+    Raises CommandFailed, EmulatorFailed or DemoFailed.
+    """
+    start = time.monotonic()
+    step = terminal.Steps(Console())
+    if package == "zip" and sys.platform != "linux":
+        raise DemoFailed(
+            "the layer of the zip packaging holds Linux machine code, and here it would run "
+            "without a container: start Docker and use make demo PACKAGE=image"
+        )
+    if package == "image":
+        emulator.docker_bridge()  # to say now, and not after the training, that Docker is missing
+    version = production_version()
+    if version is None:
+        with step("train, quantise and check a model, quick recipe (kept for the next run)"):
+            version = build_model()
+    else:
+        step.say(f" cached  model {version}")
+    with step(f"sam build of {TEMPLATES[package]}"):
+        template = deployment.sam_build(package)
+    with contextlib.ExitStack() as until_here:
+        with step("start MiniStack, a local AWS"):
+            aws = until_here.enter_context(emulator.running(docker=package == "image"))
+        with step("sam deploy"):
+            deployment.sam_deploy(package, template, aws)
+            stack = Stack.of(aws)
+        with step(f"publish the model to {stack.store_url}"):
+            publish(version, stack, aws)
+
+        png, image = held_out_digit(digit)
+        with step("POST a held-out MNIST digit without the API key, as a stranger would"):
+            refused = post(stack.url, png)
+        with step("POST it with the key, a cold start"):
+            cold = post(stack.url, png, key=stack.key)
+        with step("POST it once more"):
+            warm = post(stack.url, png, key=stack.key)
+        answer = check(refused, cold, warm, stack, aws)
+        show(step, image, answer)
+        step.say(f"  without the key: {refused.status} {HTTPStatus(refused.status).phrase}")
+        step.say(f"  first request {cold.milliseconds:.0f} ms, second {warm.milliseconds:.0f} ms")
+        if answer["prediction"] != digit:
+            raise DemoFailed(
+                f"the digit is a {digit}, and the answer {answer['prediction']!r}: "
+                f"the model misreads it; build a better one with make model"
+            )
+        step.say(f"  all of it took {time.monotonic() - start:.0f} s")
+        if keep:
+            stay(step, stack, digit)
+
+
+def production_version() -> str | None:
+    """The version that the local store has promoted to production, None if there is none."""
+    store = ModelStore(LOCAL_STORE)
+    try:
+        version = store.resolve(MODEL, CHANNEL)
+        store.model(MODEL, version)
+    except NotInStore:
+        return None
+    return version
+
+
+def build_model() -> str:
+    """Build and promote a model in the local store with the quick recipe, and give its version."""
+    log = FOLDER / "model.log"
+    command = [sys.executable, "-m", "model_build", "run", "--profile", "quick"]
+    command += ["--build", str(FOLDER / "model"), "--store", LOCAL_STORE]
+    processes.run(command, log=log, env=os.environ, cwd=PROJECT)
+    version = production_version()
+    if version is None:
+        raise DemoFailed(f"the model build promoted no version. {processes.ending(log)}")
+    return version
+
+
+def publish(version: str, stack: Stack, aws: emulator.Emulator) -> None:
+    """Copy a version from the local store to the stack's bucket and promote it there."""
+    command = [sys.executable, "-m", "model_build", "copy", stack.store_url, "--version", version]
+    command += ["--channel", CHANNEL, "--store", LOCAL_STORE, "--name", MODEL]
+    processes.run(command, log=FOLDER / "publish.log", env=aws.environment(), cwd=PROJECT)
+
+
+def held_out_digit(digit: int) -> tuple[bytes, NDArray[np.uint8]]:
+    """A digit that no model was trained on, as a PNG file and as its pixels [28, 28]."""
+    samples = data.load("mnist-5k")
+    image = samples.test_images[samples.test_labels == digit][0]
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    picture_of(digit).write_bytes(file.getvalue())
+    return file.getvalue(), image
+
+
+def post(url: str, png: bytes, *, key: str | None = None) -> Answer:
+    """POST a PNG file."""
+    headers = {"content-type": "image/png"} | ({"x-api-key": key} if key else {})
+    request = urllib.request.Request(url, png, headers, method="POST")  # noqa: S310 - ours
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    start = time.perf_counter()
+    try:
+        with direct.open(request, timeout=REQUEST_SECONDS) as response:
+            status, body = response.status, response.read()
+    except urllib.error.HTTPError as error:
+        status, body = error.code, error.read()
+    except OSError as error:
+        raise DemoFailed(f"POST {url} got no answer: {error}") from error
+    return Answer(status, body, 1000 * (time.perf_counter() - start))
+
+
+def check(refused: Answer, cold: Answer, warm: Answer, stack: Stack, aws: emulator.Emulator) -> Any:
+    """The answer to the digit, once it is clear that the requests went as they should."""
+    # An unknown route gets 403 as well, with a sentence about a token.
+    if refused.status != HTTPStatus.FORBIDDEN or b"Authentication Token" in refused.body:
+        raise DemoFailed(f"without the key the request should be refused; the answer was {refused}")
+    for answer in (cold, warm):
+        if answer.status != HTTPStatus.OK:
+            said = deployment.function_log(stack, aws)
+            raise DemoFailed(f"the answer should be 200; it was {answer}\n{said}")
+    content = json.loads(warm.body)
+    if json.loads(cold.body)["probabilities"] != content["probabilities"]:
+        raise DemoFailed(f"the same picture got two answers: {cold} and {warm}")
+    return content
+
+
+def show(step: terminal.Steps, image: NDArray[np.uint8], answer: Any) -> None:
+    """Print the digit as it was sent, next to what came back."""
+    shares = answer["probabilities"]
+    lines = terminal.bars([str(label) for label in range(len(shares))], shares)
+    lines += ["", f"answer: {answer['prediction']}  (confidence {answer['confidence']:.2%})"]
+    lines += [f"model:  {answer['model']['name']} {answer['model']['version']}"]
+    step.say("")
+    for line in terminal.side_by_side(terminal.draw(image), lines):
+        step.say(line)
+    step.say("")
+
+
+def stay(step: terminal.Steps, stack: Stack, digit: int) -> None:
+    """Say how to call the function, and leave it running until Ctrl-C."""
+    picture = picture_of(digit).relative_to(PROJECT)
+    command = ["curl", "-sS", stack.url, "-H", f"x-api-key: {stack.key}"]
+    command += ["-H", "content-type: image/png", "--data-binary", f"@{picture}"]
+    step.say(f"\nIt stays at {stack.url} until Ctrl-C. Send it a picture:\n")
+    step.say(f"  {shlex.join(command)}\n")
+    signal.pause()
+
+
+def picture_of(digit: int) -> Path:
+    """Where the posted picture is kept, for the reader to look at and to send again."""
+    return FOLDER / f"{digit}.png"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Builds and deploys the stack with the SAM CLI to the local AWS, and reads how to call it."""
+
+import base64
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+
+from tools import processes
+from tools.emulator import PROJECT, Emulator, without_aws
+
+FOLDER = PROJECT / "build/demo"
+BOOTSTRAP = PROJECT / ".venv/bootstrap/bin"  # has the Python 3.13 that `sam build` looks for
+SAM = PROJECT / ".venv/sam/bin/sam"
+TEMPLATES = {"zip": "template-zip.yaml", "image": "template.yaml"}
+STACK = "classifier-demo"
+ARTIFACTS = f"{STACK}-artifacts"
+REGION = "us-east-1"
+
+
+def sam_build(package: str) -> Path:
+    """Build the function, and the layer unless nothing of it has changed; give the template.
+
+    Stays away from .aws-sam, which holds what the user built.
+    """
+    folder = FOLDER / f"{package}-{architecture()}"
+    command: list[str | Path] = [
+        SAM,
+        "build",
+        "--template",
+        PROJECT / TEMPLATES[package],
+        "--base-dir",
+        PROJECT,
+    ]
+    command += ["--build-dir", folder / "build", "--cached", "--cache-dir", folder / "cache"]
+    command += ["--config-file", sam_settings()]
+    command += ["--parameter-overrides", f"Architecture={architecture()}"]
+    environment = sam_environment(without_aws(os.environ))
+    processes.run(command, log=FOLDER / "sam-build.log", env=environment, cwd=PROJECT)
+    return folder / "build/template.yaml"
+
+
+def sam_deploy(package: str, template: Path, aws: Emulator) -> None:
+    """Deploy the built template as a stack to the emulator."""
+    client("s3", aws).create_bucket(Bucket=ARTIFACTS)
+    environment = sam_environment(aws.environment())
+    command: list[str | Path] = [SAM, "deploy", "--template-file", template, "--stack-name", STACK]
+    command += ["--capabilities", "CAPABILITY_IAM", "--no-progressbar"]
+    command += ["--s3-bucket", ARTIFACTS]  # quicker than --resolve-s3, which deploys a stack for it
+    command += ["--no-confirm-changeset", "--config-file", sam_settings()]
+    command += ["--parameter-overrides", f"Architecture={architecture()}"]
+    if package == "image":
+        command += ["--image-repository", f"localhost:{aws.port}/{STACK}"]
+        environment |= docker_environment()
+    processes.run(command, log=FOLDER / "sam-deploy.log", env=environment, cwd=PROJECT)
+
+
+def sam_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What SAM runs in: it finds Python 3.13, and keeps its own files in the build folder."""
+    return {
+        **environment,
+        "PATH": f"{BOOTSTRAP}{os.pathsep}{environment['PATH']}",
+        "ARCH": architecture(),  # for layers/onnxruntime/Makefile
+        "SAM_CLI_TELEMETRY": "0",
+        "__SAM_CLI_APP_DIR": str(FOLDER / "sam"),
+    }
+
+
+def sam_settings() -> Path:
+    """An empty samconfig: the settings of the project's own are for real deployments."""
+    path = FOLDER / "samconfig.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("version = 0.1\n")
+    return path
+
+
+def docker_environment() -> dict[str, str]:
+    """Docker settings with which SAM pushes to the emulator's registry.
+
+    SAM logs in to the account's real registry unless a login is there already, so here is one.
+    """
+    folder = FOLDER / "docker"
+    folder.mkdir(parents=True, exist_ok=True)
+    login = {"auth": base64.b64encode(b"AWS:none").decode()}
+    registry = "000000000000.dkr.ecr.us-east-1.amazonaws.com"
+    (folder / "config.json").write_text(json.dumps({"auths": {registry: login}}))
+    host = os.environ.get("DOCKER_HOST")
+    if not host:  # the user's context, which is in the settings that these replace
+        command = ["docker", "context", "inspect", "-f", "{{.Endpoints.docker.Host}}"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False)
+        host = shown.stdout.strip()
+    return {"DOCKER_CONFIG": str(folder)} | ({"DOCKER_HOST": host} if host else {})
+
+
+def architecture() -> str:
+    """The processor of this machine, as Lambda calls it."""
+    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """What a client of the deployed stack needs to know."""
+
+    url: str
+    key: str
+    store_url: str
+    function: str
+
+    @classmethod
+    def of(cls, aws: Emulator) -> Self:
+        """Read the stack's outputs and the value of its API key."""
+        (stack,) = client("cloudformation", aws).describe_stacks(StackName=STACK)["Stacks"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        keys = client("apigateway", aws)
+        return cls(
+            url=local_url(outputs["PredictUrl"], aws),
+            key=keys.get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"],
+            store_url=outputs["ModelStoreUrl"],
+            function=outputs["FunctionName"],
+        )
+
+
+def local_url(url: str, aws: Emulator) -> str:
+    """Where the emulator answers for an API's URL in the cloud.
+
+    By path, as not every system resolves the <api>.execute-api.localhost that it also takes.
+    """
+    parts = urllib.parse.urlsplit(url)
+    api = parts.netloc.partition(".")[0]
+    return f"{aws.url}/_aws/execute-api/{api}{parts.path}"
+
+
+def client(service: str, aws: Emulator) -> Any:
+    """A boto3 client of the emulator."""
+    session: Any = boto3.Session("test", "test", region_name=REGION)  # it takes any credentials
+    return session.client(service, endpoint_url=aws.url)
+
+
+def function_log(stack: Stack, aws: Emulator, lines: int = 20) -> str:
+    """The last lines that the function wrote to its log group."""
+    events: list[dict[str, Any]] = []
+    for group in client("logs", aws).describe_log_groups()["logGroups"]:
+        if stack.function in group["logGroupName"] or STACK in group["logGroupName"]:
+            name = group["logGroupName"]
+            events += client("logs", aws).filter_log_events(logGroupName=name)["events"]
+    said = "".join(f"    {event['message'].rstrip()}\n" for event in events[-lines:])
+    return f"The end of the function's log:\n{said or '    (empty)'}\nMiniStack's own: {aws.log}"

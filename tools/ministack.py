@@ -1,0 +1,48 @@
+"""Runs MiniStack in its own environment: python -P ministack.py ADDRESS...
+
+Ends with the program that started it, however that one ends: it reads its standard input, a pipe
+that nobody writes to, and the end of that pipe is the end of the parent.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+from typing import Any
+
+ANY_METHOD = "x-amazon-apigateway-any-method"
+
+
+def end_with_parent() -> None:
+    """Wait for the end of standard input, then stop this process."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def import_any_methods() -> None:
+    """Teach MiniStack's OpenAPI import `x-amazon-apigateway-any-method`, SAM's `Method: ANY`.
+
+    Without it such a route deploys green and answers 403, "Missing Authentication Token".
+    """
+    from ministack.services import apigateway_v1  # noqa: PLC0415 - only there in its environment
+
+    import_path_item = apigateway_v1._import_path_item  # noqa: SLF001 - it has no plug for this
+
+    def with_any(api: str, path: str, item: dict[str, Any], *schemes: Any) -> None:
+        names = {ANY_METHOD: "any"}
+        renamed = {names.get(method, method): operation for method, operation in item.items()}
+        import_path_item(api, path, renamed, *schemes)
+
+    apigateway_v1._OPENAPI_HTTP_METHODS.add("any")  # noqa: SLF001
+    apigateway_v1._import_path_item = with_any  # noqa: SLF001
+
+
+if __name__ == "__main__":
+    import_any_methods()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    # No workers: the server runs in this very process, and SIGTERM shuts it down in good order.
+    binds = [part for address in sys.argv[1:] for part in ("--bind", address)]
+    sys.argv = ["hypercorn", "--workers", "0", "--keep-alive", "75", *binds, "ministack.app:app"]
+    runpy.run_module("hypercorn", run_name="__main__")
