@@ -1,6 +1,7 @@
 """Train a network: seeded, with fresh augmented samples every epoch."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import keras
@@ -97,6 +98,9 @@ class _Epochs(keras.utils.PyDataset):  # type: ignore[misc] # Keras is untyped
         super().__init__()
         self._images, self._labels, self._recipe = images, labels, recipe
         self._generator = np.random.default_rng(seed)
+        # The next epoch's samples are made while this one trains: TensorFlow leaves gaps.
+        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._next = self._worker.submit(self._draw)
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -107,9 +111,13 @@ class _Epochs(keras.utils.PyDataset):  # type: ignore[misc] # Keras is untyped
         return self._inputs[batch], self._targets[batch]
 
     def on_epoch_end(self) -> None:
+        self._inputs, self._targets = self._next.result()
+        self._next = self._worker.submit(self._draw)
+
+    def _draw(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         order = self._generator.permutation(len(self._images))
         images = self._images[order]
         if self._recipe.augmentation:
             images = augment(images, self._generator, self._recipe.augmentation)
-        self._inputs = images[..., np.newaxis].astype(np.float32) / 255
-        self._targets = np.eye(CLASSES, dtype=np.float32)[self._labels[order]]
+        inputs = images[..., np.newaxis].astype(np.float32) / np.float32(255)
+        return inputs, np.eye(CLASSES, dtype=np.float32)[self._labels[order]]

@@ -57,6 +57,7 @@ def sam_deploy(package: str, template: Path, aws: Emulator) -> None:
     command += ["--no-confirm-changeset", "--config-file", sam_settings()]
     command += ["--parameter-overrides", f"Architecture={architecture()}"]
     if package == "image":
+        client("ecr", aws).create_repository(repositoryName=STACK)
         command += ["--image-repository", f"localhost:{aws.port}/{STACK}"]
         environment |= docker_environment()
     processes.run(command, log=FOLDER / "sam-deploy.log", env=environment, cwd=PROJECT)
@@ -150,5 +151,5 @@ def function_log(stack: Stack, aws: Emulator, lines: int = 20) -> str:
         if stack.function in group["logGroupName"] or STACK in group["logGroupName"]:
             name = group["logGroupName"]
             events += client("logs", aws).filter_log_events(logGroupName=name)["events"]
-    said = "".join(f"    {event['message'].rstrip()}\n" for event in events[-lines:])
+    said = "".join(f"    {event['message'].rstrip()[:400]}\n" for event in events[-lines:])
     return f"The end of the function's log:\n{said or '    (empty)'}\nMiniStack's own: {aws.log}"

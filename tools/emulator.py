@@ -12,6 +12,8 @@ Each run begins empty. Its log and its files are in build/emulator/<port>/.
 
 import argparse
 import contextlib
+import ipaddress
+import json
 import os
 import shutil
 import signal
@@ -118,16 +120,31 @@ def free_port(hosts: list[str]) -> int:
 
 
 def docker_bridge() -> list[str]:
-    """The address at which containers reach this machine; none where loopback does (macOS)."""
-    command = ["docker", "network", "inspect", "bridge", "-f"]
-    command.append("{{range .IPAM.Config}}{{.Gateway}} {{end}}")
+    """The address at which containers reach this machine; none where loopback does (macOS).
+
+    Raises EmulatorFailed if no Docker engine answers.
+    """
+    command = ["docker", "network", "inspect", "bridge", "-f", "{{json .IPAM.Config}}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         raise EmulatorFailed(
             "no Docker engine answers: start Docker, or use the zip packaging, which needs none"
         ) from error
-    return [host for host in done.stdout.split() if ":" not in host and _bindable(host, 0)]
+    return [host for host in gateways(json.loads(done.stdout)) if _bindable(host, 0)]
+
+
+def gateways(configuration: list[dict[str, str]]) -> list[str]:
+    """IPv4 addresses of the host in a Docker network.
+
+    Where the engine names none, it has taken the first address of the subnet.
+    """
+    found = []
+    for part in configuration:
+        subnet = ipaddress.ip_network(part["Subnet"])
+        if subnet.version == 4:
+            found.append(part.get("Gateway") or str(subnet[1]))
+    return found
 
 
 def without_aws(environment: Mapping[str, str]) -> dict[str, str]:

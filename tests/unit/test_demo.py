@@ -104,6 +104,22 @@ def test_port_in_use_is_left_alone() -> None:
             emulator.running(port=port).__enter__()
 
 
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        ([{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.9"}], ["172.17.0.9"]),
+        ([{"Subnet": "172.17.0.0/16"}], ["172.17.0.1"]),
+        ([{"Subnet": "fd00::/64", "Gateway": "fd00::1"}], []),
+        ([], []),
+    ],
+)
+def test_bridge_address_is_found_even_where_the_engine_does_not_name_it(
+    configuration: list[dict[str, str]], expected: list[str]
+) -> None:
+    """Docker 20.10 gives the default bridge's subnet alone."""
+    assert emulator.gateways(configuration) == expected
+
+
 def test_digit_is_a_png_of_the_label_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
