@@ -30,7 +30,7 @@ from rich.console import Console
 
 from model_build import data
 from model_build.errors import BuildError, NotInStore
-from model_build.store import ModelStore
+from model_build.store import ModelStore, copy
 from tools import deployment, emulator, processes, terminal
 from tools.deployment import FOLDER, TEMPLATES, Stack
 from tools.emulator import PROJECT
@@ -108,14 +108,15 @@ def run(package: str, *, digit: int, keep: bool) -> None:
         step.say(f" cached  model {version}")
     with step(f"sam build of {TEMPLATES[package]}"):
         template = deployment.sam_build(package)
-    with contextlib.ExitStack() as until_here:
+    with contextlib.ExitStack() as until_the_end:
         with step("start MiniStack, a local AWS"):
-            aws = until_here.enter_context(emulator.running(docker=package == "image"))
+            aws = until_the_end.enter_context(emulator.running(docker=package == "image"))
+            os.environ.update(aws.environment())  # for this process and its children alone
         with step("sam deploy"):
             deployment.sam_deploy(package, template, aws)
             stack = Stack.of(aws)
         with step(f"publish the model to {stack.store_url}"):
-            publish(version, stack, aws)
+            publish(version, stack)
 
         png, image = held_out_digit(digit)
         with step("POST a held-out MNIST digit without the API key, as a stranger would"):
@@ -161,11 +162,14 @@ def build_model() -> str:
     return version
 
 
-def publish(version: str, stack: Stack, aws: emulator.Emulator) -> None:
-    """Copy a version from the local store to the stack's bucket and promote it there."""
-    command = [sys.executable, "-m", "model_build", "copy", stack.store_url, "--version", version]
-    command += ["--channel", CHANNEL, "--store", LOCAL_STORE, "--name", MODEL]
-    processes.run(command, log=FOLDER / "publish.log", env=aws.environment(), cwd=PROJECT)
+def publish(version: str, stack: Stack) -> None:
+    """Copy a version from the local store to the stack's bucket and promote it there.
+
+    It is what `python -m model_build copy` does.
+    """
+    target = ModelStore(stack.store_url)
+    copy(ModelStore(LOCAL_STORE), target, MODEL, version)
+    target.promote(MODEL, version, CHANNEL)
 
 
 def held_out_digit(digit: int) -> tuple[bytes, NDArray[np.uint8]]:
@@ -228,7 +232,9 @@ def stay(step: terminal.Steps, stack: Stack, digit: int) -> None:
     command += ["-H", "content-type: image/png", "--data-binary", f"@{picture}"]
     step.say(f"\nIt stays at {stack.url} until Ctrl-C. Send it a picture:\n")
     step.say(f"  {shlex.join(command)}\n")
-    signal.pause()
+    with contextlib.suppress(KeyboardInterrupt):  # here it is no failure
+        signal.pause()
+    step.say("Stopping.")
 
 
 def picture_of(digit: int) -> Path:

@@ -70,7 +70,7 @@ class Steps:
         try:
             with waiting:
                 yield
-        except BaseException:
+        except Exception:
             self.say(f" FAILED  {title}", "red")
             raise
         self.say(f"{time.monotonic() - start:5.1f} s  {title}", "green")

@@ -1,0 +1,1 @@
+"""Whole runs: the local AWS, the demonstration, the deployed stack."""
