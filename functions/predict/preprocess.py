@@ -30,9 +30,15 @@ class MnistPipeline:
 
     @classmethod
     def from_manifest(cls, shape: list[Any], parameters: dict[str, Any]) -> Self:
-        """Read the pipeline from a manifest's `input`: shape [N, H, W] and its parameters."""
+        """Read the pipeline from a manifest's `input`: shape [N, H, W] and its parameters.
+
+        Raises ValueError, TypeError or OverflowError for sizes that make no sense.
+        """
         _, height, width = shape
-        return cls(int(height), int(width), int(parameters.get("box", 20)))
+        pipeline = cls(int(height), int(width), int(parameters.get("box", 20)))
+        if not 0 < pipeline.box <= min(pipeline.height, pipeline.width):
+            raise ValueError(f"a box of {pipeline.box} is none inside {height} x {width}")
+        return pipeline
 
     def __call__(self, pixels: Pixels, mode: Mode) -> NDArray[np.uint8]:
         """Turn [H, W, C] of 0 to 255 into the model's [height, width], white ink on black.

@@ -95,12 +95,12 @@ def load(store: Store, name: str, version: str) -> Model:
         )
         labels = list(manifest["output"]["labels"])
         input_name, output_name = str(source["name"]), str(manifest["output"]["name"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelUnavailable(f"the manifest of {name} {version} is incomplete") from error
     content = store.read(f"{folder}/model.onnx")
     if hashlib.sha256(content).hexdigest() != expected:
         raise ModelUnavailable(f"the model file of {name} {version} is not what its manifest says")
-    return Model(
+    model = Model(
         name=name,
         version=version,
         labels=labels,
@@ -110,6 +110,24 @@ def load(store: Store, name: str, version: str) -> Model:
         output_name=output_name,
         load_ms=(time.perf_counter() - started) * 1000,
     )
+    _check(model)
+    return model
+
+
+def _check(model: Model) -> None:
+    """Answer an empty image: the file takes and gives what its manifest says."""
+    try:
+        blank = np.zeros((1, model.preprocess.height, model.preprocess.width), dtype=np.uint8)
+        shape = model.probabilities(blank).shape
+    except Exception as error:  # onnxruntime's own classes, as below
+        raise ModelUnavailable(
+            f"the model file of {model.name} {model.version} does not take its manifest's input"
+        ) from error
+    if shape != (1, len(model.labels)):
+        raise ModelUnavailable(
+            f"the model file of {model.name} {model.version} gives {shape} for "
+            f"{len(model.labels)} labels"
+        )
 
 
 def _channel_version(store: Store, name: str, channel: str) -> str:
@@ -123,7 +141,7 @@ def _channel_version(store: Store, name: str, channel: str) -> str:
 def _read_json(store: Store, key: str) -> dict[str, Any]:
     try:
         document = json.loads(store.read(key))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelUnavailable(f"{key} in the model store is no JSON") from error
     if not isinstance(document, dict):
         raise ModelUnavailable(f"{key} in the model store is no JSON object")

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import PredictError, TooLarge, UnreadableImage, UnsupportedMediaType
-from pixels import WORKING_SIDE, decode
+from pixels import WORKING_SIDE, Pixels, decode
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 
@@ -34,9 +35,9 @@ def bars(height: int = 32, width: int = 48) -> NDArray[np.uint8]:
     return picture
 
 
-def grey(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def grey(pixels: Pixels) -> NDArray[np.float32]:
     """Mean of the channels of [H, W, C], as [H, W]; checks what decode promises of every image."""
-    assert pixels.dtype == np.float32
+    assert pixels.dtype in (np.uint8, np.float32)
     assert pixels.shape[2] in (1, 3)
     assert 0 <= pixels.min() <= pixels.max() <= 255
     return pixels.mean(axis=2, dtype=np.float32)
@@ -160,7 +161,7 @@ def test_half_transparent_ink_is_half_as_dark() -> None:
 
 
 # Where the first row and the first column of the stored image are seen (Exif 2.3, 4.6.4).
-UPRIGHT = {
+UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     1: lambda stored: stored,
     2: np.fliplr,
     3: lambda stored: np.rot90(stored, 2),
