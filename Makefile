@@ -22,7 +22,7 @@ model: .venv/model/.installed
 
 test: ## every test this machine can run; says why it skips the others
 test: .venv/test/.installed .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
-	$(MODEL) -m pytest -m keras
+	$(MODEL) -m pytest -m keras $$(grep -l mark.keras tests/unit/*.py)
 	$(TEST) -m pytest -m "not keras"
 
 lint: ## ruff, mypy strict, sam validate --lint, cfn-lint

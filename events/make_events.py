@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +36,35 @@ def make_events() -> dict[str, dict[str, Any]]:
     generator = np.random.default_rng(28)
     photo = take_picture(_digit(5), generator, side=1600)
     empty_page = np.full((400, 300), 250, dtype=np.uint8)
-    batch = [_base64(_png(_digit(label))) for label in range(data.CLASSES)]
+    batch = [_base64(encode_png(_digit(label))) for label in range(data.CLASSES)]
     return {
-        "json": _json({"image": _base64(_png(_digit(7)))}),
-        "png": _raw(_png(_digit(3)), "image/png"),
+        "json": json_event({"image": _base64(encode_png(_digit(7)))}),
+        "png": _raw(encode_png(_digit(3)), "image/png"),
         "jpeg-photo": _raw(photo, "image/jpeg"),
-        "batch": _json({"images": batch}),
-        "preprocess-none": _json({"image": _base64(_png(_digit(2)))}, {"preprocess": "none"}),
+        "batch": json_event({"images": batch}),
+        "preprocess-none": json_event(
+            {"image": _base64(encode_png(_digit(2)))}, {"preprocess": "none"}
+        ),
         "health": _event("GET", "/health"),
-        "bad-base64": _json({"image": "this is not base64!"}),
+        "bad-base64": json_event({"image": "this is not base64!"}),
         "not-an-image": _raw(b"A text is no image.", "image/png"),
-        "blank-page": _raw(_png(empty_page), "image/png"),
+        "blank-page": _raw(encode_png(empty_page), "image/png"),
     }
 
 
+@cache
+def _data_set() -> data.Dataset:
+    return data.load_mnist_5k()
+
+
 def _digit(label: int) -> NDArray[np.uint8]:
-    held_out = data.load_mnist_5k()
+    held_out = _data_set()
     index = int(np.flatnonzero(held_out.test_labels == label)[0])
-    return held_out.test_images[index]
+    return np.asarray(held_out.test_images[index])
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """PNG file of a grey image [H, W]."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
@@ -65,7 +74,8 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _json(document: dict[str, Any], query: dict[str, str] | None = None) -> dict[str, Any]:
+def json_event(document: dict[str, Any], query: dict[str, str] | None = None) -> dict[str, Any]:
+    """POST /predict with a JSON body."""
     return _raw(json.dumps(document).encode(), "application/json", query)
 
 

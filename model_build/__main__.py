@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its C++ log talks of what it can't change
 
-from model_build.cli import main  # noqa: E402 - TensorFlow reads the level when it loads
+from model_build.cli import main
 
 if __name__ == "__main__":
     main()

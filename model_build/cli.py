@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from model_build import data
 from model_build.errors import BuildError
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)  # what a user named may hold brackets
 
 
 class Architecture(StrEnum):
@@ -54,7 +55,7 @@ class Profile(StrEnum):
     FULL = "full"
 
 
-DEFAULT_STORE = f"file://{Path('build/model-store').resolve()}"
+DEFAULT_STORE = Path("build/model-store").resolve().as_uri()
 
 BuildOption = Annotated[Path, typer.Option("--build", help="Folder of the build's files.")]
 DatasetOption = Annotated[
@@ -88,10 +89,11 @@ def show_data(dataset: DatasetOption = DatasetName.MNIST_5K, build: BuildOption 
     build.mkdir(parents=True, exist_ok=True)
     sheet = build / "samples.png"
     Image.fromarray(contact_sheet(loaded)).save(sheet)
-    console.print(f"{loaded.name}: {loaded.source}, sha256 {loaded.sha256}")
+    console.print(f"{loaded.name}: {loaded.source}, sha256 {loaded.sha256}", soft_wrap=True)
     console.print(
         f"{len(loaded.train_labels):,} training and {len(loaded.test_labels):,} held-out samples, "
-        f"drawn in {sheet}"
+        f"drawn in {sheet}",
+        soft_wrap=True,
     )
 
 
@@ -106,9 +108,7 @@ def train(
     """Train a network with Keras."""
     pipeline = Build(build)
     with _timed(f"train {architecture}, {profile}"), _progress() as on_epoch:
-        pipeline.train(
-            data.load(dataset), architecture.value, profile.value, seed, on_epoch
-        )
+        pipeline.train(data.load(dataset), architecture.value, profile.value, seed, on_epoch)
 
 
 @app.command()
@@ -228,7 +228,8 @@ def main() -> None:
     try:
         app()
     except (BuildError, OSError, ValueError) as error:
-        Console(stderr=True, highlight=False).print(f"[red]error:[/red] {error}", soft_wrap=True)
+        sentence = Text.assemble(("error:", "red"), f" {error}")
+        Console(stderr=True, highlight=False).print(sentence, soft_wrap=True)
         sys.exit(1)
 
 

@@ -98,7 +98,7 @@ def read_mnist_npz(path: Path) -> Dataset:
 
 
 def load_other_writers() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """1,797 digits by 43 writers who are not in MNIST: images [N, 8, 8], labels [N].
+    """1,797 digits by writers who are not in MNIST: images [N, 8, 8], labels [N].
 
     White ink (255) on black (0). Never trained on: they show how a model does on strangers.
     Source: UCI "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998), the test

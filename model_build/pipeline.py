@@ -28,7 +28,14 @@ from model_build.store import ModelStore
 if TYPE_CHECKING:
     from model_build.train import OnEpoch
 
-CANDIDATES = ("fp32", "int8")
+CANDIDATES = {"fp32": "optimise", "int8": "quantise"}  # and the step that makes each
+_MADE = {
+    "train": ("model.keras", "training.json"),
+    "convert": ("converted.onnx",),
+    "optimise": ("fp32.onnx",),
+    "quantise": ("int8.onnx", "quantization.json"),
+    "evaluate": ("evaluation.json",),
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Build:
 
         model = train(architecture, dataset, profile, seed, on_epoch)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._outdate("train")
         model.save(self.folder / "model.keras")
         self._write(
             "training.json",
@@ -65,6 +73,8 @@ class Build:
         import keras  # noqa: PLC0415 - as above
 
         model = keras.models.load_model(self._made_by("train", "model.keras"))
+        self._check_dataset(dataset)
+        self._outdate("convert")
         unchecked = self.folder / "converted.unchecked.onnx"
         convert(model, unchecked)
         difference = check_parity(model, unchecked, dataset.test_images[:1000])
@@ -73,11 +83,15 @@ class Build:
 
     def optimise(self) -> None:
         """Optimise the converted graph."""
-        optimise(self._made_by("convert", "converted.onnx"), self.folder / "fp32.onnx")
+        converted = self._made_by("convert", "converted.onnx")
+        self._outdate("optimise")
+        optimise(converted, self.folder / "fp32.onnx")
 
     def quantise(self, dataset: data.Dataset) -> None:
         """Quantise to int8, calibrated on training samples, the same number of each class."""
         parent = self._made_by("optimise", "fp32.onnx")
+        self._check_dataset(dataset)
+        self._outdate("quantise")
         per_class = CALIBRATION_SAMPLES // data.CLASSES
         chosen = data.stratified_split(dataset.train_labels, per_class)
         quantization = quantise(parent, self.folder / "int8.onnx", dataset.train_images[chosen])
@@ -85,14 +99,12 @@ class Build:
 
     def evaluate(self, dataset: data.Dataset) -> dict[str, Evaluation]:
         """Evaluate fp32 and int8 on the held-out samples, as the function would see them."""
-        found = evaluate(
-            {
-                "fp32": self._made_by("optimise", "fp32.onnx"),
-                "int8": self._made_by("quantise", "int8.onnx"),
-            },
-            dataset.test_images,
-            dataset.test_labels,
-        )
+        files = {
+            "fp32": self._made_by("optimise", "fp32.onnx"),
+            "int8": self._made_by("quantise", "int8.onnx"),
+        }
+        self._check_dataset(dataset)
+        found = evaluate(files, dataset.test_images, dataset.test_labels)
         self._write("evaluation.json", {name: asdict(one) for name, one in found.items()})
         return found
 
@@ -117,8 +129,8 @@ class Build:
         quantization = self._read("quantise", "quantization.json")
         found = self.evaluation()
         versions: dict[str, str] = {}
-        for candidate in CANDIDATES:
-            content = self._made_by(candidate, f"{candidate}.onnx").read_bytes()
+        for candidate, step in CANDIDATES.items():
+            content = self._made_by(step, f"{candidate}.onnx").read_bytes()
             document = manifest.build(
                 name=name,
                 content=content,
@@ -133,11 +145,27 @@ class Build:
             versions[candidate] = document["version"]
         return versions
 
+    def _check_dataset(self, dataset: data.Dataset) -> None:
+        """Another data set's held-out samples may be among those that were trained on."""
+        trained_on = self._read("train", "training.json")["dataset"]
+        if trained_on["sha256"] != dataset.sha256:
+            raise StepError(
+                f"the model was trained on {trained_on['name']}, not on {dataset.name}; "
+                f"give every step --dataset {trained_on['name']}"
+            )
+
     def _made_by(self, step: str, file: str) -> Path:
         path = self.folder / file
         if not path.exists():
             raise StepError(f"{path} is missing; run `python -m model_build {step}` first")
         return path
+
+    def _outdate(self, step: str) -> None:
+        """Remove what a step and those after it made before: it would not belong together."""
+        steps = list(_MADE)
+        for later in steps[steps.index(step) :]:
+            for file in _MADE[later]:
+                (self.folder / file).unlink(missing_ok=True)
 
     def _read(self, step: str, file: str) -> Any:
         return json.loads(self._made_by(step, file).read_text())

@@ -33,7 +33,8 @@ def quantise(source: Path, target: Path, calibration: NDArray[np.uint8]) -> dict
     """
     with tempfile.TemporaryDirectory() as folder:
         quantised = Path(folder) / "qdq.onnx"
-        logging.getLogger().setLevel(logging.ERROR)  # it advises a pre-processing that was done
+        logger, level = logging.getLogger(), logging.getLogger().level
+        logger.setLevel(logging.ERROR)  # it advises a pre-processing that was done
         quantize_static(
             source,
             quantised,
@@ -48,6 +49,7 @@ def quantise(source: Path, target: Path, calibration: NDArray[np.uint8]) -> dict
             op_types_to_quantize=["Conv", "MatMul", "Gemm", "MaxPool", "Relu"],
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         )
+        logger.setLevel(level)
         optimise(quantised, target, EXTENDED)
     return {
         "method": "static",

@@ -73,12 +73,13 @@ class FolderObjects:
         """Give a temporary file with the content, on disk, beside its later place."""
         folder = (self._root / key).parent
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writing-", delete=False) as file:
-            path = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix=".writing-", delete=False)  # noqa: SIM115
+        path = Path(file.name)
         try:
+            with file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             path.chmod(0o644)  # the Lambda container reads it as another user
             yield path
         finally:
@@ -143,7 +144,7 @@ class ModelStore:
         self.url = url
         parts = urlsplit(url)
         self._objects: Objects
-        if parts.scheme == "file" and not parts.netloc and parts.path:
+        if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
             self._objects = FolderObjects(Path(unquote(parts.path)))
         elif parts.scheme == "s3" and parts.netloc:
             self._objects = S3Objects(parts.netloc, parts.path.strip("/"))
@@ -167,10 +168,10 @@ class ModelStore:
 
     def manifest(self, name: str, version: str) -> dict[str, Any]:
         """Manifest of a complete version; raises NotInStore if there is none."""
-        content, _ = self._objects.read(f"{_folder(name, version)}/manifest.json")
-        manifest = json.loads(content)
+        key = f"{_folder(name, version)}/manifest.json"
+        manifest = self._parsed(key, self._objects.read(key)[0])
         manifests.check(manifest)
-        return dict(manifest)
+        return manifest
 
     def model(self, name: str, version: str) -> bytes:
         """Model file of a version, checked against its manifest."""
@@ -181,11 +182,12 @@ class ModelStore:
 
     def channel(self, name: str, channel: str) -> dict[str, Any] | None:
         """Content of a channel; None if nothing was ever promoted to it."""
+        key = _channel_key(name, channel)
         try:
-            content, _ = self._objects.read(_channel_key(name, channel))
+            content, _ = self._objects.read(key)
         except NotInStore:
             return None
-        return dict(json.loads(content))
+        return self._parsed_channel(key, content)
 
     def resolve(self, name: str, version: str) -> str:
         """Version that a channel points to; a version is itself."""
@@ -212,14 +214,31 @@ class ModelStore:
                     self._objects.create(key, manifests.encode(new))
                     return new
                 continue
-            old = json.loads(content)
+            old = self._parsed_channel(key, content)
             if old["version"] == version:
-                return dict(old)
+                return old
             new = _channel_document(version, [old["version"], *old["previous"]][:_HISTORY])
             with contextlib.suppress(Conflict):
                 self._objects.replace(key, manifests.encode(new), tag)
                 return new
         raise Conflict(f"channel {channel} of {name} is changed all the time; try again")
+
+    def _parsed(self, key: str, content: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(content)
+        except ValueError as error:
+            raise StoreError(f"{key} in {self.url} is corrupt: {error}") from error
+        if not isinstance(document, dict):
+            raise StoreError(f"{key} in {self.url} is corrupt: it is no JSON object")
+        return document
+
+    def _parsed_channel(self, key: str, content: bytes) -> dict[str, Any]:
+        document = self._parsed(key, content)
+        if not isinstance(document.get("version"), str) or not isinstance(
+            document.get("previous"), list
+        ):
+            raise StoreError(f"{key} in {self.url} is corrupt: it names no version and history")
+        return document
 
     def _write_once(self, key: str, content: bytes) -> None:
         try:

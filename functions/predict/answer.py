@@ -1,11 +1,14 @@
 """Answer → response: JSON for what was found, problem+json for what went wrong."""
 
+import base64
+import io
 import json
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from errors import PredictError
 
@@ -22,9 +25,21 @@ def prediction(probabilities: NDArray[np.float32], labels: list[Any]) -> dict[st
     }
 
 
+def seen(sample: NDArray[np.uint8]) -> str:
+    """What the model saw, [H, W], as the data URL of a PNG."""
+    file = io.BytesIO()
+    Image.fromarray(sample).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
 def ok(body: dict[str, Any]) -> Response:
     """200 with a JSON body."""
     return _response(HTTPStatus.OK, "application/json", body, {})
+
+
+def document(body: str, headers: dict[str, str]) -> Response:
+    """200 with a text that is ready to be sent."""
+    return {"statusCode": 200, "headers": headers, "body": body, "isBase64Encoded": False}
 
 
 def problem(error: PredictError, request_id: str) -> Response:
@@ -37,6 +52,11 @@ def problem(error: PredictError, request_id: str) -> Response:
         "request_id": request_id,
     }
     return _response(error.status, "application/problem+json", body, error.headers)
+
+
+def protocol_error(error: PredictError) -> Response:
+    """Error in the form of the Open Inference Protocol."""
+    return _response(error.status, "application/json", {"error": error.detail}, error.headers)
 
 
 def _response(

@@ -1,10 +1,12 @@
-"""Event → request: what API Gateway hands to Lambda becomes one plain request."""
+"""Event → request: what API Gateway or a load balancer hands over becomes one plain request."""
 
 import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote_plus
 
 from errors import BadRequest
 
@@ -22,30 +24,53 @@ class Request:
 
 
 def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
-    """Read a REST API (v1) or HTTP API (v2) event.
+    """Read an event of a REST API (v1), an HTTP API or function URL (v2), or a load balancer.
 
-    Raises BadRequest for an event of neither kind, and for a body that is not the base64 that
+    Raises BadRequest for an event of another kind, and for a body that is not the base64 that
     `isBase64Encoded` promises.
     """
     context = _part(event, "requestContext")
     if event.get("version") == "2.0":
-        http = _part(context, "http")
-        method = http.get("method")
-        path = _without_stage(event.get("rawPath"), context.get("stage"))
+        method = _part(context, "http").get("method")
+        path = event.get("rawPath")
+        template = str(event.get("routeKey")).partition(" ")[2]
     else:
         method, path = event.get("httpMethod"), event.get("path")
+        template = str(event.get("resource") or "")
     if not isinstance(method, str) or not isinstance(path, str):
         raise BadRequest(
             "this is no HTTP event; invoke with an API Gateway payload such as those in events/"
         )
+    path = _from_template(template, _texts(event, "pathParameters")) or _without_stage(
+        path, context.get("stage")
+    )
+    query = _last(event, "queryStringParameters", "multiValueQueryStringParameters")
+    if "elb" in context:  # a load balancer hands the query over as it was sent
+        query = {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
+    headers = _last(event, "headers", "multiValueHeaders")
     return Request(
         method=method.upper(),
         path="/" + path.strip("/"),
-        query=_texts(event, "queryStringParameters"),
-        headers={name.lower(): value for name, value in _texts(event, "headers").items()},
+        query=query,
+        headers={name.lower(): value for name, value in headers.items()},
         body=_body(event),
         request_id=request_id(event, lambda_request_id),
     )
+
+
+def reply(event: Mapping[str, Any], response: dict[str, Any]) -> dict[str, Any]:
+    """Give a response the form that the event's sender reads.
+
+    A load balancer wants the status in words, and every header as a list if it sent lists.
+    """
+    if "elb" not in _part(event, "requestContext"):
+        return response
+    status = HTTPStatus(response["statusCode"])
+    response = {**response, "statusDescription": f"{status.value} {status.phrase}"}
+    if "headers" not in event:
+        lists = {name: [value] for name, value in response.pop("headers").items()}
+        response["multiValueHeaders"] = lists
+    return response
 
 
 def request_id(event: Mapping[str, Any], lambda_request_id: str) -> str:
@@ -62,12 +87,27 @@ def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
     return {key: value for key, value in _part(event, name).items() if isinstance(value, str)}
 
 
-def _without_stage(path: Any, stage: Any) -> Any:
+def _last(event: Mapping[str, Any], single: str, multiple: str) -> dict[str, str]:
+    """Single values of names; where only lists were sent, the last of each."""
+    lists = {
+        name: values[-1]
+        for name, values in _part(event, multiple).items()
+        if isinstance(values, list) and values and isinstance(values[-1], str)
+    }
+    return lists | _texts(event, single)
+
+
+def _from_template(template: str, parameters: Mapping[str, str]) -> str | None:
+    """Path that a route's template matched: unlike the event's, without stage or base path."""
+    for name, value in parameters.items():
+        template = template.replace(f"{{{name}+}}", value).replace(f"{{{name}}}", value)
+    return template if template.startswith("/") and "{" not in template else None
+
+
+def _without_stage(path: str, stage: Any) -> str:
     """HTTP APIs put a named stage in front of the path; the routes know nothing of it."""
     prefix = f"/{stage}"
-    if isinstance(path, str) and (path == prefix or path.startswith(f"{prefix}/")):
-        return path.removeprefix(prefix)
-    return path
+    return path.removeprefix(prefix) if path == prefix or path.startswith(f"{prefix}/") else path
 
 
 def _body(event: Mapping[str, Any]) -> bytes:

@@ -121,7 +121,8 @@ def otsu(values: NDArray[np.float32]) -> float:
 
     Source: Otsu, "A threshold selection method from gray-level histograms", 1979.
     """
-    counts, edges = np.histogram(values, bins=128)
+    # In float64, because float32 has no 128 steps between neighbours such as 99.99999 and 100.
+    counts, edges = np.histogram(values.astype(np.float64), bins=128)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)
     mass = np.cumsum(counts * centres)

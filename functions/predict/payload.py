@@ -5,6 +5,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
+from reprlib import repr as short  # a client's own megabytes are not sent back
 from typing import Any
 
 from errors import BadRequest, TooLarge, UnreadableImage, UnsupportedMediaType
@@ -15,8 +16,9 @@ MAX_BODY = 4 * 1024 * 1024  # bytes; Lambda takes 6 MB a call, base64 and envelo
 MAX_IMAGES = 32
 
 _IMAGE_TYPES = ("png", "jpeg", "webp", "gif", "bmp", "tiff")
-_TAKEN = 'application/json with {"image": "<base64>"}, or the image file itself as ' + ", ".join(
-    f"image/{kind}" for kind in _IMAGE_TYPES
+_TAKEN = (
+    'application/json with {"image": "<base64>"}, multipart/form-data with a field "image", or the '
+    "image file itself as " + ", ".join(f"image/{kind}" for kind in _IMAGE_TYPES)
 )
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*),", re.IGNORECASE)
 
@@ -28,6 +30,7 @@ class Payload:
     images: list[bytes]
     is_batch: bool
     mode: Mode
+    with_input: bool  # each prediction is to carry what the model saw
 
 
 def read(request: Request) -> Payload:
@@ -36,7 +39,8 @@ def read(request: Request) -> Payload:
     Raises TooLarge over 4 MiB or 32 images, UnsupportedMediaType for another content type, and
     BadRequest for a wrong parameter, malformed JSON or base64.
     """
-    mode = _mode(request.query.get("preprocess", "auto"))
+    mode = _choice(request, "preprocess", MODES)
+    with_input = _choice(request, "input", ("false", "true")) == "true"
     if len(request.body) > MAX_BODY:
         raise TooLarge(
             f"the body has {len(request.body)} bytes; send at most {MAX_BODY} (4 MiB), "
@@ -44,27 +48,33 @@ def read(request: Request) -> Payload:
         )
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type == "application/json":
-        return _from_json(request.body, mode)
+        images, is_batch = _from_json(request.body)
+        return Payload(images, is_batch, mode, with_input)
+    if content_type == "multipart/form-data":
+        images = _from_multipart(request)
+        return Payload(images, len(images) > 1, mode, with_input)
     taken = {f"image/{kind}" for kind in _IMAGE_TYPES} | {"application/octet-stream", ""}
     if content_type not in taken:
         raise UnsupportedMediaType(f"content type {content_type!r} is not taken; send {_TAKEN}")
     if not request.body:
         raise UnreadableImage(f"the body is empty; send {_TAKEN}")
-    return Payload([request.body], is_batch=False, mode=mode)
+    return Payload([request.body], False, mode, with_input)  # noqa: FBT003 - it is no batch
 
 
-def _mode(value: str) -> Mode:
-    for mode in MODES:
-        if value == mode:
-            return mode
-    raise BadRequest(f"preprocess={value!r} is not known; send preprocess={' or '.join(MODES)}")
+def _choice[T: str](request: Request, name: str, choices: tuple[T, ...]) -> T:
+    value = request.query.get(name, choices[0])
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise BadRequest(f"{name}={value!r} is not known; send {name}={' or '.join(choices)}")
 
 
-def _from_json(body: bytes, mode: Mode) -> Payload:
+def _from_json(body: bytes) -> tuple[list[bytes], bool]:
+    """Images of a JSON body, and whether it is a batch."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        reason = _reason(error)
         raise BadRequest(f"the body is not valid JSON ({reason}); send {_TAKEN}") from error
     if not isinstance(document, dict) or len(document.keys() & {"image", "images"}) != 1:
         raise BadRequest(
@@ -72,14 +82,31 @@ def _from_json(body: bytes, mode: Mode) -> Payload:
             f"a list of 1 to {MAX_IMAGES} of them"
         )
     if "image" in document:
-        return Payload([_from_base64(document["image"], "image")], is_batch=False, mode=mode)
+        return [_from_base64(document["image"], "image")], False
     images = document["images"]
     if not isinstance(images, list) or not images:
         raise BadRequest(f'"images" must be a list of 1 to {MAX_IMAGES} base64 strings')
     if len(images) > MAX_IMAGES:
         raise TooLarge(f'"images" has {len(images)} entries; send at most {MAX_IMAGES} a request')
-    files = [_from_base64(image, f"images[{index}]") for index, image in enumerate(images)]
-    return Payload(files, is_batch=True, mode=mode)
+    return [_from_base64(image, f"images[{index}]") for index, image in enumerate(images)], True
+
+
+def _from_multipart(request: Request) -> list[bytes]:
+    """Contents of the fields called `image`; other fields are passed over."""
+    import multipart  # noqa: PLC0415 - most requests are not
+
+    images = [
+        content
+        for name, content in multipart.fields(request.headers["content-type"], request.body)
+        if name == "image"
+    ]
+    if not images:
+        raise BadRequest(
+            'the form has no field "image"; send the file in it, as `curl -F image=@digit.png` does'
+        )
+    if len(images) > MAX_IMAGES:
+        raise TooLarge(f'the form has {len(images)} fields "image"; send at most {MAX_IMAGES}')
+    return images
 
 
 def _from_base64(text: Any, where: str) -> bytes:
@@ -102,9 +129,17 @@ def _data_url_content(text: str, where: str) -> str:
         raise BadRequest(f'"{where}" is a data URL without ";base64,"; send base64 data')
     if not header["type"].lower().startswith("image/"):
         raise UnsupportedMediaType(
-            f'"{where}" is a data URL of type {header["type"]!r}; send one of an image'
+            f'"{where}" is a data URL of type {short(header["type"])}; send one of an image'
         )
     return text[header.end() :]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return str(error)
+    return "a number has too many digits"  # Python's limit, with advice for its programmer
 
 
 def _json_type(value: Any) -> str:

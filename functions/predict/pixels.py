@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import TooLarge, UnreadableImage, UnsupportedMediaType
+from structure import check
 
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 MAX_PIXELS = 16_000_000
+_BAND = 64  # rows of the result that are made at a time
 WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
 
 # Format, its signature at offset 0, and the plugin when Pillow does not load it by itself.
@@ -66,11 +68,6 @@ def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
     try:
         image = _open(data)
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise TooLarge(
-                f"the image has {width} x {height} pixels; send at most {MAX_PIXELS // 10**6} "
-                "megapixels"
-            )
         shrink = max(1, max(width, height) // working_side)
         if shrink > 1 and image.format == "JPEG":
             # The JPEG decoder itself scales by 2, 4 or 8, for a fraction of the time.
@@ -79,16 +76,16 @@ def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
         orientation = _orientation(image)  # now: Pillow turns a TIFF itself as it loads it
         shrink = max(1, max(image.size) // working_side)
         pixels = _to_array(image, shrink)
-    except Image.DecompressionBombError as error:  # Pillow's own limit, far over ours
-        raise TooLarge(
-            f"the image has too many pixels; send at most {MAX_PIXELS // 10**6} megapixels"
-        ) from error
     except _DAMAGE as error:
-        raise UnreadableImage(
-            "the image is damaged or truncated and can't be decoded; send the whole file"
-        ) from error
+        raise _damaged() from error
     upright = _UPRIGHT.get(orientation)
     return upright(pixels) if upright else pixels
+
+
+def size(data: bytes) -> int:
+    """Count the pixels of an image file by its header; it is refused as `decode` does."""
+    width, height = _open(data).size
+    return width * height
 
 
 def _open(data: bytes) -> Image.Image:
@@ -96,12 +93,38 @@ def _open(data: bytes) -> Image.Image:
         raise UnreadableImage(f"the image is empty; send a {FORMAT_NAMES} file")
     for name, signatures, plugin in _FORMATS:
         if data.startswith(signatures):
+            check(data, name)
             if plugin:
                 import_module(plugin)
-            return Image.open(io.BytesIO(data), formats=[name])
+            return _look(data, name)
     if _is_other_image(data):
         raise UnsupportedMediaType(f"this image format is not taken; send {FORMAT_NAMES}")
     raise UnreadableImage(f"there is no image in the bytes; send a {FORMAT_NAMES} file")
+
+
+def _look(data: bytes, kind: str) -> Image.Image:
+    """Open a file as one format; nothing is decoded yet."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=[kind])
+    except Image.DecompressionBombError as error:  # Pillow's own limit, far over ours
+        raise TooLarge(
+            f"the image has too many pixels; send at most {MAX_PIXELS // 10**6} megapixels"
+        ) from error
+    except _DAMAGE as error:
+        raise _damaged() from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise TooLarge(
+            f"the image has {width} x {height} pixels; send at most {MAX_PIXELS // 10**6} "
+            "megapixels"
+        )
+    return image
+
+
+def _damaged() -> UnreadableImage:
+    return UnreadableImage(
+        "the image is damaged or truncated and can't be decoded; send the whole file"
+    )
 
 
 def _orientation(image: Image.Image) -> Any:
@@ -117,10 +140,25 @@ def _is_other_image(data: bytes) -> bool:
 
 
 def _to_array(image: Image.Image, shrink: int) -> Pixels:
+    deep = image.mode.startswith("I") and bool(np.asarray(image).max(initial=0) > 255)
+    if shrink == 1:
+        return _convert(image, 1, deep=deep)
+    # In bands, because each step on the way makes a copy: of 16 megapixels, 64 MB.
+    width, height = image.size
+    band = shrink * _BAND
+    return np.concatenate(
+        [
+            _convert(image.crop((0, top, width, min(top + band, height))), shrink, deep=deep)
+            for top in range(0, height, band)
+        ]
+    )
+
+
+def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
+    """Decoded image, or a band of it, as [H, W, C]. deep: its integers go up to 65535."""
     if image.mode.startswith("I") or image.mode == "F":
-        samples = np.asarray(image, dtype=np.float32)
-        deep = 255.0 / 65535.0 if image.mode != "F" and samples.max(initial=0) > 255 else 1.0
-        grey = Image.fromarray(np.clip(np.nan_to_num(samples) * deep, 0, 255))
+        samples = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        grey = Image.fromarray(np.clip(samples * (255.0 / 65535.0 if deep else 1.0), 0, 255))
         return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -36,8 +36,22 @@ class Model:
     preprocess: MnistPipeline
     load_ms: float
     session: ort.InferenceSession
-    input_name: str
-    output_name: str
+    manifest: dict[str, Any]
+
+    @property
+    def input_name(self) -> str:
+        """Name of the one input, uint8 [N, H, W]."""
+        return str(self.manifest["input"]["name"])
+
+    @property
+    def input_shape(self) -> list[int]:
+        """Height and width of the input."""
+        return [self.preprocess.height, self.preprocess.width]
+
+    @property
+    def output_name(self) -> str:
+        """Name of the one output, softmax float32 [N, classes]."""
+        return str(self.manifest["output"]["name"])
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Softmax [N, classes] of a batch uint8 [N, H, W]."""
@@ -94,7 +108,7 @@ def load(store: Store, name: str, version: str) -> Model:
             source["shape"], source["preprocess"]
         )
         labels = list(manifest["output"]["labels"])
-        input_name, output_name = str(source["name"]), str(manifest["output"]["name"])
+        _ = source["name"], manifest["output"]["name"]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelUnavailable(f"the manifest of {name} {version} is incomplete") from error
     content = store.read(f"{folder}/model.onnx")
@@ -106,8 +120,7 @@ def load(store: Store, name: str, version: str) -> Model:
         labels=labels,
         preprocess=preprocess,
         session=_session(content, name, version),
-        input_name=input_name,
-        output_name=output_name,
+        manifest=manifest,
         load_ms=(time.perf_counter() - started) * 1000,
     )
     _check(model)

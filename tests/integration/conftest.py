@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.integration.commands import BASE_IMAGE, ROOT, SAM, environment_without_account, run
+from tests.integration.local_service import LocalService, serving
 
 CHANNEL = ROOT / "build" / "model-store" / "mnist" / "channels" / "production.json"
 
@@ -52,6 +53,13 @@ def model_version() -> str:
         run("make", "model", "PROFILE=quick", timeout=1200)
     version: str = json.loads(CHANNEL.read_text())["version"]
     return version
+
+
+@pytest.fixture(scope="session")
+def service(model_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
+    """Serve the function over HTTP on this machine, without Docker and without a key."""
+    with serving(tmp_path_factory.mktemp("service") / "log") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -269,7 +269,10 @@ def test_an_image_over_16_megapixels_is_too_large(app: ModuleType) -> None:
     assert (status, "16 megapixels" in problem["detail"]) == (413, True)
 
 
-@pytest.mark.parametrize("path", ["/predictions", "/predict/7", "/PREDICT", "/health/live"])
+@pytest.mark.parametrize(
+    "path",
+    ["/predictions", "/predict/7", "/PREDICT", "/health/live", "/openapi.yaml", "/openapi_json"],
+)
 def test_another_path_is_not_found(app: ModuleType, path: str) -> None:
     status, problem = call(app, rest_event(PNG, "image/png", path=path))
     assert (status, "POST an image to /predict" in problem["detail"]) == (404, True)
@@ -280,7 +283,12 @@ def test_another_path_is_not_found(app: ModuleType, path: str) -> None:
     [
         ("/predict", "GET", "POST"),
         ("/predict", "DELETE", "POST"),
+        ("/predict", "HEAD", "POST"),
+        ("/", "POST", "GET, HEAD"),
         ("/health", "POST", "GET, HEAD"),
+        ("/ready", "PUT", "GET, HEAD"),
+        ("/model", "OPTIONS", "GET, HEAD"),
+        ("/openapi.json", "PATCH", "GET, HEAD"),
     ],
 )
 def test_another_method_is_told_the_allowed_ones(
@@ -301,12 +309,80 @@ def test_an_event_that_is_no_http_request_is_a_bad_request(app: ModuleType, even
     assert problem["request_id"] == "lambda-1"
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_health_does_not_touch_the_model(app: ModuleType, model_store: Path, method: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "lists"), [("headers", False), ("multiValueHeaders", True)], ids=["single", "multi"]
+)
+def test_a_load_balancer_gets_its_form_of_the_answer(
+    app: ModuleType, digits: Digits, form: str, *, lists: bool
+) -> None:
+    event = rest_event(image_file(digits[3]), None, requestContext={"elb": {"targetGroupArn": "-"}})
+    del event["headers"]
+    for kind, status, words in [("image/png", 200, "200 OK"), ("text/css", 415, "415 ")]:
+        headers = {"content-type": [kind] if lists else kind}
+        response = app.handler(event | {form: headers}, Context())
+        assert (response["statusCode"], response["isBase64Encoded"]) == (status, False)
+        assert response["statusDescription"].startswith(words)
+        assert ("headers" in response, "multiValueHeaders" in response) == (not lists, lists)
+        sent = response[form]["Content-Type"]
+        assert isinstance(sent, list) == lists
+        assert json.loads(response["body"])["request_id"] == "lambda-1"
+
+
+def test_an_answer_carries_what_the_model_saw_if_asked_to(app: ModuleType, digits: Digits) -> None:
+    query: Event = {"queryStringParameters": {"preprocess": "none", "input": "true"}}
+    images = [text(image_file(digits[number])) for number in (3, 5)]
+    _, answer = call(app, rest_event(*_json({"images": images}), **query))
+    for found, number in zip(answer["predictions"], (3, 5), strict=True):
+        kind, _, content = found["input"].partition(",")
+        assert kind == "data:image/png;base64"
+        seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+        assert (seen == digits[number]).all()
+
+
+def test_a_form_is_a_batch_if_it_holds_more_than_one_image(app: ModuleType, digits: Digits) -> None:
+    def form(*numbers: int) -> tuple[bytes, str]:
+        parts = [
+            b'--x\r\nContent-Disposition: form-data; name="image"; filename="digit.png"\r\n\r\n'
+            + image_file(digits[number])
+            for number in numbers
+        ]
+        return b"\r\n".join([*parts, b"--x--\r\n"]), "multipart/form-data; boundary=x"
+
+    assert call(app, rest_event(*form(4)))[1]["prediction"] == 4
+    answer = call(app, rest_event(*form(7, 0, 7)))[1]
+    assert [found["prediction"] for found in answer["predictions"]] == [7, 0, 7]
+
+
+def test_a_batch_has_at_most_32_megapixels(app: ModuleType) -> None:
+    """A picture of 16 megapixels is 2 KB in the right format: 32 of them would take 20 s."""
+    file = io.BytesIO()
+    page = Image.new("1", (4000, 4000), 1)
+    page.paste(0, (1000, 500, 1300, 3500))
+    page.save(file, "PNG")
+    two, three = ([text(file.getvalue())] * count for count in (2, 3))
+    assert call(app, rest_event(*_json({"images": two})))[0] == 200
+    status, problem = call(app, rest_event(*_json({"images": three})))
+    assert status == 413
+    assert problem["detail"].startswith("images[2]: ")
+    assert "32 megapixels" in problem["detail"]
+
+
+def test_health_does_not_touch_the_model(app: ModuleType, model_store: Path) -> None:
     shutil.rmtree(model_store)
-    status, body = call(app, rest_event("", None, path="/health", httpMethod=method))
+    status, body = call(app, rest_event("", None, path="/health", httpMethod="GET"))
     assert (status, body) == (200, {"status": "ok"})
     assert not app.model.is_loaded
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/model", "/openapi.json", "/v2"])
+def test_head_answers_what_get_does_without_a_body(app: ModuleType, path: str) -> None:
+    get, head = (
+        app.handler(rest_event("", None, path=path, httpMethod=method), Context())
+        for method in ("GET", "HEAD")
+    )
+    assert get["statusCode"] == 200
+    assert get["body"]
+    assert head == get | {"body": ""}
 
 
 def test_without_a_model_the_answer_is_503_until_there_is_one(

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-architectures = pytest.importorskip(
-    "model_build.architectures", reason="needs TensorFlow: .venv/model", exc_type=ImportError
-)
+from model_build import architectures
+
 pytestmark = pytest.mark.keras
 
 

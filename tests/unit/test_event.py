@@ -1,4 +1,4 @@
-"""event.py: API Gateway payloads of both versions become the same request."""
+"""event.py: what each kind of gateway sends becomes the same request."""
 
 import base64
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import BadRequest, PredictError
-from event import Request, parse, request_id
+from event import Request, parse, reply, request_id
 
 BODY = b"\x89PNG\r\n\x1a\n\x00\xff"
 
@@ -47,10 +47,47 @@ def http_event(**changes: Any) -> dict[str, Any]:
     return event | changes
 
 
+def function_url_event(**changes: Any) -> dict[str, Any]:
+    context = {
+        "requestId": "url-1",
+        "stage": "$default",
+        "domainPrefix": "abc",
+        "http": {"method": "POST", "path": "/predict", "protocol": "HTTP/1.1"},
+    }
+    return http_event(routeKey="$default", requestContext=context) | changes
+
+
+def balancer_event(*, lists: bool, **changes: Any) -> dict[str, Any]:
+    """An Application Load Balancer's event; its query is not decoded."""
+    event = {
+        "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:::x"}},
+        "httpMethod": "POST",
+        "path": "/predict",
+        "body": base64.b64encode(BODY).decode(),
+        "isBase64Encoded": True,
+    }
+    headers = {"content-type": "image/png", "x-api-key": "Secret"}
+    query = {"preprocess": "none"}
+    if lists:
+        event["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+        event["multiValueQueryStringParameters"] = {name: [value] for name, value in query.items()}
+    else:
+        event |= {"headers": headers, "queryStringParameters": query}
+    return event | changes
+
+
 @pytest.mark.parametrize(
-    ("event", "identity"), [(rest_event(), "rest-1"), (http_event(), "http-1")], ids=["v1", "v2"]
+    ("event", "identity"),
+    [
+        (rest_event(), "rest-1"),
+        (http_event(), "http-1"),
+        (function_url_event(), "url-1"),
+        (balancer_event(lists=False), "lambda-1"),
+        (balancer_event(lists=True), "lambda-1"),
+    ],
+    ids=["v1", "v2", "function url", "load balancer", "load balancer with lists"],
 )
-def test_both_payload_versions_give_the_same_request(event: dict[str, Any], identity: str) -> None:
+def test_every_kind_of_event_gives_the_same_request(event: dict[str, Any], identity: str) -> None:
     assert parse(event, "lambda-1") == Request(
         method="POST",
         path="/predict",
@@ -78,7 +115,107 @@ def test_the_stage_of_an_http_api_is_no_part_of_the_route(
     raw_path: str, stage: str | None, path: str
 ) -> None:
     context = {"stage": stage, "http": {"method": "GET"}}
-    assert parse(http_event(rawPath=raw_path, requestContext=context), "-").path == path
+    event = http_event(routeKey="$default", rawPath=raw_path, requestContext=context)
+    assert parse(event, "-").path == path
+
+
+@pytest.mark.parametrize(
+    ("resource", "parameters", "path", "route"),
+    [
+        ("/predict", None, "/base/predict", "/predict"),
+        ("/{proxy+}", {"proxy": "v2/health/live"}, "/base/v2/health/live", "/v2/health/live"),
+        ("/{proxy+}", {"proxy": "predict"}, "/a/b/predict", "/predict"),
+        ("/v2/models/{name}/infer", {"name": "mnist"}, "/b/v2/models/mnist/infer", None),
+        ("/", None, "/base", "/"),
+        ("/{proxy+}", None, "/predict", "/predict"),  # a template without its values
+        ("", {"proxy": "other"}, "/predict", "/predict"),
+        (None, None, "/predict", "/predict"),
+    ],
+)
+def test_the_base_path_of_a_custom_domain_is_no_part_of_the_route(
+    resource: str | None, parameters: dict[str, str] | None, path: str, route: str | None
+) -> None:
+    event = rest_event(resource=resource, pathParameters=parameters, path=path)
+    assert parse(event, "-").path == (route or "/v2/models/mnist/infer")
+
+
+@pytest.mark.parametrize(
+    ("route_key", "parameters", "raw_path", "route"),
+    [
+        ("POST /predict", None, "/prod/predict", "/predict"),
+        ("POST /predict", None, "/base/predict", "/predict"),
+        (
+            "ANY /{proxy+}",
+            {"proxy": "v2/models/mnist"},
+            "/base/v2/models/mnist",
+            "/v2/models/mnist",
+        ),
+        ("GET /v2/models/{name}", {"name": "mnist"}, "/dev/v2/models/mnist", "/v2/models/mnist"),
+        ("$default", None, "/dev/predict", "/predict"),
+        ("ANY /{proxy+}", None, "/dev/predict", "/predict"),
+        (None, None, "/dev/predict", "/predict"),
+    ],
+)
+def test_the_route_of_an_http_api_says_the_path_without_stage_and_base_path(
+    route_key: str | None, parameters: dict[str, str] | None, raw_path: str, route: str
+) -> None:
+    context = {"stage": "dev", "http": {"method": "POST"}}
+    event = http_event(
+        routeKey=route_key, pathParameters=parameters, rawPath=raw_path, requestContext=context
+    )
+    assert parse(event, "-").path == route
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_the_query_of_a_load_balancer_is_decoded(*, lists: bool) -> None:
+    query = {"a%20b": "c+d%C3%B6", "preprocess": "%6Eone"}
+    name = "multiValueQueryStringParameters" if lists else "queryStringParameters"
+    value = {name: [value] for name, value in query.items()} if lists else query
+    parsed = parse(balancer_event(lists=lists, **{name: value}), "-")
+    assert parsed.query == {"a b": "c dö", "preprocess": "none"}
+    assert parse(rest_event(queryStringParameters=query), "-").query == query
+
+
+def test_of_repeated_headers_and_parameters_the_last_one_counts() -> None:
+    event = balancer_event(
+        lists=True,
+        multiValueHeaders={"X-A": ["1", "2"], "X-B": [], "X-C": [None], "X-D": "text"},
+        multiValueQueryStringParameters={"preprocess": ["auto", "none"]},
+    )
+    request = parse(event, "-")
+    assert (request.headers, request.query) == ({"x-a": "2"}, {"preprocess": "none"})
+
+
+RESPONSE = {
+    "statusCode": 413,
+    "headers": {"Content-Type": "application/problem+json", "Allow": "POST"},
+    "body": "{}",
+    "isBase64Encoded": False,
+}
+
+
+@pytest.mark.parametrize("event", [rest_event(), http_event(), function_url_event(), {}])
+def test_a_gateway_gets_the_response_as_it_is(event: dict[str, Any]) -> None:
+    assert reply(event, RESPONSE) == RESPONSE
+
+
+def test_a_load_balancer_gets_the_status_in_words() -> None:
+    response = reply(balancer_event(lists=False), RESPONSE)
+    words = response.pop("statusDescription")
+    assert words.startswith("413 ")
+    assert len(words) > 4
+    assert response == RESPONSE
+
+
+def test_a_load_balancer_that_sends_lists_gets_lists() -> None:
+    before = dict(RESPONSE)
+    response = reply(balancer_event(lists=True), RESPONSE)
+    assert response["multiValueHeaders"] == {
+        "Content-Type": ["application/problem+json"],
+        "Allow": ["POST"],
+    }
+    assert "headers" not in response
+    assert before == RESPONSE, "the response given is left as it was"
 
 
 @pytest.mark.parametrize(
@@ -211,9 +348,15 @@ json_value = st.recursive(
 
 
 @given(
-    st.sampled_from([rest_event, http_event]),
+    st.sampled_from(
+        [rest_event, http_event, lambda **changes: balancer_event(lists=True, **changes)]
+    ),
     st.dictionaries(
-        st.sampled_from(sorted(rest_event().keys() | http_event().keys())), json_value, max_size=4
+        st.sampled_from(
+            sorted(rest_event() | http_event() | balancer_event(lists=True) | {"pathParameters": 0})
+        ),
+        json_value,
+        max_size=4,
     ),
 )
 def test_an_event_of_any_content_gives_a_request_or_a_refusal(make: Any, changes: Any) -> None:

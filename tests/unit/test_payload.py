@@ -42,7 +42,9 @@ def post_json(document: Any) -> Payload:
     ],
 )
 def test_an_image_type_or_none_makes_the_body_the_file(content_type: str | None) -> None:
-    assert post(FILE, content_type) == Payload([FILE], is_batch=False, mode="auto")
+    assert post(FILE, content_type) == Payload(
+        [FILE], is_batch=False, mode="auto", with_input=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,13 +81,15 @@ def test_an_empty_file_is_refused_with_what_to_send(content_type: str | None) ->
 )
 def test_a_json_image_is_decoded_from_base64(content_type: str) -> None:
     body = json.dumps({"image": TEXT}).encode()
-    assert post(body, content_type) == Payload([FILE], is_batch=False, mode="auto")
+    assert post(body, content_type) == Payload(
+        [FILE], is_batch=False, mode="auto", with_input=False
+    )
 
 
 def test_json_images_keep_their_order_and_are_a_batch() -> None:
     texts = [base64.b64encode(bytes([number])).decode() for number in range(3)]
     assert post_json({"images": texts}) == Payload(
-        [b"\x00", b"\x01", b"\x02"], is_batch=True, mode="auto"
+        [b"\x00", b"\x01", b"\x02"], is_batch=True, mode="auto", with_input=False
     )
 
 
@@ -265,3 +269,86 @@ def test_any_json_body_gives_images_or_a_refusal(body: bytes) -> None:
     except PredictError:
         return
     assert 1 <= len(payload.images) <= MAX_IMAGES
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    head = 'Content-Disposition: form-data; name="{}"; filename="a.png"'
+    return b"".join(
+        b"--x\r\n" + head.format(name).encode() + b"\r\n\r\n" + content + b"\r\n"
+        for name, content in parts
+    ) + (b"--x--\r\n")
+
+
+FORM = "multipart/form-data; boundary=x"
+
+
+def test_a_form_gives_its_fields_called_image_and_passes_others_over() -> None:
+    body = form(("note", b"seven"), ("image", FILE), ("Image", b"other"), ("images", b"other"))
+    assert post(body, FORM) == Payload([FILE], is_batch=False, mode="auto", with_input=False)
+
+
+def test_a_form_with_more_than_one_image_is_a_batch_in_its_order() -> None:
+    payload = post(form(("image", b"\x00"), ("image", b"\x01")), FORM, preprocess="none")
+    assert payload == Payload([b"\x00", b"\x01"], is_batch=True, mode="none", with_input=False)
+
+
+def test_the_boundary_of_a_form_is_read_in_its_own_case() -> None:
+    body = form(("image", FILE)).replace(b"--x", b"--Ab")
+    assert post(body, "Multipart/Form-Data; boundary=Ab").images == [FILE]
+
+
+def test_a_form_without_an_image_is_told_how_to_send_one() -> None:
+    with pytest.raises(BadRequest, match=r'no field "image".*curl -F image=@'):
+        post(form(("file", FILE)), FORM)
+    with pytest.raises(BadRequest, match='no field "image"'):
+        post(b"--x--\r\n", FORM)
+
+
+def test_a_form_takes_thirty_two_images_and_one_more_is_too_many() -> None:
+    assert len(post(form(*[("image", FILE)] * 32), FORM).images) == 32
+    with pytest.raises(TooLarge, match='33 fields "image"; send at most 32'):
+        post(form(*[("image", FILE)] * 33), FORM)
+
+
+@pytest.mark.parametrize("content_type", ["multipart/mixed; boundary=x", "multipart/form-datax"])
+def test_another_multipart_is_no_form(content_type: str) -> None:
+    with pytest.raises(UnsupportedMediaType):
+        post(form(("image", FILE)), content_type)
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("true", True), ("false", False)])
+def test_input_is_taken_from_the_query(value: str, *, wanted: bool) -> None:
+    assert post(FILE, "image/png", input=value).with_input is wanted
+    assert post(form(("image", FILE)), FORM, input=value).with_input is wanted
+    body = json.dumps({"image": TEXT}).encode()
+    assert post(body, "application/json", input=value).with_input is wanted
+
+
+@pytest.mark.parametrize("value", ["", "1", "True", "yes", "true,false"])
+def test_an_unknown_input_is_a_bad_request_with_the_known_ones(value: str) -> None:
+    with pytest.raises(BadRequest, match="send input=false or true"):
+        post(FILE, "image/png", input=value)
+
+
+def test_a_number_of_too_many_digits_is_no_advice_to_a_programmer() -> None:
+    with pytest.raises(BadRequest, match="too many digits") as refused:
+        post(b'{"image": ' + b"1" * 5000 + b"}", "application/json")
+    assert "sys." not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "é" * 2_000_000,
+        "data:" + "é" * 2_000_000 + ";base64,",
+        "data:" + ";" * 4_000_000,
+        "data:image/png" + ";a=b" * 1_000_000 + ",",
+    ],
+    ids=["no base64", "long type", "no comma", "many parameters"],
+)
+def test_a_refusal_does_not_send_megabytes_back(text: str) -> None:
+    """Lambda's own limit is 6 MB, and JSON makes six bytes of an é."""
+    with pytest.raises(PredictError) as refused:
+        post(json.dumps({"image": text}, ensure_ascii=False).encode(), "application/json")
+    assert "4 MiB" not in refused.value.detail
+    assert len(refused.value.detail) < 1000

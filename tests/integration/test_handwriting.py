@@ -1,0 +1,84 @@
+"""What the published model reads, through the handler, as users would send it."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from events.make_events import encode_png, json_event
+from model_build import data
+from model_build.pictures import take_picture
+from model_build.store import ModelStore
+from tests.integration.commands import ROOT
+
+STORE = f"file://{ROOT}/build/model-store"
+
+type Classify = Callable[[list[bytes], str], list[int]]
+
+# Least shares of right answers: held-out samples, and pictures of digits by other writers.
+EXPECTED = {"full": (0.985, 0.93), "quick": (0.95, 0.85)}
+
+
+@pytest.fixture(scope="module")
+def expected(model_version: str) -> tuple[float, float]:
+    """What the profile that the production model was built with must reach."""
+    manifest = ModelStore(STORE).manifest("mnist", model_version)
+    return EXPECTED[manifest["lineage"]["profile"]]
+
+
+@pytest.fixture(scope="module")
+def classify(model_version: str) -> Iterator[Classify]:
+    """Send image files through the handler, in batches; give the answers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODEL_STORE_URL", STORE)
+        patch.setenv("MODEL_VERSION", model_version)
+        patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
+        patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
+        import app
+        import session
+
+        patch.setattr(app, "model", session.LazyModel())
+
+        class Context:
+            aws_request_id = "test"
+
+        def send(files: list[bytes], preprocess: str) -> list[int]:
+            answers: list[int] = []
+            for start in range(0, len(files), 32):
+                batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
+                event = json_event({"images": batch}, {"preprocess": preprocess})
+                response: dict[str, Any] = app.handler(event, Context())
+                assert response["statusCode"] == 200, response["body"]
+                found = json.loads(response["body"])["predictions"]
+                answers.extend(one["prediction"] for one in found)
+            return answers
+
+        yield send
+
+
+def share_right(answers: list[int], labels: NDArray[np.int64]) -> float:
+    return float((np.array(answers) == labels).mean())
+
+
+def test_held_out_samples_are_read_and_keep_their_answer_through_auto(
+    classify: Classify, expected: tuple[float, float]
+) -> None:
+    mnist = data.load_mnist_5k()
+    files = [encode_png(image) for image in mnist.test_images]
+    as_is, auto = classify(files, "none"), classify(files, "auto")
+    assert share_right(as_is, mnist.test_labels) >= expected[0]
+    assert sum(a == b for a, b in zip(as_is, auto, strict=True)) >= 999
+
+
+def test_ordinary_pictures_of_other_writers_digits_are_read(
+    classify: Classify, expected: tuple[float, float]
+) -> None:
+    """Dark or coloured pen on paper, uneven light, off-centre, blur and noise, as JPEG."""
+    digits, labels = data.load_other_writers()
+    generator = np.random.default_rng(11)
+    pictures = [take_picture(digit, generator) for digit in digits[600:1200]]
+    assert share_right(classify(pictures, "auto"), labels[600:1200]) >= expected[1]

@@ -1,0 +1,210 @@
+"""The function over HTTP on this machine, without Docker: the way to try the page and the API.
+
+    python -m tools.serve [--port 8000] [--stage prod] [--key KEY]
+
+Stands in for API Gateway: each HTTP request becomes the event of a REST API with
+`BinaryMediaTypes: ['*/*']`, the handler of functions/predict/app.py answers it in this process, one
+request at a time as in a Lambda environment, and what it gives becomes the HTTP response. --stage
+puts the API under that first part of the path; --key closes it, but for what the stack leaves open.
+The model is that of build/model-store (`make model`), unless MODEL_STORE_URL names another.
+"""
+
+import argparse
+import base64
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tools import processes
+
+PROJECT = Path(__file__).parents[1]
+FUNCTION = PROJECT / "functions" / "predict"
+LOCAL_STORE = (PROJECT / "build" / "model-store").as_uri()
+OPEN = {"/", "/health", "/openapi.json"}  # what the stack serves without a key
+MAX_BODY = 10 * 1024 * 1024  # bytes, API Gateway's own limit
+
+type Event = dict[str, Any]
+type Handler = Callable[[Event, Any], dict[str, Any]]
+
+
+@dataclass
+class Context:
+    """What the handler reads of Lambda's context."""
+
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+class Gateway(ThreadingHTTPServer):
+    """An HTTP server on 127.0.0.1 that hands its requests to a Lambda handler.
+
+    port: 0 takes a free one. stage: the first part of every path, or "" for none. key: what
+    `x-api-key` must hold on the routes that are not open, or "" for no key.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, handler: Handler, *, port: int = 0, stage: str = "", key: str = "") -> None:
+        super().__init__(("127.0.0.1", port), _Exchange)
+        self.handler = handler
+        self.stage = stage
+        self.key = key
+        self.turn = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """Address of the API's root, with a slash at its end."""
+        root = f"http://127.0.0.1:{self.server_port}/"
+        return f"{root}{self.stage}/" if self.stage else root
+
+
+class _Exchange(BaseHTTPRequestHandler):
+    """One connection; every method is the handler's to answer, or to refuse."""
+
+    protocol_version = "HTTP/1.1"
+    server: Gateway
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if name.startswith("do_"):
+            return self.answer
+        raise AttributeError(name)
+
+    def answer(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not length.isdecimal():
+            self._hang_up(HTTPStatus.LENGTH_REQUIRED, "Length Required")
+            return
+        if int(length) > MAX_BODY:
+            self._hang_up(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Too Long")
+            return
+        body = self.rfile.read(int(length))
+        path = self._path()
+        closed = self.server.key and path not in OPEN
+        if path is None:
+            self._say(HTTPStatus.FORBIDDEN, "Missing Authentication Token")  # as API Gateway says
+        elif closed and self.headers.get("x-api-key") != self.server.key:
+            self._say(HTTPStatus.FORBIDDEN, "Forbidden")
+        else:
+            with self.server.turn:
+                given = self.server.handler(self._event(path, body), Context())
+            self._send(given)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {format % args}\n")
+
+    def _path(self) -> str | None:
+        """Path without the stage; None if it is not under the stage."""
+        path = unquote(urlsplit(self.path).path)
+        stage = f"/{self.server.stage}" if self.server.stage else ""
+        if path != stage and not path.startswith(f"{stage}/"):
+            return None
+        return path.removeprefix(stage) or "/"
+
+    def _event(self, path: str, body: bytes) -> Event:
+        parts = urlsplit(self.path)
+        query = parse_qs(parts.query, keep_blank_values=True)
+        headers: dict[str, list[str]] = {}
+        for name, value in self.headers.items():
+            headers.setdefault(name, []).append(value)
+        return {
+            "resource": "/" if path == "/" else "/{proxy+}",
+            "path": path,
+            "httpMethod": self.command,
+            "headers": {name: values[-1] for name, values in headers.items()},
+            "multiValueHeaders": headers,
+            "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+            "multiValueQueryStringParameters": query or None,
+            "pathParameters": None if path == "/" else {"proxy": path.strip("/")},
+            "stageVariables": None,
+            "requestContext": {
+                "requestId": str(uuid.uuid4()),
+                "stage": self.server.stage or "local",
+                "path": unquote(parts.path),
+                "httpMethod": self.command,
+                "protocol": self.request_version,
+                "identity": {"sourceIp": self.client_address[0]},
+            },
+            "body": base64.b64encode(body).decode() if body else None,
+            "isBase64Encoded": bool(body),
+        }
+
+    def _say(self, status: HTTPStatus, message: str) -> None:
+        """Refuse in the form of API Gateway's own errors."""
+        self._send(
+            {
+                "statusCode": status.value,
+                "headers": {"Content-Type": "application/json"},
+                "body": json.dumps({"message": message}),
+            }
+        )
+
+    def _hang_up(self, status: HTTPStatus, message: str) -> None:
+        """Refuse a request whose body is left unread."""
+        self.close_connection = True
+        self._say(status, message)
+
+    def _send(self, given: dict[str, Any]) -> None:
+        text = given.get("body") or ""
+        body = base64.b64decode(text) if given.get("isBase64Encoded") else text.encode()
+        headers = {name: [str(value)] for name, value in (given.get("headers") or {}).items()}
+        headers |= given.get("multiValueHeaders") or {}
+        self.send_response(given["statusCode"])
+        for name, values in headers.items():
+            for value in values:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def load_handler() -> Handler:
+    """Import the function as Lambda does: its folder is on the path, its environment is set."""
+    os.environ.setdefault("MODEL_STORE_URL", LOCAL_STORE)
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "predict")
+    os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "WARNING")
+    os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
+    sys.path.insert(0, str(FUNCTION))
+    handler: Handler = importlib.import_module("app").handler
+    return handler
+
+
+def main() -> int:
+    """Serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.serve",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
+    parser.add_argument("--stage", default="", help="first part of every path, such as prod")
+    parser.add_argument("--key", default="", help="API key that requests must carry")
+    arguments = parser.parse_args()
+    processes.interrupt_on_termination()
+    with Gateway(
+        load_handler(),
+        port=arguments.port,
+        stage=arguments.stage.strip("/"),
+        key=arguments.key,
+    ) as gateway:
+        print(gateway.url, flush=True)
+        try:
+            gateway.serve_forever()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
