@@ -17,6 +17,7 @@ from PIL import Image
 
 from errors import BlankImage
 from pixels import Pixels
+from ruling import without_ruling
 
 type Ink = NDArray[np.float32]
 
@@ -24,6 +25,10 @@ _OVERVIEW = 256  # pixels on the longer side: enough to find the digit
 _DETAIL = 128  # of the digit's longer side: six times what a box of 20 can show
 _GRID = 64  # cells on the longer side: enough for the light, and to tell specks from strokes
 _MIN_CONTRAST = 10.0  # of 255: fainter than this is paper grain, JPEG noise or shadow
+_BLANK = (
+    "the image is blank: nothing stands out from its background; send one dark digit on light "
+    "paper, or a light one on dark"
+)
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 
 
@@ -35,57 +40,48 @@ def find_ink(pixels: Pixels) -> Ink:
     """
     step = -(-max(pixels.shape[:2]) // _OVERVIEW)
     overview = _reduce(pixels, step)
-    surface = paper(overview)
-    away = overview - surface.at(_Window.over(pixels, step))
+    page = paper(overview)
+    away = overview - page
     colour = np.einsum("hwc,hw->c", away, np.einsum("hwc,hwc->hw", away, away))
     colour /= max(float(np.linalg.norm(colour)), 1e-6)
-    kept = without_specks(contrast(away @ colour) > _WRITTEN)
+    kept = without_specks(without_ruling(contrast(away @ colour) > _WRITTEN))
+    if not kept.any():
+        raise BlankImage(_BLANK)
 
     rows, columns = _extent(kept.any(axis=1)), _extent(kept.any(axis=0))
     window = _Window.around(pixels, rows, columns, step)
-    detail = _reduce(window.cut(pixels), window.step) - surface.at(window)
-    ink = contrast(detail @ colour)
-    ink = np.where(window.look_up(_grown(kept), step), ink, 0)
+    ink = contrast((_reduce(window.cut(pixels), window.step) - window.look_up(page)) @ colour)
+    ink = np.where(window.look_up(_grown(kept)), ink, 0)
     written = ink > _WRITTEN
+    if not written.any():
+        raise BlankImage(_BLANK)
     return ink[_extent(written.any(axis=1)), _extent(written.any(axis=0))]
 
 
-@dataclass(frozen=True)
-class Surface:
-    """Quadratic surface a channel, over positions -1 to 1: coefficients [6, C]."""
+def paper(overview: Pixels) -> NDArray[np.float32]:
+    """Estimate of the page without ink, [H, W, C] as the overview: light may fall off across it.
 
-    coefficients: NDArray[np.float32]
-
-    def at(self, window: "_Window") -> NDArray[np.float32]:
-        """Values [h, w, C] at the window's pixels."""
-        y, x = window.positions()
-        constant, along_x, along_y, xx, xy, yy = self.coefficients
-        down = constant + y[:, np.newaxis] * along_y + (y * y)[:, np.newaxis] * yy
-        across = x[:, np.newaxis] * along_x + (x * x)[:, np.newaxis] * xx
-        twist = np.multiply.outer(y, x)[:, :, np.newaxis] * xy
-        surface: NDArray[np.float32] = down[:, np.newaxis] + across[np.newaxis, :] + twist
-        return surface
-
-
-def paper(overview: Pixels) -> Surface:
-    """Estimate of the page [H, W, C] without ink, as a surface.
-
-    It is fitted to the border first, then to every cell near the fit, so that light which falls
-    off across the page is followed and ink is not.
+    A quadratic surface a channel is fitted to the border first, then to every cell near the fit:
+    light that falls off is followed, and ink is not.
     """
-    step = -(-max(overview.shape[:2]) // _GRID)
-    cells = _reduce(overview, step)
+    cells = np.asarray(_reduce(overview, -(-max(overview.shape[:2]) // _GRID)), dtype=np.float32)
+    return _enlarged(_quadratic(cells), overview.shape[:2])
+
+
+def _quadratic(cells: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, columns, channels = cells.shape
     y, x = (
         side.ravel()
-        for side in np.meshgrid(*_Window.over(overview, step).positions(), indexing="ij")
+        for side in np.meshgrid(
+            np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij"
+        )
     )
-    basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
-    ring = np.ones((rows, columns), dtype=bool)
-    ring[1:-1, 1:-1] = False
-    flat = cells.reshape(-1, channels).astype(np.float32)
+    basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1, dtype=np.float32)
+    flat = cells.reshape(-1, channels)
+    ring = np.zeros((rows, columns), dtype=bool)
+    ring[[0, -1]] = ring[:, [0, -1]] = True
     border = np.median(flat[ring.ravel()], axis=0)
-    coefficients = np.zeros((6, channels), dtype=np.float32)
+    coefficients = np.zeros((6, channels))
     near = ring.ravel() & (np.abs(flat - border).max(axis=1) < 60)
     for tolerance in (40, 20, 12):
         if near.sum() < 12:  # too little paper to tell its light from the ink
@@ -94,8 +90,7 @@ def paper(overview: Pixels) -> Surface:
         ridge = 1e-3 * len(chosen) * np.diag(np.array([0, 1, 1, 1, 1, 1], dtype=np.float32))
         coefficients = np.linalg.solve(chosen.T @ chosen + ridge, chosen.T @ (flat[near] - border))
         near = np.abs(flat - border - basis @ coefficients).max(axis=1) < tolerance
-    coefficients[0] += border
-    return Surface(coefficients)
+    return np.asarray((basis @ coefficients + border).reshape(cells.shape), dtype=np.float32)
 
 
 def contrast(signed: Ink) -> Ink:
@@ -103,17 +98,26 @@ def contrast(signed: Ink) -> Ink:
 
     Raises BlankImage if nothing stands out.
     """
-    other_side = -signed[signed < 0]  # of paper, away from ink: noise alone, however much is ink
-    noise = 1.4826 * float(np.median(other_side)) if other_side.size else 0.0
+    noise = _noise(signed)
     ink = np.maximum(signed - 2.5 * noise, 0)
     written = ink[ink > otsu(ink[ink > 0])]
     level = float(np.quantile(written, 0.9)) if written.size else 0.0
     if level < max(_MIN_CONTRAST, 3 * noise):
-        raise BlankImage(
-            "the image is blank: nothing stands out from its background; send one dark digit on "
-            "light paper, or a light one on dark"
-        )
+        raise BlankImage(_BLANK)
     return np.asarray(np.minimum(ink / level, 1), dtype=np.float32)
+
+
+def _noise(signed: Ink) -> float:
+    """Standard deviation of the paper, the smaller of two robust estimates.
+
+    On the other side of paper than ink there is noise alone, unless light is uneven; between
+    neighbours there is noise alone, unless the picture is soft.
+    """
+    other_side = -signed[signed < 0]
+    steps = np.abs(np.diff(signed, axis=1))
+    if not other_side.size or not steps.size:
+        return 0.0
+    return 1.4826 * min(float(np.median(other_side)), float(np.median(steps)) / 2**0.5)
 
 
 def otsu(values: NDArray[np.float32]) -> float:
@@ -171,61 +175,51 @@ def _around[T: np.generic](padded: NDArray[T], combine: np.ufunc) -> NDArray[T]:
 
 @dataclass(frozen=True)
 class _Window:
-    """Part of a picture, at a whole fraction of its size: one pixel for `step` x `step`."""
+    """Part of a picture, one pixel for `step` x `step`; edges in pixels of the picture."""
 
-    rows: slice
-    columns: slice
+    top: int
+    bottom: int
+    left: int
+    right: int
     step: int
-    height: int  # of the whole picture
-    width: int
-
-    @classmethod
-    def over(cls, pixels: Pixels, step: int) -> "_Window":
-        """Window over the whole picture."""
-        height, width, _ = pixels.shape
-        return cls(slice(0, height), slice(0, width), step, height, width)
+    overview_step: int
 
     @classmethod
     def around(cls, pixels: Pixels, rows: slice, columns: slice, step: int) -> "_Window":
         """Window over the rows and columns of an overview of `step`, with a margin of one."""
         height, width, _ = pixels.shape
-        cut_rows, cut_columns = (
-            slice(max(part.start - 1, 0) * step, min((part.stop + 1) * step, side))
-            for part, side in ((rows, height), (columns, width))
-        )
-        longer = max(cut_rows.stop - cut_rows.start, cut_columns.stop - cut_columns.start)
-        return cls(cut_rows, cut_columns, max(1, longer // _DETAIL), height, width)
+        top, bottom = max(rows.start - 1, 0) * step, min((rows.stop + 1) * step, height)
+        left, right = max(columns.start - 1, 0) * step, min((columns.stop + 1) * step, width)
+        detail = max(1, max(bottom - top, right - left) // _DETAIL)
+        return cls(top, bottom, left, right, detail, step)
 
     def cut(self, pixels: Pixels) -> Pixels:
-        return pixels[self.rows, self.columns]
+        return pixels[self.top : self.bottom, self.left : self.right]
 
-    def positions(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vertical and horizontal position of the pixels' centres, the picture being -1 to 1."""
-        y, x = self._centres()
-        return (
-            (2 * y / self.height - 1).astype(np.float32),
-            (2 * x / self.width - 1).astype(np.float32),
-        )
-
-    def look_up(self, overview: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
-        """Values that an overview of `step` has at the window's pixels."""
+    def look_up[T: np.generic](self, overview: NDArray[T]) -> NDArray[T]:
+        """Values that an overview [H, W, …] has at the window's pixels."""
         y, x = (
-            np.minimum(c // step, side - 1).astype(int)
-            for c, side in zip(self._centres(), overview.shape, strict=True)
+            np.minimum(start + np.arange(0, stop - start, self.step) + self.step // 2, stop - 1)
+            // self.overview_step
+            for start, stop in ((self.top, self.bottom), (self.left, self.right))
         )
         return overview[np.ix_(y, x)]
-
-    def _centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        y, x = (
-            part.start + (np.arange(-(-(part.stop - part.start) // self.step)) + 0.5) * self.step
-            for part in (self.rows, self.columns)
-        )
-        return y, x
 
 
 def _extent(occupied: NDArray[np.bool_]) -> slice:
     found = np.flatnonzero(occupied)
     return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def _enlarged(cells: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Cells [h, w, C] brought to [H, W, C], linearly."""
+    if cells.shape[:2] == shape:
+        return cells
+    size = (shape[1], shape[0])
+    channels = (
+        Image.fromarray(np.ascontiguousarray(cells[:, :, c])) for c in range(cells.shape[2])
+    )
+    return np.stack([np.asarray(c.resize(size, Image.Resampling.BILINEAR)) for c in channels], 2)
 
 
 def _reduce(pixels: Pixels, step: int) -> Pixels:

@@ -27,8 +27,12 @@ class LocalService:
         _state, *numbers = stat.rpartition(")")[2].split()
         return (int(numbers[10]) + int(numbers[11])) / CLOCK_TICKS
 
+    def forget_peak_memory(self) -> None:
+        """Make `peak_memory` begin at what the process holds now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
     def peak_memory(self) -> int:
-        """Most bytes of memory that it held at a time."""
+        """Most bytes of memory that the process held at a time."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024

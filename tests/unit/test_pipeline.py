@@ -215,6 +215,7 @@ def test_a_conversion_that_is_not_true_leaves_nothing_for_the_next_step(
 ) -> None:
     build = Build(tmp_path)
     trained("mlp").save(tmp_path / "model.keras")
+    (tmp_path / "training.json").write_text(json.dumps(training()))
     (tmp_path / "converted.onnx").write_bytes(b"of an earlier build")
 
     def untrue(*_: Any) -> float:

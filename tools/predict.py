@@ -1,0 +1,152 @@
+"""Classify pictures by a running service, and draw the answers in the terminal.
+
+    python -m tools.predict IMAGE [IMAGE ...] --url https://…/predict
+
+IMAGE is a file, or - for standard input. The API key is taken from --key, else from the variable
+CLASSIFIER_API_KEY. Exits with 0 if every picture was classified, 1 if the service refused one (its
+reason is on standard error), 2 for wrong arguments, 3 if no service answers.
+"""
+
+import argparse
+import base64
+import http.client
+import io
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from tools import terminal
+
+OK, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
+KEY_VARIABLE = "CLASSIFIER_API_KEY"
+TIMEOUT_SECONDS = 60
+
+
+class Refused(Exception):
+    """The service did not classify the picture; the message is what it said."""
+
+
+class Unreachable(Exception):
+    """No service answered; the message says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Classify the pictures of the command line; give the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if urlsplit(options.url).scheme not in ("http", "https"):
+        parser.error(f"--url {options.url!r} is no http or https address")
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    status = OK
+    for name in options.images:
+        try:
+            file = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        except OSError as error:
+            parser.error(f"{name}: {error.strerror}")
+        try:
+            answer = classify(file, options.url, key=options.key, preprocess=options.preprocess)
+        except Refused as refusal:
+            print(f"{name}: {refusal}", file=sys.stderr)
+            status = REFUSED
+        except Unreachable as error:
+            print(f"{options.url} does not answer: {error}", file=sys.stderr)
+            return UNREACHABLE
+        else:
+            if options.json:
+                print(json.dumps(answer))
+            else:
+                _show(name, answer, console)
+    return status
+
+
+def classify(file: bytes, url: str, *, key: str = "", preprocess: str = "auto") -> Any:
+    """POST an image file to the address of /predict; give the answer, with what the model saw.
+
+    Raises Refused with the service's reason, and Unreachable.
+    """
+    query = urlencode({"preprocess": preprocess, "input": "true"})
+    headers = {"Content-Type": "application/octet-stream", "User-Agent": "tools.predict"}
+    if key:
+        headers["x-api-key"] = key
+    request = urllib.request.Request(f"{url}?{query}", file, headers, method="POST")  # noqa: S310 - checked
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            answer = json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        raise Refused(_reason(error)) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(str(getattr(error, "reason", error) or error)) from error
+    except ValueError as error:
+        raise Unreachable("what answers there is no classifier: it sent no JSON") from error
+    if not isinstance(answer, dict) or "prediction" not in answer:
+        raise Unreachable("what answers there is no classifier: it sent other JSON")
+    return answer
+
+
+def lines(answer: dict[str, Any]) -> Iterator[str]:
+    """Lines of text: what the model saw, next to the share of each class and the answer."""
+    shares = answer["probabilities"]
+    labels = [str(label) for label in range(len(shares))]
+    right = terminal.bars(labels, shares)
+    right += ["", f"answer: {answer['prediction']}  (confidence {answer['confidence']:.2%})"]
+    right += [f"model:  {answer['model']['name']} {answer['model']['version']}"]
+    yield from terminal.side_by_side(terminal.draw(_seen(answer)), right)
+
+
+def _show(name: str, answer: dict[str, Any], console: Console) -> None:
+    console.print(name, style="bold")
+    for line in lines(answer):
+        console.print(line, style="green" if "answer: " in line else None)
+    console.print()
+
+
+def _seen(answer: dict[str, Any]) -> Any:
+    """Pixels [H, W] of the PNG that an answer carries."""
+    _, _, content = str(answer["input"]).partition(",")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("L"))
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """What the service said, or else its gateway, with the status."""
+    text = error.read().decode(errors="replace")
+    try:
+        document = json.loads(text)
+        said = document.get("detail") or document.get("message") or text
+    except (ValueError, AttributeError):
+        said = text.strip()[:200]
+    return f"{said or error.reason} ({error.code})"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.predict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, or - for stdin")
+    parser.add_argument("--url", required=True, help="address of /predict")
+    parser.add_argument(
+        "--key", default=os.environ.get(KEY_VARIABLE, ""), help=f"default: ${KEY_VARIABLE}"
+    )
+    parser.add_argument(
+        "--preprocess",
+        choices=("auto", "none"),
+        default="auto",
+        help="none: the picture is just what the model was trained on",
+    )
+    parser.add_argument("--json", action="store_true", help="print the answers as they came")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
