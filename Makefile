@@ -7,7 +7,7 @@ SAM := .venv/sam/bin/sam
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test model lint format requirements clean
+.PHONY: help demo serve test model lint format requirements clean
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,10 @@ demo: .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
 model: ## build the model into build/model-store and promote it to production (PROFILE=quick|full)
 model: .venv/model/.installed
 	$(MODEL) -m model_build run --profile $(or $(PROFILE),full)
+
+serve: ## the page and the API on http://127.0.0.1:8000, with the model of make model, without Docker
+serve: .venv/test/.installed
+	$(TEST) -m tools.serve
 
 test: ## every test this machine can run; says why it skips the others
 test: .venv/test/.installed .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
