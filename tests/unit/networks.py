@@ -11,13 +11,13 @@ from model_build.data import load_mnist_5k
 @cache
 def trained(architecture: str) -> Any:
     """Keras model after one pass over half of the training samples: neither random nor good."""
-    from model_build.train import Recipe, fit
+    from model_build.train import Samples, Schedule, fit_new
 
     dataset = load_mnist_5k()
     half = np.arange(0, len(dataset.train_labels), 2)
-    recipe = Recipe(epochs=1, batch=32, augmentation=None)
+    schedule = Schedule(epochs=1, batch=32, augmentation=None)
     images, labels = dataset.train_images[half], dataset.train_labels[half]
-    model = fit(architecture, images, labels, recipe, 7, lambda *_: None)
+    model = fit_new(architecture, Samples(images, labels, 10), schedule, 7, lambda *_: None)
     for layer in model.layers:
         if hasattr(layer, "momentum"):  # batch normalisation takes many epochs to settle
             layer.momentum = 0.0

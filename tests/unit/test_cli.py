@@ -262,8 +262,8 @@ def test_run_goes_from_the_data_to_a_promoted_model_that_answers(
 ) -> None:
     from model_build import train
 
-    recipe = train.Recipe(epochs=2, batch=32, learning_rate=1e-3, augmentation=None)
-    monkeypatch.setitem(train.RECIPES, ("mlp", "quick"), recipe)
+    schedule = train.Schedule(epochs=2, batch=32, learning_rate=1e-3, augmentation=None)
+    monkeypatch.setitem(train.SCHEDULES, ("mlp", "quick"), schedule)
     store = (tmp_path / "store").as_uri()
     code, out, err = run(
         "run",

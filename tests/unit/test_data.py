@@ -19,11 +19,13 @@ def npz(tmp_path: Path) -> Path:
     return _write_npz(tmp_path / "mnist.npz")
 
 
-def test_the_default_set_has_4000_samples_to_train_and_1000_held_out(mnist: Dataset) -> None:
-    assert mnist.train_images.shape == (4000, 28, 28)
+def test_the_default_set_has_3600_samples_to_train_and_1000_held_out(mnist: Dataset) -> None:
+    assert mnist.train_images.shape == (3600, 28, 28)
+    assert mnist.validation_images.shape == (400, 28, 28)
     assert mnist.test_images.shape == (1000, 28, 28)
     assert mnist.train_images.dtype == mnist.test_images.dtype == np.uint8
-    assert np.bincount(mnist.train_labels).tolist() == [400] * 10
+    assert np.bincount(mnist.train_labels).tolist() == [360] * 10
+    assert np.bincount(mnist.validation_labels).tolist() == [40] * 10
     assert np.bincount(mnist.test_labels).tolist() == [100] * 10
 
 
@@ -35,7 +37,10 @@ def test_the_samples_are_white_ink_on_black(mnist: Dataset) -> None:
 
 def test_no_held_out_sample_is_trained_on(mnist: Dataset) -> None:
     trained = {image.tobytes() for image in mnist.train_images}
-    assert not [image for image in mnist.test_images if image.tobytes() in trained]
+    validation = {image.tobytes() for image in mnist.validation_images}
+    held_out = {image.tobytes() for image in mnist.test_images}
+    assert not trained & validation
+    assert not (trained | validation) & held_out
 
 
 def test_a_data_set_is_loaded_by_name_and_is_the_same_every_time(mnist: Dataset) -> None:
@@ -72,7 +77,7 @@ def test_a_split_is_drawn_from_the_whole_class() -> None:
 def test_a_file_of_keras_s_form_becomes_a_data_set(npz: Path) -> None:
     full = read_mnist_npz(npz)
     assert full.name == "full"
-    assert full.train_images.shape == (300, 28, 28)
+    assert full.train_images.shape == (270, 28, 28)
     assert full.test_images.shape == (100, 28, 28)
     assert [full.train_images.dtype, full.train_labels.dtype] == ["uint8", "int64"]
     with np.load(npz) as arrays:

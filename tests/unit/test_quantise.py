@@ -132,7 +132,8 @@ from model_build import convert, data, optimise, quantise, train
 folder = Path(sys.argv[1])
 dataset = data.load_mnist_5k()
 images, labels = dataset.train_images[::20], dataset.train_labels[::20]
-model = train.fit("cnn", images, labels, train.Recipe(epochs=2), 5, lambda *_: None)
+samples = train.Samples(images, labels, 10)
+model = train.fit_new("cnn", samples, train.Schedule(epochs=2), 5, lambda *_: None)
 convert.convert(model, folder / "converted.onnx")
 optimise.optimise(folder / "converted.onnx", folder / "fp32.onnx")
 quantise.quantise(folder / "fp32.onnx", folder / "int8.onnx", images[:64])

@@ -24,7 +24,7 @@ def silent(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
 
 
 def test_a_short_training_beats_chance_by_far() -> None:
-    """The quick MLP recipe on 800 samples reads four digits of five that it has not seen."""
+    """The quick MLP schedule on 800 samples reads four digits of five that it has not seen."""
     dataset = part(5)
     model = train.train("mlp", dataset, "quick", 1, silent)
     images = dataset.test_images[..., np.newaxis].astype(np.float32) / 255
@@ -36,7 +36,7 @@ def test_every_epoch_is_reported() -> None:
     """The progress bar gets each epoch's number, the number of epochs, a loss that falls."""
     seen: list[tuple[int, int, float, float]] = []
     train.train("mlp", part(10), "quick", 1, lambda *epoch: seen.append(epoch))
-    epochs = train.RECIPES["mlp", "quick"].epochs
+    epochs = train.SCHEDULES["mlp", "quick"].epochs
     assert [epoch[:2] for epoch in seen] == [(i + 1, epochs) for i in range(epochs)]
     assert seen[-1][2] < seen[0][2]
     assert 0 <= seen[0][3] < seen[-1][3] <= 1
@@ -44,10 +44,11 @@ def test_every_epoch_is_reported() -> None:
 
 def test_same_seed_same_weights() -> None:
     """Two augmented CNN trainings from one seed agree in every byte; another seed differs."""
-    dataset, recipe = part(50), dataclasses.replace(train.RECIPES["cnn", "quick"], epochs=1)
+    dataset, schedule = part(50), dataclasses.replace(train.SCHEDULES["cnn", "quick"], epochs=1)
 
     def weights(seed: int) -> bytes:
-        model = train.fit("cnn", dataset.train_images, dataset.train_labels, recipe, seed, silent)
+        samples = train.Samples(dataset.train_images, dataset.train_labels, 10)
+        model = train.fit_new("cnn", samples, schedule, seed, silent)
         return b"".join(array.tobytes() for array in model.get_weights())
 
     first = weights(1)
@@ -56,7 +57,7 @@ def test_same_seed_same_weights() -> None:
 
 
 @pytest.mark.parametrize(("architecture", "profile"), [("cnn", "slow"), ("resnet", "full")])
-def test_a_training_without_a_recipe_is_refused(architecture: str, profile: str) -> None:
+def test_a_training_without_a_schedule_is_refused(architecture: str, profile: str) -> None:
     """The error names what was asked for."""
-    with pytest.raises(ValueError, match=f"no recipe '{profile}' for architecture"):
+    with pytest.raises(ValueError, match=f"no schedule '{profile}' for architecture"):
         train.train(architecture, part(100), profile, 1, silent)
