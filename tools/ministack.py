@@ -12,6 +12,8 @@ import threading
 from typing import Any
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
+BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
+GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 
 
 def end_with_parent() -> None:
@@ -22,7 +24,7 @@ def end_with_parent() -> None:
 
 
 def import_any_methods() -> None:
-    """Teach MiniStack's OpenAPI import `x-amazon-apigateway-any-method`, SAM's `Method: ANY`.
+    """Teach MiniStack's OpenAPI import `x-amazon-apigateway-any-method`.
 
     Without it such a route deploys green and answers 403, "Missing Authentication Token".
     """
@@ -39,8 +41,27 @@ def import_any_methods() -> None:
     apigateway_v1._import_path_item = with_any  # noqa: SLF001
 
 
+def import_extensions() -> None:
+    """Teach it what holds for a whole API: its binary types and its gateway responses.
+
+    MiniStack knows both as properties of CloudFormation resources, and not in a definition.
+    """
+    from ministack.services import apigateway_v1  # noqa: PLC0415
+
+    import_rest_api = apigateway_v1._import_rest_api  # noqa: SLF001
+
+    def with_extensions(spec: dict[str, Any], base: dict[str, Any]) -> str:
+        api: str = import_rest_api(spec, base | {"binaryMediaTypes": spec.get(BINARY_TYPES, [])})
+        for kind, response in spec.get(GATEWAY_RESPONSES, {}).items():
+            apigateway_v1._put_gateway_response(api, kind, response)  # noqa: SLF001
+        return api
+
+    apigateway_v1._import_rest_api = with_extensions  # noqa: SLF001
+
+
 if __name__ == "__main__":
     import_any_methods()
+    import_extensions()
     threading.Thread(target=end_with_parent, daemon=True).start()
     # No workers: the server runs in this very process, and SIGTERM shuts it down in good order.
     binds = [part for address in sys.argv[1:] for part in ("--bind", address)]

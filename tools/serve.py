@@ -5,12 +5,14 @@
 Stands in for API Gateway: each HTTP request becomes the event of a REST API with
 `BinaryMediaTypes: ['*/*']`, the handler of functions/predict/app.py answers it in this process, one
 request at a time as in a Lambda environment, and what it gives becomes the HTTP response. --stage
-puts the API under that first part of the path; --key closes it, but for what the stack leaves open.
+puts the API under that first part of the path; --key closes it, but for what openapi.yaml leaves
+open. Refusals are those of the stack's gateway.
 The model is that of build/model-store (`make model`), unless MODEL_STORE_URL names another.
 """
 
 import argparse
 import base64
+import contextlib
 import importlib
 import json
 import os
@@ -20,18 +22,16 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tools import processes
+from tools import openapi, processes
 
 PROJECT = Path(__file__).parents[1]
 FUNCTION = PROJECT / "functions" / "predict"
 LOCAL_STORE = (PROJECT / "build" / "model-store").as_uri()
-OPEN = {"/", "/health", "/openapi.json"}  # what the stack serves without a key
 MAX_BODY = 10 * 1024 * 1024  # bytes, API Gateway's own limit
 
 type Event = dict[str, Any]
@@ -60,6 +60,8 @@ class Gateway(ThreadingHTTPServer):
         self.stage = stage
         self.key = key
         self.turn = threading.Lock()
+        self.interface = openapi.read()
+        self.open_paths = openapi.open_paths(self.interface)
 
     @property
     def url(self) -> str:
@@ -80,24 +82,54 @@ class _Exchange(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def answer(self) -> None:
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdecimal():
-            self._hang_up(HTTPStatus.LENGTH_REQUIRED, "Length Required")
+        try:
+            body = self._body()
+        except ValueError:
+            self.send_error(400)  # no HTTP: an answer of the edge's, before any API's
             return
-        if int(length) > MAX_BODY:
-            self._hang_up(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Too Long")
+        if body is None:
+            self._refuse("REQUEST_TOO_LARGE")
+            self._pass_over_the_rest()
             return
-        body = self.rfile.read(int(length))
         path = self._path()
-        closed = self.server.key and path not in OPEN
+        closed = self.server.key and path not in self.server.open_paths
         if path is None:
-            self._say(HTTPStatus.FORBIDDEN, "Missing Authentication Token")  # as API Gateway says
+            self._refuse("MISSING_AUTHENTICATION_TOKEN")
         elif closed and self.headers.get("x-api-key") != self.server.key:
-            self._say(HTTPStatus.FORBIDDEN, "Forbidden")
+            self._refuse("INVALID_API_KEY")
         else:
             with self.server.turn:
                 given = self.server.handler(self._event(path, body), Context())
             self._send(given)
+
+    def _body(self) -> bytes | None:
+        """What was sent, in one piece or in chunks; None if it is more than API Gateway takes.
+
+        Raises ValueError for a length that is no number.
+        """
+        if "Transfer-Encoding" not in self.headers:
+            length = self.headers.get("Content-Length", "0")
+            if not length.isdecimal():
+                raise ValueError
+            return self.rfile.read(int(length)) if int(length) <= MAX_BODY else None
+        body = b""
+        while size := int(self.rfile.readline(99).split(b";")[0], 16):
+            if len(body) + size > MAX_BODY:
+                return None
+            body += self.rfile.read(size)
+            self.rfile.readline(99)  # the chunk's end
+        while self.rfile.readline(9999).strip():
+            pass  # trailers
+        return body
+
+    def _pass_over_the_rest(self) -> None:
+        """Many a client reads no answer before all of its body is taken."""
+        self.close_connection = True
+        self.connection.settimeout(1)
+        with contextlib.suppress(OSError):
+            for _ in range(1024):
+                if not self.rfile.read1(1 << 16):
+                    return
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {format % args}\n")
@@ -138,20 +170,10 @@ class _Exchange(BaseHTTPRequestHandler):
             "isBase64Encoded": bool(body),
         }
 
-    def _say(self, status: HTTPStatus, message: str) -> None:
-        """Refuse in the form of API Gateway's own errors."""
-        self._send(
-            {
-                "statusCode": status.value,
-                "headers": {"Content-Type": "application/json"},
-                "body": json.dumps({"message": message}),
-            }
-        )
-
-    def _hang_up(self, status: HTTPStatus, message: str) -> None:
-        """Refuse a request whose body is left unread."""
-        self.close_connection = True
-        self._say(status, message)
+    def _refuse(self, kind: str) -> None:
+        """Answer as API Gateway does by itself, with the stack's gateway response of that kind."""
+        body, headers = openapi.refusal(self.server.interface, kind, str(uuid.uuid4()))
+        self._send({"statusCode": body["status"], "headers": headers, "body": json.dumps(body)})
 
     def _send(self, given: dict[str, Any]) -> None:
         text = given.get("body") or ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from errors import BadRequest
 
@@ -30,9 +30,9 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
     `isBase64Encoded` promises.
     """
     context = _part(event, "requestContext")
-    if event.get("version") == "2.0":
+    if "http" in context:  # version 2.0
         method = _part(context, "http").get("method")
-        path = event.get("rawPath")
+        path = event.get("rawPath") or _part(context, "http").get("path")
         template = str(event.get("routeKey")).partition(" ")[2]
     else:
         method, path = event.get("httpMethod"), event.get("path")
@@ -47,10 +47,12 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
     query = _last(event, "queryStringParameters", "multiValueQueryStringParameters")
     if "elb" in context:  # a load balancer hands the query over as it was sent
         query = {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
+    elif isinstance(raw := event.get("rawQueryString"), str):  # the other joins values by commas
+        query |= parse_qsl(raw, keep_blank_values=True)
     headers = _last(event, "headers", "multiValueHeaders")
     return Request(
         method=method.upper(),
-        path="/" + path.strip("/"),
+        path="/" + unquote(path).strip("/"),
         query=query,
         headers={name.lower(): value for name, value in headers.items()},
         body=_body(event),
@@ -111,10 +113,10 @@ def _without_stage(path: str, stage: Any) -> str:
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
-    body = event.get("body") or ""
+    body = str(event.get("body") or "")
     if not event.get("isBase64Encoded"):
-        return str(body).encode("utf-8", "surrogatepass")
+        return body.encode("utf-8", "surrogatepass")
     try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
+        return base64.b64decode("".join(body.splitlines()), validate=True)
+    except (binascii.Error, ValueError) as error:
         raise BadRequest(f"isBase64Encoded is true but the body is no base64: {error}") from error

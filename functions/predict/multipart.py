@@ -11,8 +11,9 @@ from errors import BadRequest, TooLarge
 
 MAX_PARTS = 100
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s";,]{1,70}))', re.IGNORECASE)
+_OTHER = rb'(?!name=)[\w*-]+=(?:"(?:[^"\\]|\\.)*"|[^\s";]*)\s*;\s*'  # filename="a; name=b.png";
 _NAME = re.compile(
-    rb'^content-disposition:\s*form-data\s*;(?:.*?;)?\s*name=(?:"([^"]*)"|([^\s";]+))',
+    rb'^content-disposition:\s*form-data\s*;\s*(?:%b)*name=(?:"([^"]*)"|([^\s";]+))' % _OTHER,
     re.IGNORECASE | re.MULTILINE,
 )
 

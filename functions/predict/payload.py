@@ -45,6 +45,11 @@ def read(request: Request) -> Payload:
             f"the body has {len(request.body)} bytes; send at most {MAX_BODY} (4 MiB), "
             "for example a smaller picture: 1,000 pixels are plenty for one digit"
         )
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("identity", ""):
+        raise UnsupportedMediaType(
+            f"content encoding {short(coding)} is not taken; send the body uncompressed"
+        )
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type == "application/json":
         images, is_batch = _from_json(request.body)
@@ -111,6 +116,7 @@ def _from_multipart(request: Request) -> list[bytes]:
 def _from_base64(text: Any, where: str) -> bytes:
     if not isinstance(text, str):
         raise BadRequest(f'"{where}" must be a base64 string, it is {_json_type(text)}')
+    text = text.lstrip()
     if text[:5].lower() == "data:":
         text = _data_url_content(text, where)
     try:
@@ -127,7 +133,7 @@ def _data_url_content(text: str, where: str) -> str:
     kind, *parameters = header[len("data:") :].split(";")
     if not comma or not parameters or parameters[-1].lower() != "base64":
         raise BadRequest(f'"{where}" is a data URL without ";base64,"; send base64 data')
-    if not kind.lower().startswith("image/"):
+    if not kind.lower().startswith(("image/", "application/octet-stream")):
         raise UnsupportedMediaType(
             f'"{where}" is a data URL of type {short(kind)}; send one of an image'
         )

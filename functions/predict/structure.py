@@ -50,7 +50,7 @@ def _check_jpeg(data: bytes) -> None:
 def _check_png(data: bytes) -> None:
     place = 8
     for _ in range(MAX_CHUNKS):
-        if place >= len(data):
+        if place >= len(data) or data[place + 4 : place + 8] == b"IEND":  # the decoder stops there
             return
         place += 12 + int.from_bytes(data[place : place + 4])
     raise _too_many("chunks", MAX_CHUNKS)

@@ -14,11 +14,11 @@ from tools import openapi
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
-def check_conformance(url: str, folder: Path) -> None:
+def check_conformance(url: str, folder: Path, *options: str) -> None:
     """Fail if an answer of the service at `url` is not as openapi.yaml states it.
 
     The API key is the gateway's to ask for: the interface is held against the function without it.
-    folder: where to put the document.
+    folder: where to put the document. options: more of Schemathesis's own.
     """
     document = openapi.read()
     del document["security"]
@@ -26,6 +26,7 @@ def check_conformance(url: str, folder: Path) -> None:
     stated.write_text(json.dumps(document))
     command: list[str | Path] = [sys.executable, "-m", "schemathesis.cli"]
     command += ["--config-file", CONFIGURATION, "run", stated, "--url", url, "--no-color"]
+    command += options
     if "CI" in os.environ:
         command += ["--seed", "1"]
     done = subprocess.run(

@@ -40,8 +40,11 @@ class LocalService:
 
 
 @contextlib.contextmanager
-def serving(log: Path, *arguments: str) -> Iterator[LocalService]:
-    """Serve the production model of the local store on a free port; its log goes to a file."""
+def serving(log: Path, *arguments: str, **variables: str) -> Iterator[LocalService]:
+    """Serve the production model of the local store on a free port; its log goes to a file.
+
+    variables: of the function's environment, such as MODEL_NAME.
+    """
     environment = {
         name: value
         for name, value in environment_without_account().items()
@@ -52,7 +55,7 @@ def serving(log: Path, *arguments: str) -> Iterator[LocalService]:
         subprocess.Popen(
             [sys.executable, "-m", "tools.serve", "--port", "0", *arguments],
             cwd=ROOT,
-            env=environment,
+            env=environment | variables,
             stdout=subprocess.PIPE,
             stderr=output,
             text=True,

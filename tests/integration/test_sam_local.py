@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.integration.commands import BASE_IMAGE, ROOT, run
+from tests.integration.conformance import check_conformance
 
 EVENTS = ROOT / "events"
 SIZE_LIMIT_MB = 150  # of our own layers; Lambda loads what a cold start reads, so every MB tells
@@ -92,6 +93,12 @@ def test_start_api_hands_the_functions_errors_over(api: str, model_version: str)
     answer = send(f"{api}/predict")
     check(answer, Expected(status=405), model_version)
     assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.docker
+def test_the_container_answers_as_its_interface_states(api: str, tmp_path: Path) -> None:
+    """Schemathesis on the very image and API that are deployed, with fewer examples."""
+    check_conformance(f"{api}/", tmp_path, "--max-examples=3")
 
 
 @pytest.mark.docker

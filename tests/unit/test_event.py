@@ -1,6 +1,7 @@
 """event.py: what each kind of gateway sends becomes the same request."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -96,6 +97,40 @@ def test_every_kind_of_event_gives_the_same_request(event: dict[str, Any], ident
         body=BODY,
         request_id=identity,
     )
+
+
+@pytest.mark.parametrize("left_out", ["version", "rawPath", "rawQueryString", "routeKey"])
+def test_an_event_of_version_2_is_known_by_its_context(left_out: str) -> None:
+    """Whatever else one made by hand leaves out."""
+    event = http_event()
+    del event[left_out]
+    assert parse(event, "-") == parse(http_event(), "-")
+
+
+@pytest.mark.parametrize("single", [None, {}, {"preprocess": "auto,none"}])
+def test_a_repeated_parameter_has_its_last_value(single: dict[str, str] | None) -> None:
+    """Version 2.0 joins the values by commas, version 1.0 lists them."""
+    query = "preprocess=auto&preprocess=none&x="
+    event = http_event(rawQueryString=query, queryStringParameters=single)
+    assert parse(event, "-").query == {"preprocess": "none", "x": ""}
+    lists = {"preprocess": ["auto", "none"]}
+    event = rest_event(multiValueQueryStringParameters=lists, queryStringParameters=None)
+    assert parse(event, "-").query == {"preprocess": "none"}
+
+
+@pytest.mark.parametrize("query", ["", "parameter=value"])
+def test_the_query_counts_where_the_raw_one_is_silent(query: str) -> None:
+    event = http_event(rawQueryString=query, queryStringParameters={"preprocess": "none"})
+    assert parse(event, "-").query["preprocess"] == "none"
+
+
+@pytest.mark.parametrize("path", ["/%70redict", "/predict%2F", "//predict/", "/%2Fpredict"])
+@pytest.mark.parametrize("make", [rest_event, http_event])
+def test_a_path_means_the_same_percent_encoded(
+    path: str, make: Callable[..., dict[str, Any]]
+) -> None:
+    changes = {"path": path, "rawPath": path, "routeKey": "$default"}
+    assert parse(make(**changes), "-").path == "/predict"
 
 
 @pytest.mark.parametrize(
@@ -256,6 +291,13 @@ def test_without_the_encoding_flag_the_body_is_text() -> None:
     event = rest_event(body="Zm9v")
     del event["isBase64Encoded"]
     assert parse(event, "-").body == b"Zm9v"
+
+
+def test_base64_may_come_in_lines() -> None:
+    """As the command `base64` writes it, into an event made by hand."""
+    lines = base64.encodebytes(bytes(100)).decode()
+    assert lines.count("\n") > 1
+    assert parse(rest_event(body=lines), "-").body == bytes(100)
 
 
 @pytest.mark.parametrize("body", ["###", "Zm9", "Zm9v!", "Zm 9v", "é", {"image": 1}, 7, ["Zm9v"]])

@@ -153,6 +153,9 @@ def test_a_part_without_an_empty_line_is_refused() -> None:
         'Content-Disposition: form-data; filename="a.png"; name="image"',
         "Content-Disposition: form-data; filename*=UTF-8''%C3%B6.png; name=image",
         'Content-Disposition: form-data; name="image"; filename="name=note"',
+        'Content-Disposition: form-data; name="image"; filename="a; name=note.png"',
+        'Content-Disposition: form-data; filename="a; name=note.png"; name="image"',
+        r'Content-Disposition: form-data; filename="\"; name=note.png"; name="image"',
         'X-Before: 1\r\nContent-Disposition: form-data; name="image"',
     ],
 )

@@ -1,19 +1,22 @@
 """openapi.yaml: the one statement of the interface, and what is made of it."""
 
+import copy
 import json
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
+import jsonschema
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
+import yaml
+from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 
 import errors
 import inference_protocol
 import service
 from tools import openapi
 
-METHODS = {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
 ROUTES = [
     (re.compile("/predict"), "POST"),
     *((pattern, method) for pattern, method, _ in service.ROUTES + inference_protocol.ROUTES),
@@ -28,13 +31,14 @@ def document() -> dict[str, Any]:
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Path, method and description of every operation."""
     for path, item in document["paths"].items():
-        for method in METHODS & item.keys():
-            yield path, method.upper(), item[method]
+        for method, operation in openapi.operations(item):
+            yield path, method.upper(), operation
 
 
-def test_the_served_document_is_what_is_made_of_the_source() -> None:
+def test_what_is_made_of_the_source_is_up_to_date() -> None:
     """Run `python -m tools.openapi` after a change."""
     assert openapi.SERVED.read_text() == openapi.served()
+    assert openapi.GATEWAY.read_text() == openapi.gateway()
 
 
 def test_the_served_document_is_json_that_browsers_read_too() -> None:
@@ -83,31 +87,129 @@ def tree(error: type[errors.PredictError]) -> Iterator[type[errors.PredictError]
         yield from tree(child)
 
 
-# A route that is known answers neither of the first two, and what fails inside is not promised.
-UNSTATED = {errors.NotFound, errors.MethodNotAllowed, errors.PredictError}
+# A route that is known, asked by the method that is stated, answers neither.
+UNSTATED = {errors.NotFound, errors.MethodNotAllowed}
+OF_THE_GATEWAY = {"403", "429", "502", "504"}
 
 
 def test_every_refusal_of_predict_is_stated(document: dict[str, Any]) -> None:
-    """403 and 429 are the gateway's own."""
+    """And those of the gateway's own."""
     stated = set(document["paths"]["/predict"]["post"]["responses"])
     raised = {str(kind.status.value) for kind in tree(errors.PredictError) if kind not in UNSTATED}
-    assert stated == raised | {"200", "403", "429"}
+    assert stated == raised | {"200"} | OF_THE_GATEWAY
 
 
 @pytest.mark.parametrize("version", ["", "/versions/{version}"])
 def test_every_refusal_of_infer_is_stated(document: dict[str, Any], version: str) -> None:
     path = f"/v2/models/{{name}}{version}/infer"
     stated = set(document["paths"][path]["post"]["responses"])
-    assert stated == {"200", "400", "403", "404", "413", "429", "503"}
+    assert stated == {"200", "400", "404", "413", "500", "503"} | OF_THE_GATEWAY
 
 
 def test_what_is_open_is_what_needs_no_model(document: dict[str, Any]) -> None:
     """Closed by default: a key is needed for everything else."""
-    assert document["security"] == [{"apiKey": []}]
-    opened = {
-        path for path, _, operation in operations(document) if operation.get("security") == []
+    assert document["security"] == [{"api_key": []}]
+    assert openapi.open_paths(document) == {"/", "/health", "/openapi.json"}
+
+
+def test_one_path_needs_one_key(document: dict[str, Any]) -> None:
+    """Its methods that are not stated could otherwise be open or closed."""
+    document = copy.deepcopy(document)
+    document["paths"]["/health"]["post"] = {"operationId": "x", "responses": {}}
+    with pytest.raises(ValueError, match="/health need different keys"):
+        openapi.definition(document)
+
+
+def test_every_refusal_of_the_gateway_is_stated(document: dict[str, Any]) -> None:
+    """403 and 429 where a key is needed, 413 where a body is taken, what fails everywhere.
+
+    404 can be the gateway's on paths alone that are not stated.
+    """
+    refused = {answer["status"] for answer in document[openapi.REFUSALS].values()}
+    assert refused == {403, 404, 413, 429, 502, 504}
+    for path, method, operation in operations(document):
+        expected = {"502", "504"} | ({"413"} if method == "POST" else set())
+        expected |= {"403", "429"} if path not in openapi.open_paths(document) else set()
+        assert expected <= operation["responses"].keys(), path
+
+
+def test_a_refusal_of_the_gateway_is_a_problem_as_stated(document: dict[str, Any]) -> None:
+    """Its body is one of the schema, and a header says how long to wait where that helps."""
+    schema = document["components"]["schemas"]["Problem"]
+    for kind in document[openapi.REFUSALS]:
+        body, headers = openapi.refusal(document, kind, "an-id")
+        jsonschema.validate(body, schema)
+        assert body["title"] == HTTPStatus(body["status"]).phrase
+        assert body["request_id"] == "an-id"
+        assert headers["Content-Type"] == "application/problem+json"
+        assert ("wait" in body["detail"] or "try again" in body["detail"]) == (
+            "Retry-After" in headers
+        )
+
+
+@pytest.fixture(scope="module")
+def gateway() -> dict[str, Any]:
+    """The definition as API Gateway gets it, from the file that the templates include."""
+    definition: dict[str, Any] = yaml.safe_load(openapi.GATEWAY.read_text())
+    return definition
+
+
+def test_the_gateway_gets_openapi_that_it_imports(gateway: dict[str, Any]) -> None:
+    """3.0.1, and no schemas but those of path parameters."""
+    assert gateway["openapi"] == "3.0.1"
+    OpenAPIV30SpecValidator(gateway).validate()
+    assert set(gateway["components"]) == {"securitySchemes"}
+
+
+def test_the_gateway_has_every_operation(gateway: dict[str, Any], document: dict[str, Any]) -> None:
+    """By name and with each status that is stated."""
+    made = {
+        (path, method): (operation["operationId"], set(operation["responses"]))
+        for path, method, operation in operations(gateway)
     }
-    assert opened == {"/", "/health", "/openapi.json"}
+    assert made == {
+        (path, method): (operation["operationId"], set(operation["responses"]))
+        for path, method, operation in operations(document)
+    }
+
+
+def test_every_path_of_the_gateway_takes_every_method(
+    gateway: dict[str, Any], document: dict[str, Any]
+) -> None:
+    """A wrong method and an unknown path are for the function to answer, behind the same key."""
+    assert set(gateway["paths"]) == {*document["paths"], "/{proxy+}"}
+    for path, item in gateway["paths"].items():
+        key = document["security"] if path not in openapi.open_paths(document) else []
+        assert openapi.ANY in item
+        for method in item.values():
+            assert method["security"] == key, path
+            integration = method["x-amazon-apigateway-integration"]
+            assert integration["type"] == "aws_proxy"
+            assert integration["httpMethod"] == "POST"
+    assert gateway["components"]["securitySchemes"]["api_key"] == {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+    }
+
+
+def test_the_gateway_hands_every_body_over_as_bytes(gateway: dict[str, Any]) -> None:
+    assert gateway["x-amazon-apigateway-binary-media-types"] == ["*/*"]
+
+
+def test_a_gateway_response_is_the_refusal_that_is_stated(
+    gateway: dict[str, Any], document: dict[str, Any]
+) -> None:
+    """As JSON, quotes and all, with the id that the gateway fills in."""
+    responses = gateway["x-amazon-apigateway-gateway-responses"]
+    assert set(responses) == set(document[openapi.REFUSALS])
+    for kind, response in responses.items():
+        body, headers = openapi.refusal(document, kind, "$context.requestId")
+        assert json.loads(response["responseTemplates"]["application/json"]) == body
+        assert response["statusCode"] == str(body["status"])
+        assert response["responseParameters"] == {
+            f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
+        }
 
 
 def test_the_limits_stated_are_those_that_are_kept(document: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """payload.py: the image files in a body, by its content type."""
 
 import base64
+import gzip
 import json
 from typing import Any
 
@@ -138,6 +139,27 @@ def test_a_fault_in_base64_says_where_it_is_and_what_to_send(text: str, reason: 
     with pytest.raises(BadRequest, match=reason) as batch:
         post_json({"images": [TEXT, text]})
     assert '"images[1]"' in batch.value.detail
+
+
+@pytest.mark.parametrize(
+    "text", ["data:application/octet-stream;base64,", "\n data:image/png;base64,"]
+)
+def test_a_data_url_as_browsers_and_templates_write_it_is_taken(text: str) -> None:
+    """For a file of a type that the browser does not know; after an indent."""
+    assert post_json({"image": text + TEXT}).images == [FILE]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate, gzip", "br"])
+@pytest.mark.parametrize("content_type", ["image/png", "application/json"])
+def test_a_compressed_body_is_refused_for_what_it_is(coding: str, content_type: str) -> None:
+    headers = {"content-type": content_type, "content-encoding": coding}
+    with pytest.raises(UnsupportedMediaType, match="uncompressed"):
+        read(Request("POST", "/predict", {}, headers, gzip.compress(FILE), "-"))
+
+
+def test_identity_is_no_compression() -> None:
+    headers = {"content-type": "image/png", "content-encoding": "identity"}
+    assert read(Request("POST", "/predict", {}, headers, FILE, "-")).images == [FILE]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/pdf", ""])

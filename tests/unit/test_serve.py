@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tools import openapi
 from tools.serve import MAX_BODY, Context, Event, Gateway
 
 
@@ -28,7 +29,7 @@ def echo(event: Event, context: Context) -> dict[str, Any]:
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
     with Gateway(echo, stage="prod", key="sesame") as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield server
         server.shutdown()
 
@@ -37,7 +38,7 @@ def ask(
     gateway: Gateway,
     method: str,
     path: str,
-    body: bytes | None = None,
+    body: bytes | Iterator[bytes] | None = None,
     headers: dict[str, str] | None = None,
 ) -> tuple[HTTPResponse, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", gateway.server_port, timeout=10)
@@ -79,37 +80,74 @@ def test_the_stage_itself_is_the_root(gateway: Gateway, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "key", "message"),
+    ("path", "key", "kind"),
     [
-        ("/prod/predict", "", "Forbidden"),
-        ("/prod/predict", "wrong", "Forbidden"),
-        ("/predict", "sesame", "Missing Authentication Token"),
-        ("/production", "sesame", "Missing Authentication Token"),
+        ("/prod/predict", "", "INVALID_API_KEY"),
+        ("/prod/predict", "wrong", "INVALID_API_KEY"),
+        ("/prod/predict/", "", "INVALID_API_KEY"),
+        ("/prod/no/such/path", "", "INVALID_API_KEY"),
+        ("/predict", "sesame", "MISSING_AUTHENTICATION_TOKEN"),
+        ("/production", "sesame", "MISSING_AUTHENTICATION_TOKEN"),
     ],
 )
-def test_what_api_gateway_refuses_does_not_reach_the_handler(
-    gateway: Gateway, path: str, key: str, message: str
+def test_what_the_gateway_refuses_does_not_reach_the_handler(
+    gateway: Gateway, path: str, key: str, kind: str
 ) -> None:
-    """Without the key, or outside of the stage, in API Gateway's own words."""
+    """Without the key, or outside of the stage, with the stack's own gateway responses."""
     response, body = ask(gateway, "POST", path, b"x", {"x-api-key": key})
-    assert response.status == 403
-    assert json.loads(body) == {"message": message}
+    refused_as(kind, response, body)
+
+
+def test_the_paths_that_the_interface_leaves_open_need_no_key(gateway: Gateway) -> None:
+    document = openapi.read()
+    for path in document["paths"]:
+        response, _ = ask(gateway, "GET", f"/prod{path}", headers={"Accept": "*/*"})
+        assert response.status == (201 if path in openapi.open_paths(document) else 403)
+
+
+@pytest.mark.parametrize("sent", [bytes(MAX_BODY + 1), [bytes(MAX_BODY + 1)]])
+def test_a_body_over_the_gateways_limit_is_refused(
+    gateway: Gateway, sent: bytes | list[bytes]
+) -> None:
+    """In one piece or in chunks; the answer is there for a client that sends to its end first."""
+    parts = sent if isinstance(sent, bytes) else iter(sent)
+    response, body = ask(gateway, "POST", "/prod/predict", parts, {"x-api-key": "sesame"})
+    refused_as("REQUEST_TOO_LARGE", response, body)
+
+
+def test_chunks_become_one_body(gateway: Gateway) -> None:
+    """As API Gateway puts them together; the next request of the connection is read rightly."""
+    chunked = {"Transfer-Encoding": "chunked", "X-Api-Key": "sesame"}
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.server_port, timeout=10)
+    for parts in ([b"abc", b"de"], []):
+        connection.request("POST", "/prod/predict", iter(parts), chunked, encode_chunked=True)
+        event = json.loads(connection.getresponse().read())["event"]
+        assert base64.b64decode(event["body"] or "") == b"".join(parts)
+    connection.close()
 
 
 @pytest.mark.parametrize(
-    ("headers", "status"),
+    ("headers", "body"),
     [
-        ({"Content-Length": str(MAX_BODY + 1)}, 413),
-        ({"Content-Length": "many"}, 411),
-        ({"Transfer-Encoding": "chunked"}, 411),
+        ({"Content-Length": "many"}, b""),
+        ({"Content-Length": "-1"}, b""),
+        ({"Transfer-Encoding": "chunked"}, b"many\r\n"),
     ],
 )
-def test_a_body_of_no_known_or_too_great_length_is_not_read(
-    gateway: Gateway, headers: dict[str, str], status: int
+def test_a_length_that_is_no_number_is_refused(
+    gateway: Gateway, headers: dict[str, str], body: bytes
 ) -> None:
-    """It is refused, and the connection is closed."""
-    response, _ = ask(gateway, "POST", "/prod/predict", headers=headers)
-    assert response.status == status
+    response, _ = ask(gateway, "POST", "/prod/predict", body, headers)
+    assert response.status == 400
+
+
+def refused_as(kind: str, response: HTTPResponse, body: bytes) -> None:
+    """Hold an answer against a gateway response that openapi.yaml states."""
+    problem = json.loads(body)
+    stated, headers = openapi.refusal(openapi.read(), kind, problem["request_id"])
+    assert problem == stated
+    assert response.status == stated["status"]
+    assert headers.items() <= dict(response.headers).items()
 
 
 def test_head_has_the_headers_and_no_body(gateway: Gateway) -> None:

@@ -125,3 +125,8 @@ def test_a_file_that_is_cut_off_is_let_through(kind: str) -> None:
     whole = saved(kind)
     for end in range(0, 400, 7):
         check(whole[:end], kind)
+
+
+def test_what_follows_the_end_of_a_png_is_not_counted() -> None:
+    """No decoder reads it; some programs pad their files."""
+    check(saved("PNG") + bytes(12 * MAX_CHUNKS), "PNG")

@@ -1,0 +1,113 @@
+"""The API as it is deployed: routes, keys and the gateway's own answers, on MiniStack over HTTP."""
+
+import http.client
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tools import deployment, emulator, openapi
+from tools.deployment import Stack
+
+DOCUMENT = openapi.read()
+OPEN = openapi.open_paths(DOCUMENT)
+METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")
+UNKNOWN = ("/nothing", "/nothing/at/all", "/predict/more", "/v2/nothing", "/v2/models/mnist/a/b")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """The zip packaging, deployed by `sam deploy`; its bucket is empty, so there is no model."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        template = deployment.sam_build("zip")
+        with emulator.running() as aws:
+            deployment.sam_deploy("zip", template, aws)
+            yield Stack.of(aws)
+
+
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.type = response.headers.get_content_type()
+        self.body = response.read()
+
+    @property
+    def content(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(stack: Stack, method: str, path: str, *, key: str | None = None) -> Answer:
+    url = urlsplit(stack.url)
+    stage = url.path.removesuffix("/predict")
+    connection = http.client.HTTPConnection("127.0.0.1", url.port or 80, timeout=60)
+    headers = {"Host": url.netloc, "Content-Type": "image/png"}
+    if key is not None:
+        headers["x-api-key"] = key
+    body = b"\x89PNG\r\n\x1a\n\xff" if method == "POST" else None
+    try:
+        connection.request(method, stage + path, body, headers)
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def filled(path: str) -> str:
+    return path.replace("{name}", "mnist").replace("{version}", "20260101T000000Z-00000000")
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+@pytest.mark.parametrize("path", [*sorted(DOCUMENT["paths"].keys() - OPEN), *UNKNOWN])
+def test_a_closed_path_is_refused_in_the_words_of_the_interface(
+    stack: Stack, path: str, key: str | None
+) -> None:
+    """Whatever the method, and the paths that are not there too."""
+    for method in METHODS:
+        answer = ask(stack, method, filled(path), key=key)
+        body, headers = openapi.refusal(DOCUMENT, "INVALID_API_KEY", answer.content["request_id"])
+        assert (answer.status, answer.content) == (403, body), method
+        assert headers.items() <= dict(answer.headers).items()
+
+
+@pytest.mark.parametrize("path", sorted(OPEN))
+def test_an_open_path_answers_without_a_key(stack: Stack, path: str) -> None:
+    """And refuses another method itself."""
+    assert ask(stack, "GET", path).status == 200
+    answer = ask(stack, "DELETE", path)
+    assert (answer.status, answer.type) == (405, "application/problem+json")
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENT["paths"]))
+def test_with_the_key_every_operation_reaches_the_function(stack: Stack, path: str) -> None:
+    """It answers with a status that is stated, and a method that is not stated with 405."""
+    operations = dict(openapi.operations(DOCUMENT["paths"][path]))
+    for method in METHODS:
+        answer = ask(stack, method, filled(path), key=stack.key)
+        if operation := operations.get(method.lower()):
+            assert str(answer.status) in operation["responses"], answer.body
+            assert answer.status not in {403, 500, 502, 504}, answer.body
+        else:
+            assert answer.status == 405
+            assert answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", UNKNOWN)
+def test_with_the_key_an_unknown_path_is_the_functions_to_answer(stack: Stack, path: str) -> None:
+    answer = ask(stack, "GET", path, key=stack.key)
+    assert answer.status == 404
+    assert f"there is no {path}" in answer.body.decode()
+
+
+def test_without_a_model_predictions_are_put_off(stack: Stack) -> None:
+    """What is in the body gets there as bytes: the function looks for the model after them."""
+    answer = ask(stack, "POST", "/predict", key=stack.key)
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
