@@ -1,9 +1,11 @@
 """What a build can fail with; each is one sentence to the user and exit code 1.
 
 BuildError
+├── RecipeError       a recipe asks for what can't be done
 ├── StepError         a step lacks what another step makes
 ├── ParityError       the converted model does not answer as the Keras model does
 ├── GateError         the model is not good enough to be published
+├── ImportRefused     a model of somebody's own, or a folder of images, can't be taken
 ├── ManifestError     a manifest does not follow its schema
 └── StoreError        the store can't do what was asked
     ├── NotInStore    there is no such object
@@ -13,6 +15,10 @@ BuildError
 
 class BuildError(Exception):
     """Root of what a build can fail with."""
+
+
+class RecipeError(BuildError):
+    """A recipe asks for what can't be done."""
 
 
 class StepError(BuildError):
@@ -25,6 +31,10 @@ class ParityError(BuildError):
 
 class GateError(BuildError):
     """The model is not good enough to be published."""
+
+
+class ImportRefused(BuildError):
+    """A model of somebody's own, or a folder of images, can't be taken."""
 
 
 class ManifestError(BuildError):

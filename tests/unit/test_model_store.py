@@ -13,7 +13,8 @@ import session
 import store as function_store
 from errors import ModelUnavailable
 from model_build.errors import Conflict, ManifestError, NotInStore, StoreError
-from model_build.store import ModelStore, Objects, copy
+from model_build.objects import Entry, Objects
+from model_build.store import ModelStore, copy
 from tests.unit import local_s3
 from tests.unit.manifests import PARENT, describe
 
@@ -57,6 +58,12 @@ class Watched:
 
     def replace(self, key: str, content: bytes, tag: str) -> None:
         self._objects.replace(key, content, tag)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        return self._objects.entries(prefix)
+
+    def delete(self, key: str) -> None:
+        self._objects.delete(key)
 
 
 def test_a_published_version_is_read_back_whole(url: str) -> None:
@@ -353,39 +360,139 @@ def test_concurrent_promotions_from_threads_lose_none(url: str) -> None:
 
 
 def test_concurrent_promotions_from_processes_lose_none(url: str) -> None:
-    versions = _publish(ModelStore(url), 30 if url.startswith("file") else 12)
-    script = f"""
-import sys
+    """Each is in the history once."""
+    versions = _publish(ModelStore(url), 40 if url.startswith("file") else 20)
+    _at_once(
+        f"""
 from model_build.store import ModelStore
 models = ModelStore({url!r})
-print("ready", flush=True)
-sys.stdin.readline()
+ready()
 for version in sys.argv[1:]:
     models.promote("mnist", version, "production")
-"""
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, *versions[writer::3]],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for writer in range(3)
-    ]
-    for writer in writers:
-        assert writer.stdout
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        assert writer.stdin
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    for writer in writers:
-        writer.communicate(timeout=60)
-        assert writer.returncode == 0
+""",
+        [versions[writer::5] for writer in range(5)],
+    )
     channel = ModelStore(url).channel("mnist", "production")
     assert channel
     assert sorted([channel["version"], *channel["previous"]]) == sorted(versions)
+
+
+def test_a_rollback_goes_back_and_a_second_one_goes_one_further(url: str) -> None:
+    models = ModelStore(url)
+    first, second, third = _publish(models, 3)
+    for version in (first, second, third):
+        models.promote("mnist", version, "production")
+    before, after = models.rollback("mnist", "production")
+    assert (before["version"], after["version"], after["previous"]) == (third, second, [first])
+    before, after = models.rollback("mnist", "production")
+    assert (before["version"], after["version"], after["previous"]) == (second, first, [])
+    assert after["rolled_back"] == [second, third]
+    assert ModelStore(url).channel("mnist", "production") == after
+    with pytest.raises(StoreError, match="has nothing to go back to; `promote VERSION`"):
+        models.rollback("mnist", "production")
+    promoted = models.promote("mnist", third, "production")
+    assert (promoted["previous"], promoted["rolled_back"]) == ([first], [second])
+
+
+def test_a_rollback_can_name_a_version_of_the_history(tmp_path: Path) -> None:
+    models = ModelStore(tmp_path.as_uri())
+    first, second, third, stranger = _publish(models, 4)
+    for version in (first, second, third):
+        models.promote("mnist", version, "production")
+    with pytest.raises(StoreError, match=f"{stranger} is not in the history.* `promote {stranger}"):
+        models.rollback("mnist", "production", stranger)
+    with pytest.raises(StoreError, match=f"{third} is not in the history"):
+        models.rollback("mnist", "production", third)
+    _, after = models.rollback("mnist", "production", first)
+    assert (after["version"], after["previous"]) == (first, [])
+    assert after["rolled_back"] == [third, second]
+
+
+def test_a_channel_that_is_not_there_is_not_rolled_back_nor_made(tmp_path: Path) -> None:
+    models = ModelStore(tmp_path.as_uri())
+    _publish(models, 1)
+    with pytest.raises(NotInStore, match="has no channel 'production'"):
+        models.rollback("mnist", "production")
+    assert not (tmp_path / "mnist/channels").exists()
+
+
+@pytest.mark.parametrize("damage", ["changed", "model.onnx", "manifest.json"])
+def test_a_channel_is_never_pointed_to_a_damaged_version(damage: str, tmp_path: Path) -> None:
+    models = ModelStore(tmp_path.as_uri())
+    first, second = _publish(models, 2)
+    models.promote("mnist", first, "production")
+    promoted = models.promote("mnist", second, "production")
+    folder = tmp_path / "mnist/versions" / first
+    if damage == "changed":
+        (folder / "model.onnx").write_bytes(b"another model")
+    else:
+        (folder / damage).unlink()
+    for change in (
+        lambda: models.promote("mnist", first, "production"),
+        lambda: models.promote("mnist", first, "staging"),
+        lambda: models.rollback("mnist", "production"),
+    ):
+        with pytest.raises(StoreError):
+            change()
+    assert models.channel("mnist", "production") == promoted
+    assert models.channel("mnist", "staging") is None
+
+
+@pytest.mark.parametrize("change", ["promote", "rollback"])
+def test_a_change_whose_answer_was_lost_is_not_made_twice(change: str, url: str) -> None:
+    """S3 did the write, the client asked again, and got 412 for its own write."""
+
+    class Deaf(Watched):
+        def replace(self, key: str, content: bytes, tag: str) -> None:
+            super().replace(key, content, tag)
+            raise Conflict("written by somebody else")
+
+    models = ModelStore(url)
+    first, second, third = _publish(models, 3)
+    for version in (first, second):
+        models.promote("mnist", version, "production")
+    models._objects = Deaf(models._objects)
+    if change == "promote":
+        models.promote("mnist", third, "production")
+        expected = third, [second, first]
+    else:
+        before, after = models.rollback("mnist", "production")
+        assert (before["version"], after["version"]) == (second, first)
+        expected = first, []
+    channel = ModelStore(url).channel("mnist", "production")
+    assert channel
+    assert (channel["version"], channel["previous"]) == expected
+
+
+def test_a_channel_written_before_changes_had_marks_is_read_and_changed(tmp_path: Path) -> None:
+    models = ModelStore(tmp_path.as_uri())
+    first, second = _publish(models, 2)
+    path = tmp_path / "mnist/channels/production.json"
+    path.parent.mkdir()
+    path.write_text(f'{{"version": "{first}", "previous": [], "updated": "2026-01-31T12:00:00Z"}}')
+    assert models.promote("mnist", second, "production")["previous"] == [first]
+    assert models.rollback("mnist", "production")[1]["version"] == first
+
+
+def test_concurrent_rollbacks_from_processes_go_back_one_each(url: str) -> None:
+    models = ModelStore(url)
+    versions = _publish(models, 7)
+    for version in versions:
+        models.promote("mnist", version, "production")
+    _at_once(
+        f"""
+from model_build.store import ModelStore
+models = ModelStore({url!r})
+ready()
+for _ in range(2):
+    models.rollback("mnist", "production")
+""",
+        [[]] * 3,
+    )
+    channel = ModelStore(url).channel("mnist", "production")
+    assert channel
+    assert (channel["version"], channel["previous"]) == (versions[0], [])
+    assert sorted(channel["rolled_back"]) == sorted(versions[1:])
 
 
 def test_the_same_version_published_by_many_at_once_is_published(url: str) -> None:
@@ -608,6 +715,36 @@ def _python(script: str, *arguments: str, check: bool = True) -> subprocess.Comp
         check=check,
         timeout=60,
     )
+
+
+def _at_once(script: str, arguments: list[list[str]]) -> None:
+    """Run a script in as many processes, all let go once each has called `ready()`."""
+    ready = """
+import sys
+def ready():
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", ready + script, *own],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for own in arguments
+    ]
+    for writer in writers:
+        assert writer.stdout
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate(timeout=120)
+    assert {writer.returncode for writer in writers} == {0}
 
 
 def _end_with_kill(call: str, number: int, script: str) -> None:

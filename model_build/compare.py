@@ -1,0 +1,56 @@
+"""Two manifests side by side."""
+
+from dataclasses import dataclass
+from typing import Any
+
+ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field of two manifests; `ABSENT` where a manifest has no such field."""
+
+    section: str
+    field: str
+    left: Any
+    right: Any
+
+    @property
+    def sign(self) -> str:
+        """`+` only right, `-` only left, `~` changed, blank for the same."""
+        if self.left is ABSENT:
+            return "+"
+        if self.right is ABSENT:
+            return "-"
+        return " " if self.left == self.right else "~"
+
+    @property
+    def change(self) -> float | None:
+        """Right minus left, if both are numbers and differ."""
+        numbers = all(
+            isinstance(value, int | float) and not isinstance(value, bool)
+            for value in (self.left, self.right)
+        )
+        return self.right - self.left if numbers and self.left != self.right else None
+
+
+def compare(left: dict[str, Any], right: dict[str, Any]) -> list[Difference]:
+    """Every field of two manifests side by side, but the baseline's histograms."""
+    found = []
+    for section in ("metrics", "quantization", "file", "lineage", "input", "output"):
+        ours, theirs = _flat(left[section]), _flat(right[section])
+        for name in dict.fromkeys([*ours, *theirs]):
+            values = ours.get(name, ABSENT), theirs.get(name, ABSENT)
+            found.append(Difference(section, name, *values))
+    return found
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        flat: dict[str, Any] = {}
+        for key, inner in value.items():
+            flat |= _flat(inner, f"{prefix}.{key}" if prefix else key)
+        return flat
+    if prefix == "per_class_accuracy":
+        return {f"class {label}": share for label, share in enumerate(value)}
+    return {prefix: value} if prefix else {}

@@ -1,0 +1,199 @@
+"""Where the model store's objects live: a folder or an S3 bucket, with the same promises.
+
+An object appears whole or not at all, is never written over by accident, and is changed only by
+one who has seen its last content.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from model_build.errors import Conflict, NotInStore, StoreError
+
+UNFINISHED = ".writing-"  # how the name of a file starts that is not whole yet
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object of a listing; modified is in UTC."""
+
+    key: str
+    bytes: int
+    modified: datetime
+
+
+class Objects(Protocol):
+    """Where the store's objects live. A tag names one content of one object."""
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Content and tag; raises NotInStore."""
+
+    def create(self, key: str, content: bytes) -> None:
+        """Write an object that must not exist; raises Conflict if it does."""
+
+    def replace(self, key: str, content: bytes, tag: str) -> None:
+        """Write over the content that `tag` names; raises Conflict if it has changed."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """All objects whose keys start with a prefix, which is empty or ends with a slash."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+
+class FolderObjects:
+    """Objects as files: whole or absent, through a hard link or a rename."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        try:
+            content = (self._root / key).read_bytes()
+        except FileNotFoundError as error:
+            raise NotInStore(f"{self._root} has no {key}") from error
+        return content, hashlib.sha256(content).hexdigest()
+
+    def create(self, key: str, content: bytes) -> None:
+        with self._written(key, content) as written:
+            try:
+                os.link(written, self._root / key)  # unlike a rename, it fails on what exists
+            except FileExistsError as error:
+                raise Conflict(f"{key} exists already") from error
+
+    def replace(self, key: str, content: bytes, tag: str) -> None:
+        with self._written(key, content) as written, self._lock():
+            if self.read(key)[1] != tag:
+                raise Conflict(f"{key} was changed by somebody else")
+            written.replace(self._root / key)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        for folder, folders, files in os.walk(self._root / prefix, onerror=_unless_missing):
+            folders.sort()
+            for name in sorted(files):
+                path = Path(folder, name)
+                if name == _LOCK:
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # somebody else removed it just now
+                    found = path.stat()
+                    modified = datetime.fromtimestamp(found.st_mtime, UTC)
+                    yield Entry(path.relative_to(self._root).as_posix(), found.st_size, modified)
+
+    def delete(self, key: str) -> None:
+        path = self._root / key
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it holds more, or is gone
+            path.parent.rmdir()
+
+    @contextlib.contextmanager
+    def _written(self, key: str, content: bytes) -> Iterator[Path]:
+        """Give a temporary file with the content, on disk, beside its later place."""
+        folder = (self._root / key).parent
+        number, name = _temporary_file(folder)
+        path = Path(name)
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            path.chmod(0o644)  # the Lambda container reads it as another user
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        with (self._root / _LOCK).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+class S3Objects:
+    """Objects in a bucket, with S3's own conditional writes (If-None-Match and If-Match)."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        import boto3  # noqa: PLC0415 - a folder needs none of it
+
+        self._client = boto3.client("s3")
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        with self._errors(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            return answer["Body"].read(), answer["ETag"]
+
+    def create(self, key: str, content: bytes) -> None:
+        self._put(key, content, {"IfNoneMatch": "*"})
+
+    def replace(self, key: str, content: bytes, tag: str) -> None:
+        self._put(key, content, {"IfMatch": tag})
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        with self._errors(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
+            for page in pages:
+                for found in page.get("Contents", []):
+                    key = found["Key"].removeprefix(self._prefix)
+                    yield Entry(key, found["Size"], found["LastModified"].astimezone(UTC))
+
+    def delete(self, key: str) -> None:
+        with self._errors(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def _put(self, key: str, content: bytes, condition: dict[str, Any]) -> None:
+        with self._errors(key):
+            self._client.put_object(
+                Bucket=self._bucket, Key=self._prefix + key, Body=content, **condition
+            )
+
+    @contextlib.contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        where = f"s3://{self._bucket}/{self._prefix}{key}"
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in ("NoSuchKey", "404"):
+                raise NotInStore(f"there is no {where}") from error
+            if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+                raise Conflict(f"{where} was written by somebody else") from error
+            raise StoreError(f"{where}: {error}") from error
+        except BotoCoreError as error:
+            raise StoreError(f"{where}: {error}") from error
+
+
+def open_objects(url: str) -> Objects:
+    """Objects at `file:///folder` or `s3://bucket/prefix`; raises StoreError for anything else."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return FolderObjects(Path(unquote(parts.path)))
+    if parts.scheme == "s3" and parts.netloc:
+        return S3Objects(parts.netloc, parts.path.strip("/"))
+    raise StoreError(f"{url!r} is no model store; write s3://bucket/prefix or file:///folder")
+
+
+def _temporary_file(folder: Path) -> tuple[int, str]:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # somebody else emptied and removed it
+            return tempfile.mkstemp(dir=folder, prefix=UNFINISHED)
+
+
+def _unless_missing(error: OSError) -> None:
+    """What can't be listed must not pass for empty: gc would remove what it names."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
