@@ -1,5 +1,6 @@
 """Keras → ONNX: raw uint8 pixels in, probabilities out, and proof that nothing changed."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from model_build.errors import ParityError
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
+_NUMBERED = re.compile(r"__\d+(?=$|:)")
 PARITY = 1e-5  # largest difference of a probability that conversion may cause
 
 
@@ -44,6 +46,10 @@ def name_ends(model: onnx.ModelProto, height: int, width: int) -> None:
     graph = model.graph
     (source,), (sink,) = graph.input, graph.output
     renamed = {source.name: INPUT_NAME, sink.name: OUTPUT_NAME}
+    names = [one.name for one in (*graph.initializer, *graph.node)]
+    renamed |= _renumbered([*names, *(end for node in graph.node for end in node.output)])
+    for one in (*graph.initializer, *graph.node):
+        one.name = renamed.get(one.name, one.name)
     for node in graph.node:
         for ends in (node.input, node.output):
             for index, end in enumerate(ends):
@@ -54,8 +60,14 @@ def name_ends(model: onnx.ModelProto, height: int, width: int) -> None:
     )
     sink.CopyFrom(helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["N", classes]))
     del graph.value_info[:]
-    graph.name = "classifier"
+    graph.name, graph.doc_string = "classifier", ""  # which held a running number as well
     model.producer_name, model.producer_version = "tf2onnx", ""
+
+
+def _renumbered(names: list[str]) -> dict[str, str]:
+    """New names for those with the converter's running number, which goes on in a process."""
+    numbered = dict.fromkeys(name for name in names if _NUMBERED.search(name))
+    return {name: _NUMBERED.sub(f"__{at}", name) for at, name in enumerate(numbered, 1)}
 
 
 def check_parity(model: Any, converted: Path, images: NDArray[np.uint8]) -> float:
