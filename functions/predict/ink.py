@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import BlankImage
-from pixels import Pixels
+from pixels import Closer, Part, Pixels
 from ruling import without_ruling
 
 type Ink = NDArray[np.float32]
 
 _OVERVIEW = 256  # pixels on the longer side: enough to find the digit
 _DETAIL = 128  # of the digit's longer side: six times what a box of 20 can show
+_SMALL = 40  # pixels: a digit below that is looked at closer, if there is more to see
 _GRID = 64  # cells on the longer side: enough for the light, and to tell specks from strokes
 _MIN_CONTRAST = 10.0  # of 255: fainter than this is paper grain, JPEG noise or shadow
 _BLANK = (
@@ -32,11 +33,12 @@ _BLANK = (
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 
 
-def find_ink(pixels: Pixels) -> Ink:
+def find_ink(pixels: Pixels, closer: Closer | None = None) -> Ink:
     """Ink of a picture [H, W, C], 0 to 255, as [h, w], 0 to 1, cropped to what is written.
 
     An overview says what the paper is like and where the digit is; the digit itself is then taken
-    from the picture. Raises BlankImage if nothing stands out from the paper.
+    from the picture. If that shows it too small, `closer` is asked for its surroundings, and the
+    ink is found in these. Raises BlankImage if nothing stands out from the paper.
     """
     step = -(-max(pixels.shape[:2]) // _OVERVIEW)
     overview = _reduce(pixels, step)
@@ -49,6 +51,10 @@ def find_ink(pixels: Pixels) -> Ink:
         raise BlankImage(_BLANK)
 
     rows, columns = _extent(kept.any(axis=1)), _extent(kept.any(axis=0))
+    if closer and max(rows.stop - rows.start, columns.stop - columns.start) * step < _SMALL:
+        detail = closer(_surroundings(rows, columns, kept.shape))
+        if detail is not None:
+            return find_ink(detail)
     window = _Window.around(pixels, rows, columns, step)
     ink = contrast((_reduce(window.cut(pixels), window.step) - window.look_up(page)) @ colour)
     ink = np.where(window.look_up(_grown(kept)), ink, 0)
@@ -56,6 +62,18 @@ def find_ink(pixels: Pixels) -> Ink:
     if not written.any():
         raise BlankImage(_BLANK)
     return ink[_extent(written.any(axis=1)), _extent(written.any(axis=0))]
+
+
+def _surroundings(rows: slice, columns: slice, shape: tuple[int, ...]) -> Part:
+    """Part of a picture around rows and columns of its overview, with paper on every side."""
+    height, width = shape
+    margin = 3 + max(rows.stop - rows.start, columns.stop - columns.start) // 2
+    return Part(
+        max(rows.start - margin, 0) / height,
+        min(rows.stop + margin, height) / height,
+        max(columns.start - margin, 0) / width,
+        min(columns.stop + margin, width) / width,
+    )
 
 
 def paper(overview: Pixels) -> NDArray[np.float32]:

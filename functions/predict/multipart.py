@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from errors import BadRequest, TooLarge
 
 MAX_PARTS = 100
+_MAX_HEAD = 8192  # bytes of a part's header: a file's name, not a file
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s";,]{1,70}))', re.IGNORECASE)
 _OTHER = rb'(?!name=)[\w*-]+=(?:"(?:[^"\\]|\\.)*"|[^\s";]*)\s*;\s*'  # filename="a; name=b.png";
 _NAME = re.compile(
@@ -21,7 +22,8 @@ _NAME = re.compile(
 def fields(content_type: str, body: bytes) -> Iterator[tuple[str, bytes]]:
     """Name and content of each part, in their order.
 
-    Raises BadRequest for a body that its boundary does not take apart, TooLarge over 100 parts.
+    Raises BadRequest for a body that its boundary does not take apart and for a part's header over
+    8 KiB, TooLarge over 100 parts.
     """
     found = _BOUNDARY.search(content_type)
     if found is None:
@@ -36,6 +38,8 @@ def fields(content_type: str, body: bytes) -> Iterator[tuple[str, bytes]]:
     for part in parts[:-1]:
         padding, line_end, rest = part.partition(b"\r\n")
         head, blank, content = (b"\r\n" + rest).partition(b"\r\n\r\n")
+        if len(head) > _MAX_HEAD:
+            raise BadRequest(f"a part of the form has a header of over {_MAX_HEAD} bytes")
         name = _NAME.search(head.replace(b"\r\n", b"\n"))
         if padding.strip() or not line_end or not blank or name is None:
             raise BadRequest("a part of the form has no Content-Disposition: form-data with a name")

@@ -1,23 +1,28 @@
 """Bytes → pixels: an encoded image becomes an array, checked before it is decoded."""
 
 import io
+import math
 import struct
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from errors import TooLarge, UnreadableImage, UnsupportedMediaType
+from progressive import first_scans
 from structure import check
 
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 MAX_PIXELS = 16_000_000
-_BAND = 64  # rows of the result that are made at a time
 WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
+_DRAFT_SIDE = 400  # at least, where a JPEG's decoder brings it down
+_PART_SIDE = 256  # of a part that is looked at closer
+_BAND = 64  # rows of the result that are made at a time
+_LIGHT = 0.8  # of white: from here on ink would be lost on it
 
 # Format, its signature at offset 0, and the plugin when Pillow does not load it by itself.
 _FORMATS: tuple[tuple[str, tuple[bytes, ...], str | None], ...] = (
@@ -41,45 +46,116 @@ _DAMAGE = (
     struct.error,
 )
 _EXIF_ORIENTATION = 0x0112
-# What undoes each EXIF orientation of a [H, W, C] array (Exif 2.3, section 4.6.4).
-_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
-    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
-    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
+# What undoes each EXIF orientation of [H, W, C]: step of the rows, step of the columns, and whether
+# these are then exchanged (Exif 2.3, section 4.6.4).
+_TURNS: dict[Any, tuple[int, int, bool]] = {
+    2: (1, -1, False),
+    3: (-1, -1, False),
+    4: (-1, 1, False),
+    5: (1, 1, True),
+    6: (-1, 1, True),
+    7: (-1, -1, True),
+    8: (1, -1, True),
 }
 
 
-def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
-    """Decode an image file into [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255.
+class Part(NamedTuple):
+    """Part of a picture, its edges as shares, 0 to 1, of the upright picture's height and width."""
 
-    uint8, but float32 where the file has more than 8 bits a sample.
+    top: float
+    bottom: float
+    left: float
+    right: float
 
-    Transparency lies on white, EXIF orientation is undone, 16-bit samples are scaled, and an
-    animation gives its first frame. An image whose longer side is over `working_side` is brought
-    down by a whole factor, by averaging, to at most twice that side.
+
+type Closer = Callable[[Part], Pixels | None]
+
+
+class Picture:
+    """An image file, decoded: the whole at a working size, and any part of it closer.
+
+    pixels: [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255; uint8, but float32 where the file has more
+    than 8 bits a sample. EXIF orientation is undone, 16-bit samples are scaled, an animation gives
+    its first frame. Transparency lies on white; light ink on transparency, on black. An image
+    whose longer side is over `working_side` is brought down by averaging to at most twice that
+    side, a JPEG by its own decoder, for a fraction of the time, to at least `_DRAFT_SIDE`.
 
     Raises UnsupportedMediaType for a format that is not taken, TooLarge for an image over 16
     megapixels, known before decoding, and UnreadableImage for bytes that are no complete image.
     """
-    try:
-        image = _open(data)
-        width, height = image.size
-        shrink = max(1, max(width, height) // working_side)
-        if shrink > 1 and image.format == "JPEG":
-            # The JPEG decoder itself scales by 2, 4 or 8, for a fraction of the time.
-            image.draft(image.mode, (width // shrink, height // shrink))
-        image.load()
-        orientation = _orientation(image)  # now: Pillow turns a TIFF itself as it loads it
-        shrink = max(1, max(image.size) // working_side)
-        pixels = _to_array(image, shrink)
-    except _DAMAGE as error:
-        raise _damaged() from error
-    upright = _UPRIGHT.get(orientation)
-    return upright(pixels) if upright else pixels
+
+    def __init__(self, data: bytes, *, working_side: int = WORKING_SIDE) -> None:
+        self._data = data
+        try:
+            image = _open(data)
+            full = max(image.size)
+            if image.format == "JPEG" and full // _DRAFT_SIDE >= 8:
+                first = first_scans(data)
+                image = image if first is data else _open(first)
+            self._image = _load(image, full // _DRAFT_SIDE)
+            self._drafted = max(image.size) < full
+            self._orientation = _orientation(image)  # now: Pillow turns a TIFF as it loads it
+            self._deep = image.mode.startswith("I") and np.asarray(image).max(initial=0) > 255
+            shrink = max(1, max(image.size) // working_side)
+            self._is_whole = shrink == 1 and not self._drafted
+            layers = _layers(image, shrink, deep=self._deep)
+        except _DAMAGE as error:
+            raise _damaged() from error
+        self._on_black = layers.shape[2] == 4 and _is_light_ink(layers)
+        self.pixels = self._flat(layers)
+
+    def closer(self, part: Part) -> Pixels | None:
+        """Give a part of the picture [h, w, C] in more detail; none if `pixels` has all there is.
+
+        It is brought down by a whole factor to at most twice `_PART_SIDE`.
+        """
+        if self._is_whole:
+            return None
+        rows, columns = self._stored(part)
+        image = self._image
+        try:
+            if self._drafted:
+                image = _open(self._data)
+                width, height = image.size
+                side = max((rows[1] - rows[0]) * height, (columns[1] - columns[0]) * width)
+                image = _load(image, int(side) // _PART_SIDE)
+            width, height = image.size
+            box = (
+                int(columns[0] * width),
+                int(rows[0] * height),
+                math.ceil(columns[1] * width),
+                math.ceil(rows[1] * height),
+            )
+            image = image.crop(box)
+            shrink = max(1, max(image.size) // _PART_SIDE)
+            return self._flat(_layers(image, shrink, deep=self._deep))
+        except _DAMAGE as error:
+            raise _damaged() from error
+
+    def _flat(self, layers: Pixels) -> Pixels:
+        """Layers [H, W, C], premultiplied alpha the last of four, upright on the background."""
+        if layers.shape[2] == 4:
+            uncovered = 255 - layers[:, :, 3:]
+            layers = layers[:, :, :3] + (0 if self._on_black else uncovered)
+        rows, columns, exchanged = _TURNS.get(self._orientation, (1, 1, False))
+        layers = layers[::rows, ::columns]
+        return layers.swapaxes(0, 1) if exchanged else layers
+
+    def _stored(self, part: Part) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Rows and columns of a part, in shares, as the file stores them."""
+        rows, columns = (part.top, part.bottom), (part.left, part.right)
+        down, across, exchanged = _TURNS.get(self._orientation, (1, 1, False))
+        if exchanged:
+            rows, columns = columns, rows
+        return (
+            rows if down > 0 else (1 - rows[1], 1 - rows[0]),
+            columns if across > 0 else (1 - columns[1], 1 - columns[0]),
+        )
+
+
+def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
+    """Decode an image file into the `pixels` of a Picture, and raise what it raises."""
+    return Picture(data, working_side=working_side).pixels
 
 
 def size(data: bytes) -> int:
@@ -139,8 +215,17 @@ def _is_other_image(data: bytes) -> bool:
     return iso_media or data.lstrip()[:5].lower() in (b"<svg ", b"<?xml", b"%pdf-")
 
 
-def _to_array(image: Image.Image, shrink: int) -> Pixels:
-    deep = image.mode.startswith("I") and bool(np.asarray(image).max(initial=0) > 255)
+def _load(image: Image.Image, shrink: int) -> Image.Image:
+    """Decode; a JPEG's decoder itself brings it down by the 2, 4 or 8 that is in `shrink`."""
+    if shrink > 1:
+        width, height = image.size
+        image.draft(image.mode, (width // shrink, height // shrink))
+    image.load()
+    return image
+
+
+def _layers(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
+    """Decoded image as [H, W, C], C 1, 3, or 4 with alpha; averaged over shrink x shrink pixels."""
     if shrink == 1:
         return _convert(image, 1, deep=deep)
     # In bands, because each step on the way makes a copy: of 16 megapixels, 64 MB.
@@ -155,20 +240,26 @@ def _to_array(image: Image.Image, shrink: int) -> Pixels:
 
 
 def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
-    """Decoded image, or a band of it, as [H, W, C]. deep: its integers go up to 65535."""
+    """Decoded image, or a band of it. deep: its integers go up to 65535."""
     if image.mode.startswith("I") or image.mode == "F":
         samples = np.nan_to_num(np.asarray(image, dtype=np.float32))
         grey = Image.fromarray(np.clip(samples * (255.0 / 65535.0 if deep else 1.0), 0, 255))
         return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
-    elif image.mode in ("1", "L"):
-        image = image.convert("L")
+        image = image.convert("RGBA").convert("RGBa")  # premultiplied: means stay right
     else:
-        image = image.convert("RGB")
+        image = image.convert("L" if image.mode in ("1", "L") else "RGB")
     if shrink > 1:
         image = image.reduce(shrink)
     pixels = np.asarray(image)
     return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
+
+
+def _is_light_ink(layers: Pixels) -> bool:
+    """Whether what lies on transparency is light all over, as a drawing in white is.
+
+    What covers more than half of the picture is a page. layers: [H, W, 4], premultiplied.
+    """
+    alpha = layers[:, :, 3].astype(np.float32)
+    light = alpha[layers[:, :, :3].min(axis=2) >= _LIGHT * alpha].sum()
+    return bool(0.97 * alpha.sum() < light and alpha.mean() < 255 / 2)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from errors import BlankImage
 from ink import connected, contrast, find_ink, otsu, without_specks
+from pixels import Part, Pixels
 
 
 def page(height: int = 240, width: int = 200, *, fall_off: float = 0.0) -> NDArray[np.uint8]:
@@ -41,6 +42,48 @@ def test_ink_of_bytes_and_of_floats_is_the_same() -> None:
 def test_a_page_of_paper_alone_is_blank(fall_off: float) -> None:
     with pytest.raises(BlankImage):
         find_ink(page(fall_off=fall_off))
+
+
+def stroke_on_a_page(length: int) -> NDArray[np.uint8]:
+    """Page [1000, 800, 1] with one upright stroke, near its lower right corner."""
+    picture = np.full((1000, 800, 1), 230, dtype=np.uint8)
+    picture[800 : 800 + length, 600 : 600 + length // 4] = 40
+    return picture
+
+
+def test_a_small_digit_is_found_again_in_its_surroundings() -> None:
+    asked: list[Part] = []
+
+    def closer(part: Part) -> Pixels:
+        asked.append(part)
+        picture = np.full((90, 90, 1), 230, dtype=np.uint8)
+        picture[20:70, 40:45] = 40
+        return picture
+
+    ink = find_ink(stroke_on_a_page(24), closer)
+    assert ink.shape == (50, 5)
+    (part,) = asked
+    assert 0.7 < part.top < 0.8
+    assert 0.824 < part.bottom < 0.9
+    assert 0.65 < part.left < 0.75
+    assert 0.7575 < part.right < 0.85
+
+
+def test_what_is_no_ink_from_close_by_is_blank() -> None:
+    with pytest.raises(BlankImage):
+        find_ink(stroke_on_a_page(24), lambda _part: np.full((90, 90, 1), 230, dtype=np.uint8))
+
+
+def test_a_digit_that_is_large_enough_is_not_looked_at_twice() -> None:
+    def closer(part: Part) -> Pixels:
+        raise AssertionError(part)
+
+    assert find_ink(stroke_on_a_page(80), closer).shape[0] == pytest.approx(80, abs=8)
+
+
+def test_where_there_is_nothing_more_to_see_the_first_look_counts() -> None:
+    picture = stroke_on_a_page(24)
+    assert np.array_equal(find_ink(picture, lambda _part: None), find_ink(picture))
 
 
 def test_contrast_brings_full_ink_to_one_and_noise_to_nothing() -> None:

@@ -216,6 +216,14 @@ def test_any_fields_come_back_as_they_were_put_in(given_fields: list[tuple[str, 
     assert parse(body, f"multipart/form-data; boundary={boundary}") == given_fields
 
 
+def test_a_header_longer_than_any_file_s_name_is_refused() -> None:
+    """It is not searched: a pattern that goes back and forth in megabytes takes memory and time."""
+    long = b"x" * 8300
+    body = b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n7\r\n--x--' % long
+    with pytest.raises(BadRequest, match="a header of over 8192 bytes"):
+        parse(body)
+
+
 @given(st.lists(st.tuples(names, contents), min_size=1, max_size=6))
 def test_forms_of_urllib3_and_requests_come_back(given_fields: list[tuple[str, bytes]]) -> None:
     """The encoder of both."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import PredictError, TooLarge, UnreadableImage, UnsupportedMediaType
-from pixels import WORKING_SIDE, Pixels, decode
+from pixels import WORKING_SIDE, Part, Picture, Pixels, decode
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 
@@ -421,3 +421,94 @@ def test_any_bytes_behind_a_signature_give_pixels_or_a_refusal(start: bytes, res
     except PredictError as error:
         refusal = error
         assert refusal.status in (413, 415, 422)
+
+
+def drawn(side: int, orientation: int = 1) -> NDArray[np.uint8]:
+    """Page [side, side * 3 / 4] whose every corner differs, stored as an orientation has it."""
+    page = np.full((side, side * 3 // 4), 200, dtype=np.uint8)
+    page[side // 8 : side // 4, side // 8 : side // 4] = 0
+    page[side * 3 // 4 : side * 7 // 8, side // 8 : side // 2] = 90
+    for stored, upright in ((6, 8), (8, 6)):  # each undoes the other
+        if orientation == stored:
+            return UPRIGHT[upright](page)
+    return UPRIGHT[orientation](page)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_part_of_a_large_picture_is_seen_closer(kind: str) -> None:
+    picture = Picture(encode(drawn(2400), kind))
+    part = picture.closer(Part(0.1, 0.2, 0.1, 0.2))
+    assert part is not None
+    found = grey(part)
+    assert found.shape == (240, 180)
+    assert found[:50].min() > 190
+    assert found[65:, 125:].max() < 10
+
+
+def test_a_part_is_brought_down_by_averaging_to_what_is_looked_at() -> None:
+    part = Picture(encode(drawn(2400), "PNG")).closer(Part(0, 0.5, 0, 1))
+    assert part is not None
+    assert part.shape == (172, 258, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_part_is_that_of_the_upright_picture(orientation: int, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = encode(np.ascontiguousarray(drawn(1600, orientation)), kind, exif=exif, compression=None)
+    part = Picture(file).closer(Part(0.625, 0.875, 0, 0.25))
+    assert part is not None
+    expected = Picture(encode(drawn(1600), "PNG")).closer(Part(0.625, 0.875, 0, 0.25))
+    assert expected is not None
+    assert part.shape[:2] == expected.shape[:2]
+    assert np.abs(grey(part) - grey(expected)).mean() < 1
+
+
+def test_a_picture_at_its_full_size_has_nothing_closer() -> None:
+    assert Picture(encode(bars(), "PNG")).closer(Part(0, 0.5, 0, 0.5)) is None
+
+
+def test_a_jpeg_that_does_not_decode_a_second_time_is_refused() -> None:
+    """The first look scales by 8 and needs less of the file than the second."""
+    picture = Picture(encode(drawn(4000), "JPEG", progressive=True))
+    picture._data = picture._data[: len(picture._data) // 2]
+    with pytest.raises(UnreadableImage, match="damaged"):
+        picture.closer(Part(0, 0.1, 0, 0.1))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_of_16_megapixels_is_decoded_at_an_eighth(mode: str, options: Any) -> None:
+    picture = Image.fromarray(drawn(4000)).convert(mode)
+    found = grey(decode(encode(picture, "JPEG", quality=90, **options)))
+    expected = np.asarray(Image.fromarray(drawn(4000)).reduce(8), dtype=np.float32)
+    assert found.shape == (500, 375)
+    assert np.abs(found - expected).mean() < 2
+
+
+def test_a_photo_of_a_phone_with_a_second_picture_inside_is_decoded_at_an_eighth() -> None:
+    photo = Image.fromarray(drawn(4000))
+    file = encode(photo, "MPO", save_all=True, append_images=[photo.reduce(4)])
+    assert decode(file).shape == (500, 375, 1)
+
+
+def test_white_ink_on_transparency_lies_on_black() -> None:
+    opaque = (bars() == 0).astype(np.uint8) * 255
+    drawing = Image.new("RGBA", (48, 32), "white")
+    drawing.putalpha(Image.fromarray(opaque))
+    assert np.array_equal(grey(decode(encode(drawing))), opaque)
+    large = drawing.resize((2400, 1600), Image.Resampling.NEAREST)
+    part = Picture(encode(large)).closer(Part(0, 0.1, 0, 0.1))
+    assert part is not None
+    assert part.min() == 255
+
+
+@pytest.mark.parametrize(
+    ("colour", "share"),
+    [("black", 0.3), ("yellow", 0.3), ("gray", 0.3), ("white", 0.8)],
+)
+def test_other_ink_and_a_page_on_transparency_lie_on_white(colour: str, share: float) -> None:
+    drawing = Image.new("RGBA", (40, 40))
+    drawing.paste(colour, (0, 0, 40, round(40 * share)))
+    assert grey(decode(encode(drawing)))[-1].min() == 255

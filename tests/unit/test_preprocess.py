@@ -1,5 +1,6 @@
 """preprocess.py: a picture of a digit becomes the sample that the model was trained on."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+import pixels
 from errors import BlankImage, PredictError, UnreadableImage
 from model_build.data import Dataset
 from model_build.pictures import take_picture
@@ -142,6 +144,33 @@ def test_a_picture_as_users_take_them_keeps_its_answer(
     pictures = [decode(take_picture(digit, generator)) for digit in held_out]
     samples = np.stack([PIPELINE(picture, "auto") for picture in pictures])
     assert (answers(samples) == answers(held_out)).mean() >= 0.85
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_digit_of_20_pixels_on_a_page_of_4000_keeps_its_answer(
+    kind: str, held_out: NDArray[np.uint8], answers: Answers
+) -> None:
+    generator = np.random.default_rng(6)
+    chosen, samples = held_out[::10], []
+    for digit in chosen:
+        page = np.full((4000, 4000), 240, dtype=np.uint8)
+        top, left = generator.integers(0, 3980, 2)
+        page[top : top + 20, left : left + 20] -= (0.8 * digit[4:24, 4:24]).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(page).save(file, kind, **{"quality": 90} if kind == "JPEG" else {})
+        picture = pixels.Picture(file.getvalue())
+        samples.append(PIPELINE(picture.pixels, "auto", picture.closer))
+    assert (answers(np.stack(samples)) == answers(chosen)).mean() >= 0.8
+
+
+@pytest.mark.parametrize("noise", [0, 15])
+def test_a_large_page_without_ink_is_blank(noise: float) -> None:
+    page = np.full((3000, 2000), 220, dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(_noisy(page, noise)).save(file, "JPEG", quality=90)
+    picture = pixels.Picture(file.getvalue())
+    with pytest.raises(BlankImage):
+        PIPELINE(picture.pixels, "auto", picture.closer)
 
 
 def test_a_held_out_sample_comes_through_auto_almost_as_it_was(

@@ -1,0 +1,150 @@
+"""Draw the gallery of docs/preprocessing.md, and count the answers on hard pictures.
+
+    python -m tools.gallery               writes docs/images/preprocessing-gallery.png
+    python -m tools.gallery --shares 150  prints the share of right answers on each kind of picture
+
+With the model in production in build/model-store, by the function's own code. Drawn from held-out
+digits; counted on digits of writers who are not in MNIST. Every run does the same.
+"""
+
+import argparse
+import io
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from model_build.data import load_mnist_5k, load_other_writers
+from model_build.serving import pixels
+from tools.hard_pictures import HARD, photo, small, tiny_jpeg, tiny_png
+
+PROJECT = Path(__file__).resolve().parent.parent
+GALLERY = PROJECT / "docs" / "images" / "preprocessing-gallery.png"
+STORE = f"file://{PROJECT}/build/model-store"
+
+# What is shown: a kind of hard picture, its caption, and the held-out digit that it is drawn from.
+SHOWN = {
+    "uneven": ("light falls off by half", 410),
+    "pencil": ("a faint pencil", 520),
+    "chalk": ("chalk on a blackboard", 210),
+    "specks": ("specks", 930),
+    "touching": ("touches the border", 640),
+    "squared": ("squared paper", 720),
+    "askew": ("ruled paper, askew", 345),
+    "tiny_png": ("20 pixels on a page of 4,000", 530),
+    "turned": ("stored on its side, with EXIF", 420),
+    "white_on_transparency": ("white ink on transparency", 810),
+    "sixteen_bit": ("16 bits a pixel, faint", 30),
+    "cmyk": ("CMYK", 110),
+}
+_CELL, _SIDE, _SCALE, _COLUMNS = (296, 190), 150, 4, 4  # pixels; 28 x 28 is enlarged by _SCALE
+_LARGE = {draw.__name__ for draw in (photo, small, tiny_jpeg, tiny_png)}  # slow to draw
+
+type Read = Callable[[bytes], tuple[NDArray[np.uint8], int]]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the gallery, or count."""
+    parser = argparse.ArgumentParser(description="Draw the gallery of docs/preprocessing.md.")
+    parser.add_argument("--shares", type=int, metavar="N", help="count on N digits instead")
+    options = parser.parse_args(arguments)
+    if options.shares:
+        for line in shares(options.shares):
+            print(line, flush=True)
+        return
+    picture = gallery()
+    GALLERY.parent.mkdir(parents=True, exist_ok=True)
+    picture.quantize(256, Image.Quantize.FASTOCTREE).save(GALLERY, optimize=True)
+    print(f"wrote {GALLERY.relative_to(PROJECT)}, {GALLERY.stat().st_size // 1024} KiB")
+
+
+@cache
+def reader() -> Read:
+    """Give what reads an image file through `auto`: the sample [H, W], and the class.
+
+    Raises ModelUnavailable if build/model-store has no model.
+    """
+    import session  # noqa: PLC0415 - the function's, found once model_build.serving is imported
+    import store  # noqa: PLC0415
+
+    model = session.load(store.open_store(STORE), "mnist", "production")
+
+    def read(file: bytes) -> tuple[NDArray[np.uint8], int]:
+        picture = pixels.Picture(file)
+        sample = model.preprocess(picture.pixels, "auto", picture.closer)
+        return sample, int(model.probabilities(model.encode(sample[np.newaxis])).argmax())
+
+    return read
+
+
+def shown() -> Iterator[tuple[str, bytes, int]]:
+    """What is drawn in the gallery: kind, image file, and the digit that was written."""
+    mnist = load_mnist_5k()
+    for name, (_, index) in SHOWN.items():
+        digit = mnist.test_images[index, 4:24, 4:24]  # the box; around it is margin
+        file = HARD[name](digit, np.random.default_rng(index))
+        yield name, file, int(mnist.test_labels[index])
+
+
+def gallery() -> Image.Image:
+    """Each picture of `shown` beside the sample that the model sees, and its answer."""
+    read = reader()
+    rows = -(-len(SHOWN) // _COLUMNS)
+    sheet = Image.new("RGB", (_CELL[0] * _COLUMNS, _CELL[1] * rows), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for place, (name, file, _) in enumerate(shown()):
+        row, column = divmod(place, _COLUMNS)
+        left, top = column * _CELL[0] + 10, row * _CELL[1] + 8
+        sample, answer = read(file)
+        seen = Image.fromarray(sample)
+        seen = seen.resize((seen.width * _SCALE, seen.height * _SCALE), Image.Resampling.NEAREST)
+        sheet.paste(_thumbnail(file), (left, top))
+        sheet.paste(seen, (left + _SIDE + 10, top))
+        pen.rectangle((left - 1, top - 1, left + _SIDE, top + _SIDE), outline="silver")
+        pen.text((left + _SIDE + 10, top + seen.height + 8), f"answer {answer}", "black", font)
+        pen.text((left, top + _SIDE + 4), SHOWN[name][0], "black", font)
+    return sheet
+
+
+def _thumbnail(file: bytes) -> Image.Image:
+    """The file as it is stored, unturned; what is transparent lies on a checkerboard."""
+    image: Image.Image = Image.open(io.BytesIO(file))
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    image = image.convert("RGBA")
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    checks = np.kron(np.indices((15, 15)).sum(axis=0) % 2, np.ones((10, 10))) * 40 + 120
+    board = Image.fromarray(checks.astype(np.uint8)).resize(image.size).convert("RGBA")
+    return Image.alpha_composite(board, image).convert("RGB")
+
+
+def shares(count: int) -> Iterator[str]:
+    """Share of right answers on `count` digits for each kind of hard picture; large ones: a tenth.
+
+    As the lines of a Markdown table. A picture that is refused counts as wrong.
+    """
+    from errors import PredictError  # noqa: PLC0415 - the function's, as above
+
+    read = reader()
+    digits, labels = load_other_writers()
+    chosen = np.random.default_rng(7).permutation(len(labels))
+    yield "| picture | right | of |"
+    yield "| --- | --- | --- |"
+    for name, draw in HARD.items():
+        indices = chosen[: max(count // 10, 1) if name in _LARGE else count]
+        generator = np.random.default_rng(3)
+        right = 0
+        for index in indices:
+            try:
+                right += read(draw(digits[index], generator))[1] == labels[index]
+            except PredictError:
+                continue
+        share = f"{right / len(indices):.1%} | {len(indices)}"
+        yield f"| {(draw.__doc__ or name).rstrip('.')} | {share} |"
+
+
+if __name__ == "__main__":
+    main()
