@@ -7,7 +7,7 @@ from keras import layers
 
 
 def build(name: str, input_shape: tuple[int, int], classes: int) -> keras.Model:
-    """Untrained network `mlp` or `cnn` for images of input_shape (height, width).
+    """Untrained network `mlp`, `cnn` or `teacher` for images of input_shape (height, width).
 
     It takes float32 [N, height, width, 1] of 0.0 to 1.0 and gives float32 [N, classes], softmax.
     Raises ValueError for another name.
@@ -45,6 +45,31 @@ def _cnn(image: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Dropout(0.2)(features)
 
 
+def _teacher(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Six and a half times the multiplications of `cnn`: made to be right, not to be served."""
+    features = _convolution(image, 32, kernel=5, strides=2)
+    features = _convolution(features, 64)
+    features = _convolution(features, 64)
+    features = layers.MaxPooling2D()(features)
+    features = _convolution(features, 128)
+    features = _convolution(features, 128, padding="valid")
+    features = layers.GlobalAveragePooling2D()(features)
+    return layers.Dropout(0.3)(features)
+
+
+def _cnn_dense(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Three convolutions and a dense layer that sees where each feature is, 427,000 parameters.
+
+    For pictures that fill their frame, as clothes do: there, place tells more than a mean does.
+    """
+    features = _convolution(image, 16, kernel=5, strides=2)
+    features = _convolution(features, 32)
+    features = layers.MaxPooling2D()(features)
+    features = _convolution(features, 64)
+    hidden = layers.Dense(128, activation="relu")(layers.Flatten()(features))
+    return layers.Dropout(0.3)(hidden)
+
+
 def _convolution(
     image: keras.KerasTensor,
     filters: int,
@@ -60,4 +85,6 @@ def _convolution(
 _ARCHITECTURES: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
     "mlp": _mlp,
     "cnn": _cnn,
+    "cnn-dense": _cnn_dense,
+    "teacher": _teacher,
 }

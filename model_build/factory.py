@@ -16,10 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model_build import data, manifest
 from model_build.recipe import TECHNIQUES, Recipe, Stage, network_stages
@@ -32,18 +36,19 @@ CALIBRATION_SAMPLES = 512
 QUICK = 0.1  # share of a stage's epochs that the quick profile trains
 _CONVERT = Stage("convert", {})
 _LIBRARIES = ("keras", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
-_TRAINING_CODE = ("train", "augment", "styles", "architectures", "data")
-_GRAPH_CODE = ("convert", "optimise", "data")
+_PRUNED_CODE = ("chain", "techniques.prune")
+_TRAINING_CODE = ("train", "augment", "styles", "architectures")
+_GRAPH_CODE = ("convert", "optimise")
 # The modules whose source decides what a technique makes, the shared ones apart.
 _CODE = {
     "train": _TRAINING_CODE,
-    "fine-tune": _TRAINING_CODE,
-    "distil": (*_TRAINING_CODE, "techniques.distil"),
-    "prune": (*_TRAINING_CODE, "techniques.prune"),
-    "remove-filters": (*_TRAINING_CODE, "techniques.structured"),
-    "factorise": ("techniques.factorise",),
+    "fine-tune": (*_TRAINING_CODE, *_PRUNED_CODE),
+    "distil": (*_TRAINING_CODE, *_PRUNED_CODE, "techniques.distil"),
+    "prune": (*_TRAINING_CODE, *_PRUNED_CODE),
+    "remove-filters": (*_TRAINING_CODE, *_PRUNED_CODE, "techniques.structured"),
+    "factorise": ("chain", "techniques.factorise"),
     "convert": _GRAPH_CODE,
-    "qat": (*_TRAINING_CODE, *_GRAPH_CODE, "techniques.qat"),
+    "qat": (*_TRAINING_CODE, *_GRAPH_CODE, *_PRUNED_CODE, "techniques.qat"),
     "quantise-dynamic": (*_GRAPH_CODE, "techniques.dynamic"),
     "quantise-static": (*_GRAPH_CODE, "techniques.static"),
     "quantise-weights": (*_GRAPH_CODE, "techniques.weight_only"),
@@ -143,7 +148,7 @@ class Factory:
             "technique": technique,
             "parameters": parameters,
             "seed": self.seed,
-            "dataset": self.dataset.sha256,
+            "dataset": _content(self.dataset.sha256, self.dataset.train_images),
             "libraries": {library: installed(library) for library in _LIBRARIES},
             "code": _digest(_CODE[technique]),
             "source": source.name if source else None,
@@ -210,7 +215,8 @@ class Factory:
             return structured.remove_filters(network, *training, **own)
         if technique == "factorise":
             return factorise.factorise(network, **own)
-        train.fit(network, *training)  # fine-tune
+        with prune.zeros_held(network):
+            train.fit(network, *training)  # fine-tune
         return network
 
     def _convert(self, network: Path, graph: Path) -> None:
@@ -293,6 +299,11 @@ def _with_conversion(stages: tuple[Stage, ...]) -> list[Stage]:
     return [*complete, _CONVERT] if made == "network" else complete
 
 
+def _content(sha256: str, images: NDArray[np.uint8]) -> str:
+    """Name a data set by its source and by the samples of it that are trained on."""
+    return f"{sha256}-{hashlib.sha256(images.tobytes()).hexdigest()}"
+
+
 def _own(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters of the technique itself, without those of its training."""
     return {key: value for key, value in parameters.items() if key not in _schedule_fields()}
@@ -302,8 +313,12 @@ def _schedule_fields() -> set[str]:
     return {"epochs", "learning_rate", "batch", "label_smoothing", "augmentation"}
 
 
+@cache
 def _digest(modules: tuple[str, ...]) -> str:
-    """SHA-256 of the modules' source, and of the serving code that augmentation goes through."""
+    """SHA-256 of the modules' source, and of the serving code that augmentation goes through.
+
+    As it was when it was first asked for: what is imported stays as it is, too.
+    """
     digest = hashlib.sha256()
     for name in modules:
         path = Path(__file__).parent.joinpath(*name.split(".")).with_suffix(".py")
