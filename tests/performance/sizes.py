@@ -1,0 +1,249 @@
+"""Memory sizes measured in Docker, what each costs, and how the function scales: docs/scaling.md.
+
+    python -m tests.performance.sizes            measure, then write the page
+    python -m tests.performance.sizes --again    write the page from what was measured before
+
+Lambda gives CPU in proportion to memory, one whole vCPU at 1,769 MB. `docker run --cpus` gives the
+same share of this machine's core, by the same means: a quota of each scheduling period.
+"""
+
+import argparse
+import base64
+import http.client
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from events.make_events import encode_png, json_event
+from model_build.data import load_mnist_5k
+from tests.performance.pricing import PRICES, per_million
+from tests.performance.scaling import Outcome, Service, poisson, simulate
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MEASURED = ROOT / "build" / "bench" / "sizes.json"
+PAGE = ROOT / "docs" / "scaling.md"
+PICTURE = ROOT / "docs" / "images" / "scaling-memory.png"
+IMAGE = "predictfunction:latest"
+SIZES = (128, 256, 512, 1024, 1769, 3008)
+FULL_CPU_MB = 1769  # AWS Lambda Developer Guide, "Configure Lambda function memory"
+COLD_ROUNDS, WARM_REQUESTS = 5, 150
+RATES = (1, 100, 10_000)  # a second
+_INVOKE = "/2015-03-31/functions/function/invocations"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What was measured at one memory size, in milliseconds; empty where it did not answer."""
+
+    memory_mb: int
+    cpus: float
+    cold_ms: list[float]
+    warm_ms: list[float]
+    failure: str = ""
+
+    @property
+    def cold(self) -> float:
+        """Median of the cold starts."""
+        return float(np.median(self.cold_ms))
+
+    @property
+    def warm(self) -> float:
+        """Median of the warm answers."""
+        return float(np.median(self.warm_ms))
+
+    @property
+    def warm_p95(self) -> float:
+        """What 95 % of the warm answers stay under."""
+        return float(np.quantile(self.warm_ms, 0.95))
+
+    @property
+    def cost(self) -> float:
+        """Dollars for a million requests, one in a hundred cold."""
+        return per_million(self.memory_mb, self.warm, self.cold, 0.01)
+
+
+def measure(memory_mb: int, event: bytes) -> Size:
+    """Start containers of one size and ask each, cold and then warm."""
+    cpus = memory_mb / FULL_CPU_MB
+    cold, warm = [], []
+    for _ in range(COLD_ROUNDS):
+        with container(memory_mb, cpus) as port:
+            try:
+                cold.append(ask(port, event))
+                warm.extend(ask(port, event) for _ in range(WARM_REQUESTS // COLD_ROUNDS))
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                return Size(memory_mb, cpus, [], [], f"{type(error).__name__}: {error}"[:200])
+    return Size(memory_mb, cpus, cold, warm)
+
+
+@contextmanager
+def container(memory_mb: int, cpus: float) -> Iterator[int]:
+    """Give the port of a container whose function has not been asked yet."""
+    started = subprocess.run(
+        [
+            *("docker", "run", "--detach", "--rm", "--publish", "127.0.0.1::8080"),
+            *("--memory", f"{memory_mb}m", "--memory-swap", f"{memory_mb}m"),
+            *("--cpus", f"{cpus:.4f}", IMAGE),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    name = started.stdout.strip()
+    try:
+        found = subprocess.run(
+            ["docker", "port", name, "8080"], capture_output=True, text=True, check=True
+        )
+        port = int(found.stdout.splitlines()[0].rpartition(":")[2])
+        _wait_for_emulator(port)
+        yield port
+    finally:
+        subprocess.run(["docker", "kill", name], capture_output=True, check=False)
+
+
+def ask(port: int, event: bytes) -> float:
+    """Milliseconds of one invocation; the emulator starts the function at the first.
+
+    Raises ValueError for an answer that is no prediction.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    began = time.perf_counter()
+    connection.request("POST", _INVOKE, event)
+    answer = connection.getresponse().read()
+    spent = (time.perf_counter() - began) * 1000
+    connection.close()
+    document = json.loads(answer)
+    if document.get("statusCode") != 200:
+        raise ValueError(answer.decode(errors="replace"))
+    return spent
+
+
+def _wait_for_emulator(port: int) -> None:
+    """Wait until the emulator listens; it answers a GET of nothing without a start."""
+    for _ in range(300):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/")
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("the emulator in the container does not listen")
+
+
+def recommended(sizes: list[Size]) -> Size:
+    """Give the cheapest size whose cold start is within a second of the fastest.
+
+    Where some cost the same within 5 %, the largest of them, which is the fastest.
+    """
+    able = [size for size in sizes if size.warm_ms]
+    fastest = min(size.cold for size in able)
+    quick = [size for size in able if size.cold <= fastest + 1000]
+    cheapest = min(size.cost for size in quick)
+    return max(
+        (size for size in quick if size.cost <= 1.05 * cheapest), key=lambda size: size.memory_mb
+    )
+
+
+def simulations(size: Size) -> list[tuple[int, int, Outcome]]:
+    """Steady traffic that begins at once, at each rate, without and with provisioned concurrency.
+
+    Provisioned: what the mean needs, and half as much again.
+    """
+    service = Service(size.warm_ms, size.cold_ms, size.memory_mb)
+    rows = []
+    for rate in RATES:
+        arrivals = poisson(rate, 600 if rate < 1000 else 30, seed=1)
+        needed = int(np.ceil(1.5 * rate * float(np.mean(size.warm_ms)) / 1000))
+        rows.extend(
+            (rate, provisioned, simulate(arrivals, service, provisioned=provisioned))
+            for provisioned in (0, needed)
+        )
+    return rows
+
+
+def page(sizes: list[Size], machine: dict[str, Any]) -> str:
+    """Text of docs/scaling.md."""
+    folder = Path(__file__).parent
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
+    best = recommended(sizes)
+    return templates.get_template("scaling.md.j2").render(
+        machine=machine, prices=PRICES, sizes=sizes, best=best, simulations=simulations(best)
+    )
+
+
+def draw(sizes: list[Size], target: Path) -> None:
+    """Plot cold start, warm answer and cost against memory."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    able = [size for size in sizes if size.warm_ms]
+    memory = [size.memory_mb for size in able]
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), constrained_layout=True)
+    series = (
+        ("cold start, ms", [size.cold for size in able]),
+        ("warm answer, ms", [size.warm for size in able]),
+        ("$ for a million requests, 1 % cold", [size.cost for size in able]),
+    )
+    for ax, (title, values) in zip(axes, series, strict=True):
+        ax.plot(memory, values, "o-", color="#0072B2")
+        ax.set(title=title, xscale="log", ylim=(0, None))
+        ax.set_xticks(memory, [f"{size:,}" for size in memory], rotation=45)
+        ax.minorticks_off()
+        ax.set_xlabel("MB")
+        ax.grid(visible=True, alpha=0.3)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    """Measure, or read what was measured, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--again", action="store_true", help="write from what was measured before")
+    if not parser.parse_args().again:
+        seven = load_mnist_5k().test_images[700]
+        image = base64.b64encode(encode_png(seven)).decode()
+        event = json.dumps(json_event({"image": image})).encode()
+        found = []
+        for memory in SIZES:
+            found.append(measure(memory, event))
+            print(f"{memory} MB: {found[-1].failure or f'{found[-1].warm:.1f} ms warm'}")  # noqa: T201
+        machine = {"cpu": _cpu(), "date": f"{datetime.now(UTC):%d %B %Y}"}
+        MEASURED.parent.mkdir(parents=True, exist_ok=True)
+        document = {"machine": machine, "sizes": [asdict(size) for size in found]}
+        MEASURED.write_text(json.dumps(document))
+    if not MEASURED.exists():
+        sys.exit(f"{MEASURED} is missing; run without --again first")
+    document = json.loads(MEASURED.read_text())
+    sizes = [Size(**size) for size in document["sizes"]]
+    draw(sizes, PICTURE)
+    PAGE.write_text(page(sizes, document["machine"]))
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()
