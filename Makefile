@@ -4,13 +4,14 @@ UV := .venv/bootstrap/bin/uv
 MODEL := .venv/model/bin/python
 TEST := .venv/test/bin/python
 SAM := .venv/sam/bin/sam
+DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test model lint format requirements clean
+.PHONY: help demo serve test bench model deploy rollback e2e lint format requirements clean
 
 help: ## list the tasks
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
 
 demo: ## build, publish, deploy on a local AWS, POST a digit, show the answer (PACKAGE=zip|image, KEEP=1)
 demo: .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
@@ -29,14 +30,31 @@ test: .venv/test/.installed .venv/model/.installed .venv/sam/.installed .venv/em
 	$(MODEL) -m pytest -m keras $$(grep -l mark.keras tests/unit/*.py)
 	$(TEST) -m pytest -m "not keras"
 
+bench: ## the performance report: this function and its peers, side by side in one run (ROUNDS=21)
+bench: .venv/bench/.installed .venv/test/.installed .venv/model/.installed .venv/sam/.installed
+	$(TEST) -m tests.performance --rounds $(or $(ROUNDS),21)
+
+deploy: ## to AWS: stack, model, canary, smoke test (ENV=dev|staging|prod, MODEL=version, PACKAGE=image|zip, PARAMETERS="A=b")
+deploy: .venv/test/.installed .venv/sam/.installed
+	$(TEST) -m tools.deploy deploy --env $(or $(ENV),dev) --package $(or $(PACKAGE),image) $(if $(MODEL),--model $(MODEL)) $(if $(STORE),--store $(STORE)) $(DEPLOY_OPTIONS) $(PARAMETERS)
+
+rollback: ## one release back, code and model (ENV=dev|staging|prod)
+rollback: .venv/test/.installed .venv/sam/.installed
+	$(TEST) -m tools.deploy rollback --env $(or $(ENV),dev) $(DEPLOY_OPTIONS)
+
+e2e: ## deploy, redeploy, roll back and delete the stack on a local AWS (the image needs Docker)
+e2e: .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed .venv/model/.installed
+	$(TEST) -m pytest tests/e2e/test_release.py
+
 lint: ## ruff, mypy strict, sam validate --lint, cfn-lint
 lint: .venv/test/.installed .venv/sam/.installed
 	$(TEST) -m ruff check .
 	$(TEST) -m ruff format --check .
 	$(TEST) -m mypy
-	.venv/test/bin/cfn-lint template.yaml template-zip.yaml
+	.venv/test/bin/cfn-lint template.yaml template-zip.yaml template-batch.yaml .github/oidc-role.yaml
 	$(SAM) validate --lint --template template.yaml
 	$(SAM) validate --lint --template template-zip.yaml
+	$(SAM) validate --lint --template template-batch.yaml
 
 format: ## rewrite the Python files as ruff wants them
 format: .venv/test/.installed
@@ -47,7 +65,7 @@ requirements: ## compile the pinned, hashed requirement files from their .in fil
 requirements: .venv/bootstrap/.installed
 	cd layers/onnxruntime && ../../$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements.in -o requirements.txt
 	$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
-	for set in bootstrap model test sam emulator; do \
+	for set in bootstrap model test sam emulator bench; do \
 	  $(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
 

@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its C++ log talks of what it can't change
 
-from model_build.cli import main
+if __name__ == "__main__":  # a process of `score`'s pool imports this file, and needs no commands
+    from model_build.cli import main
 
-if __name__ == "__main__":
     main()

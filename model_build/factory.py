@@ -39,6 +39,7 @@ _LIBRARIES = ("keras", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "nump
 _PRUNED_CODE = ("chain", "techniques.prune")
 _TRAINING_CODE = ("train", "augment", "styles", "architectures")
 _GRAPH_CODE = ("convert", "optimise")
+_SERVED = inspect.getsource(preprocess.MnistPipeline.normalise).encode()
 # The modules whose source decides what a technique makes, the shared ones apart.
 _CODE = {
     "train": _TRAINING_CODE,
@@ -175,13 +176,14 @@ class Factory:
             return
         assert source is not None
         graph = target / "model.onnx"
+        quantization: dict[str, Any] | None = None
         if technique == "convert":
-            quantization = self._convert(source / "network.keras", graph)
+            self._convert(source / "network.keras", graph)
         elif technique == "qat":
             quantization = self._quantise_aware(parameters, source, graph, on_epoch)
         else:
             quantization = self._quantise(technique, parameters, source / "model.onnx", graph)
-        (target / "quantization.json").write_bytes(manifest.encode(quantization))
+        (target / "quantization.json").write_text(json.dumps(quantization, indent=2))
 
     def _make_network(
         self,
@@ -324,5 +326,5 @@ def _digest(modules: tuple[str, ...]) -> str:
         path = Path(__file__).parent.joinpath(*name.split(".")).with_suffix(".py")
         digest.update(path.read_bytes())
     if "augment" in modules:
-        digest.update(inspect.getsource(preprocess.MnistPipeline.normalise).encode())
+        digest.update(_SERVED)
     return digest.hexdigest()

@@ -11,16 +11,27 @@ MIN_ACCURACY = {
     ("mlp", "full"): 0.92,
     ("mlp", "quick"): 0.88,
 }
+# Clothes are harder to tell apart than digits: three people by majority get 83.5 % (its README).
+_MIN_ACCURACY_OF = {
+    "fashion-mnist": {("cnn-dense", "full"): 0.91, ("cnn-dense", "quick"): 0.8},
+}
 
 
-def check(int8: Evaluation, parent: Evaluation, min_accuracy: float) -> None:
+def least_accuracy(dataset: str, architecture: str, profile: str) -> float:
+    """Held-out accuracy that int8 must have, if nobody asks for another."""
+    return _MIN_ACCURACY_OF.get(dataset, MIN_ACCURACY)[architecture, profile]
+
+
+def check(
+    int8: Evaluation, parent: Evaluation, min_accuracy: float, max_loss: float = MAX_LOSS
+) -> None:
     """Raise GateError, with every reason, for an int8 model that lost too much."""
     reasons = []
     loss = parent.accuracy - int8.accuracy
-    if loss > MAX_LOSS + 1e-9:
+    if loss > max_loss + 1e-9:
         reasons.append(
             f"int8 loses {loss:.2%} of accuracy against fp32 ({int8.accuracy:.2%} against "
-            f"{parent.accuracy:.2%}), at most {MAX_LOSS:.2%} is allowed"
+            f"{parent.accuracy:.2%}), at most {max_loss:.2%} is allowed"
         )
     if int8.accuracy < min_accuracy:
         reasons.append(f"int8 accuracy {int8.accuracy:.2%} is under the {min_accuracy:.2%} asked")

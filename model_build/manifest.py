@@ -17,24 +17,28 @@ from model_build.evaluate import Evaluation
 
 SCHEMA = json.loads((Path(__file__).parent / "manifest.schema.json").read_text())
 _LIBRARIES = ("keras", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "numpy")
-_BASELINE = ("predicted_counts", "confidence_histogram")
+_BASELINE = ("predicted_counts", "confidence_histogram", "samples", "pictures")
 
 
 def build(
     *,
     name: str,
     content: bytes,
-    image_shape: tuple[int, int],
+    image_shape: tuple[int, ...],
     preprocess: dict[str, Any],
     labels: list[int] | list[str],
     quantization: dict[str, Any] | None,
+    calibration: dict[str, Any] | None = None,
     evaluation: Evaluation,
     lineage: dict[str, Any],
+    dtype: str = "uint8",
     created: datetime | None = None,
 ) -> dict[str, Any]:
     """Manifest of a model file's `content`, checked against the schema.
 
-    quantization: None for fp32. lineage: what `lineage()` gives, and the parent version.
+    image_shape, dtype: of one sample in the model's tensor. quantization: None for fp32.
+    calibration: the temperature inside, and the number of samples that it was fitted on. lineage:
+    what `lineage()` gives, and the parent version.
     """
     created = created or datetime.now(UTC)
     digest = hashlib.sha256(content).hexdigest()
@@ -48,13 +52,13 @@ def build(
         "file": {"sha256": digest, "bytes": len(content)},
         "input": {
             "name": INPUT_NAME,
-            "dtype": "uint8",
+            "dtype": dtype,
             "shape": ["N", *image_shape],
             "preprocess": preprocess,
         },
         "output": {"name": OUTPUT_NAME, "labels": labels},
         "quantization": quantization,
-        "metrics": metrics,
+        "metrics": metrics | ({"calibration": calibration} if calibration else {}),
         "baseline": {key: asdict(evaluation)[key] for key in _BASELINE},
         "lineage": lineage,
     }
@@ -75,11 +79,14 @@ def encode(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
-def lineage(training: dict[str, Any]) -> dict[str, Any]:
-    """Where a model came from; training: what `train` recorded (dataset, seed, …)."""
+def lineage(training: dict[str, Any], libraries: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Where a model came from; training: what `train` recorded (dataset, seed, …).
+
+    libraries: packages that made it, by default those of a training.
+    """
     return {
         "git_commit": _git_commit(),
-        "libraries": {library: installed(library) for library in _LIBRARIES},
+        "libraries": {library: installed(library) for library in libraries or _LIBRARIES},
         **training,
     }
 

@@ -2,8 +2,9 @@
 
 train     → model.keras, training.json
 convert   → converted.onnx            parity with Keras shown
-optimise  → fp32.onnx
-quantise  → int8.onnx, quantization.json
+optimise  → optimised.onnx
+quantise  → quantised.onnx, quantization.json
+calibrate → fp32.onnx, int8.onnx, calibration.json   each with a temperature of its own
 evaluate  → evaluation.json           fp32 and int8, in one run
 gate                                  int8 against its parent
 publish   → model store               fp32, then int8, which names it as parent
@@ -17,23 +18,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_build import data, gate, manifest
+from model_build.baseline import with_baseline
 from model_build.convert import check_parity, convert
 from model_build.errors import StepError
 from model_build.evaluate import Evaluation, evaluate
 from model_build.optimise import optimise
-from model_build.quantise import CALIBRATION_SAMPLES, quantise
-from model_build.serving import preprocess
 from model_build.store import ModelStore
+from model_build.techniques import temperature
+from model_build.techniques.static import CALIBRATION_SAMPLES, quantise
 
 if TYPE_CHECKING:
     from model_build.train import OnEpoch
 
-CANDIDATES = {"fp32": "optimise", "int8": "quantise"}  # and the step that makes each
+CANDIDATES = {"fp32": ("optimise", "optimised.onnx"), "int8": ("quantise", "quantised.onnx")}
 _MADE = {
     "train": ("model.keras", "training.json"),
     "convert": ("converted.onnx",),
-    "optimise": ("fp32.onnx",),
-    "quantise": ("int8.onnx", "quantization.json"),
+    "optimise": ("optimised.onnx",),
+    "quantise": ("quantised.onnx", "quantization.json"),
+    "calibrate": ("fp32.onnx", "int8.onnx", "calibration.json"),
     "evaluate": ("evaluation.json",),
 }
 
@@ -72,7 +75,7 @@ class Build:
         """Convert to ONNX; give the largest difference to Keras on the held-out images."""
         import keras  # noqa: PLC0415 - as above
 
-        model = keras.models.load_model(self._made_by("train", "model.keras"))
+        model = keras.models.load_model(self._made_by("train", "model.keras"), compile=False)
         self._check_dataset(dataset)
         self._outdate("convert")
         unchecked = self.folder / "converted.unchecked.onnx"
@@ -85,26 +88,46 @@ class Build:
         """Optimise the converted graph."""
         converted = self._made_by("convert", "converted.onnx")
         self._outdate("optimise")
-        optimise(converted, self.folder / "fp32.onnx")
+        optimise(converted, self.folder / "optimised.onnx")
 
     def quantise(self, dataset: data.Dataset) -> None:
         """Quantise to int8, calibrated on training samples, the same number of each class."""
-        parent = self._made_by("optimise", "fp32.onnx")
+        parent = self._made_by("optimise", "optimised.onnx")
         self._check_dataset(dataset)
         self._outdate("quantise")
         per_class = CALIBRATION_SAMPLES // data.CLASSES
         chosen = data.stratified_split(dataset.train_labels, per_class)
-        quantization = quantise(parent, self.folder / "int8.onnx", dataset.train_images[chosen])
-        self._write("quantization.json", quantization)
+        quantised = self.folder / "quantised.onnx"
+        self._write("quantization.json", quantise(parent, quantised, dataset.train_images[chosen]))
+
+    def calibrate(self, dataset: data.Dataset) -> dict[str, float]:
+        """Put a temperature into fp32 and int8, fitted on validation samples; give both."""
+        sources = {name: self._made_by(*made) for name, made in CANDIDATES.items()}
+        self._check_dataset(dataset)
+        self._outdate("calibrate")
+        images, labels = dataset.validation_images, dataset.validation_labels
+        temperatures = {
+            name: temperature.calibrate(source, self.folder / f"{name}.onnx", images, labels)
+            for name, source in sources.items()
+        }
+        self._write(
+            "calibration.json",
+            {
+                name: {"temperature": fitted, "samples": len(labels)}
+                for name, fitted in temperatures.items()
+            },
+        )
+        return temperatures
 
     def evaluate(self, dataset: data.Dataset) -> dict[str, Evaluation]:
         """Evaluate fp32 and int8 on the held-out samples, as the function would see them."""
-        files = {
-            "fp32": self._made_by("optimise", "fp32.onnx"),
-            "int8": self._made_by("quantise", "int8.onnx"),
-        }
+        files = {name: self._made_by("calibrate", f"{name}.onnx") for name in CANDIDATES}
         self._check_dataset(dataset)
-        found = evaluate(files, dataset.test_images, dataset.test_labels)
+        parameters = data.pipeline_of(dataset.name)
+        found = {
+            name: with_baseline(one, files[name], dataset.test_images, parameters)
+            for name, one in evaluate(files, dataset.test_images, dataset.test_labels).items()
+        }
         self._write("evaluation.json", {name: asdict(one) for name, one in found.items()})
         return found
 
@@ -116,7 +139,9 @@ class Build:
     def gate(self, min_accuracy: float | None = None) -> None:
         """Raise GateError if int8 may not be published."""
         training = self._read("train", "training.json")
-        asked = gate.MIN_ACCURACY[training["architecture"], training["profile"]]
+        asked = gate.least_accuracy(
+            training["dataset"]["name"], training["architecture"], training["profile"]
+        )
         found = self.evaluation()
         gate.check(found["int8"], found["fp32"], asked if min_accuracy is None else min_accuracy)
 
@@ -127,17 +152,19 @@ class Build:
         self.gate(min_accuracy)
         training = self._read("train", "training.json")
         quantization = self._read("quantise", "quantization.json")
+        calibration = self._read("calibrate", "calibration.json")
         found = self.evaluation()
         versions: dict[str, str] = {}
-        for candidate, step in CANDIDATES.items():
-            content = self._made_by(step, f"{candidate}.onnx").read_bytes()
+        for candidate in CANDIDATES:
+            content = self._made_by("calibrate", f"{candidate}.onnx").read_bytes()
             document = manifest.build(
                 name=name,
                 content=content,
                 image_shape=(28, 28),
-                preprocess={"pipeline": "mnist", "box": preprocess.MnistPipeline.box},
-                labels=list(range(data.CLASSES)),
+                preprocess=data.pipeline_of(training["dataset"]["name"]),
+                labels=data.labels_of(training["dataset"]["name"]),
                 quantization=quantization if candidate == "int8" else None,
+                calibration=calibration[candidate],
                 evaluation=found[candidate],
                 lineage=manifest.lineage({**training, "parent": versions.get("fp32")}),
             )

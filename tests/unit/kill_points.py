@@ -41,7 +41,7 @@ class Points:
             if event == "open" or event.startswith(("os.", "fcntl.")):
                 self.passed()
 
-        os.fsync = fsync
+        os.fsync = fsync  # type: ignore[assignment] # a narrower type is enough here
         sys.addaudithook(hook)
 
     def on_sockets(self) -> None:

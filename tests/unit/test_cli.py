@@ -23,8 +23,9 @@ from tests.unit import local_s3
 from tests.unit.manifests import PARENT, describe, training
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["data", "train", "convert", "optimise", "quantise", "evaluate", "gate", "publish"]
-COMMANDS += ["promote", "copy", "run"]
+COMMANDS = ["data", "train", "convert", "optimise", "quantise", "calibrate", "evaluate"]
+COMMANDS += ["gate", "publish", "run", "drift", "import", "rebuild", "score", "search"]
+STORE_COMMANDS = ["list", "show", "diff", "promote", "rollback", "verify", "gc", "copy"]
 
 type Run = Callable[..., tuple[int, str, str]]
 
@@ -62,11 +63,12 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, classifier: bytes, mnist
     build = Build(folder)
     build.optimise()
     build.quantise(mnist)
+    build.calibrate(mnist)
     build.evaluate(mnist)
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *STORE_COMMANDS])
 def test_each_command_explains_itself(command: str, run: Run) -> None:
     code, out, err = run(command, "--help")
     assert code == 0
@@ -80,7 +82,8 @@ def test_each_command_explains_itself(command: str, run: Run) -> None:
 def test_all_commands_are_listed_with_what_they_do(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert re.findall(r"^│ ([a-z]+) {2,}[A-Z]", out, re.MULTILINE) == COMMANDS
+    listed = re.findall(r"^│ ([a-z]+) {2,}[A-Z]", out, re.MULTILINE)
+    assert listed == [*COMMANDS, *STORE_COMMANDS]
 
 
 def test_the_steps_run_one_after_the_other_and_say_what_they_did(
@@ -94,6 +97,7 @@ def test_the_steps_run_one_after_the_other_and_say_what_they_did(
         ("data",),
         ("optimise",),
         ("quantise",),
+        ("calibrate",),
         ("evaluate",),
         ("gate", "--min-accuracy", "0.5"),
         ("publish", "--min-accuracy", "0.5", "--store", store, "--name", "digits"),
@@ -101,13 +105,14 @@ def test_the_steps_run_one_after_the_other_and_say_what_they_did(
         code, out, err = run(*arguments, "--build", tmp_path)
         assert (code, err) == (0, "")
         printed.append(out)
-    assert "4,000 training and 1,000 held-out samples" in printed[0]
+    assert "3,600 training and 1,000 held-out samples" in printed[0]
     assert printed[1].startswith("optimise: ")
     assert printed[2].startswith("quantise: ")
+    assert re.search(r"temperature of int8: \d\.\d{3}\n$", printed[3])
     for row in ("accuracy", "worst class", "size", "latency, median", "load", "class 9"):
-        assert row in printed[3]
-    assert printed[4] == "gate: passed\n"
-    fp32, int8 = re.findall(r"published digits (?:fp32|int8): (\S+)", printed[5])
+        assert row in printed[4]
+    assert printed[5] == "gate: passed\n"
+    fp32, int8 = re.findall(r"published digits (?:fp32|int8): (\S+)", printed[6])
     with Image.open(tmp_path / "samples.png") as sheet:
         assert sheet.size == (20 * 28, 10 * 28)
 
@@ -158,8 +163,9 @@ def test_a_model_that_is_not_good_enough_exits_1_and_is_not_published(
     ("arguments", "sentence"),
     [
         (["optimise"], "converted.onnx is missing; run `python -m model_build convert` first"),
-        (["quantise"], "fp32.onnx is missing; run `python -m model_build optimise` first"),
-        (["evaluate"], "fp32.onnx is missing; run `python -m model_build optimise` first"),
+        (["quantise"], "optimised.onnx is missing; run `python -m model_build optimise` first"),
+        (["calibrate"], "optimised.onnx is missing; run `python -m model_build optimise` first"),
+        (["evaluate"], "fp32.onnx is missing; run `python -m model_build calibrate` first"),
         (["gate"], "training.json is missing; run `python -m model_build train` first"),
         (["publish"], "training.json is missing; run `python -m model_build train` first"),
     ],
@@ -176,7 +182,7 @@ def test_a_step_without_its_predecessor_is_one_sentence_on_stderr_and_exit_1(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["promote", PARENT], f"has no mnist/versions/{PARENT}/manifest.json"),
+        (["promote", PARENT], f"has no version {PARENT} of 'mnist'; `python -m model_build list` "),
         (["promote", "a/b"], "is no channel name"),
         (["copy", "s3:bucket"], "'s3:bucket' is no model store; write s3://bucket/prefix"),
         (["promote", PARENT, "--store", "[/red][bold]"], "'[/red][bold]' is no model store"),
@@ -201,8 +207,172 @@ def test_the_process_ends_with_that_sentence_and_that_code(tmp_path: Path) -> No
     code, out, err = _in_a_process(["promote", "production"], folder)
     assert (code, out) == (1, "")
     store = (folder / "build/model-store").as_uri()
-    assert err == f"error: {store} has no channel 'production' of 'mnist'\n"
+    assert err == (
+        f"error: {store} has no channel 'production' of 'mnist'; "
+        "`python -m model_build list` shows what it has\n"
+    )
     assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[str, str, str]:
+    """Address of a store with an fp32 version and its int8 child, which production points to."""
+    url = (tmp_path / "store").as_uri()
+    models = ModelStore(url)
+    fp32 = describe(b"fp32 model")
+    int8 = describe(b"int8", minute=1, parent=fp32["version"])
+    int8["metrics"]["accuracy"] = 0.985
+    int8["quantization"]["weights"] = "int8, per channel"
+    for document, content in ((fp32, b"fp32 model"), (int8, b"int8")):
+        models.publish(document, content)
+        models.promote("mnist", document["version"], "production")
+    return url, fp32["version"], int8["version"]
+
+
+def test_list_shows_versions_newest_first_in_80_columns(run: Run, two: tuple[str, ...]) -> None:
+    url, fp32, int8 = two
+    ModelStore(url).promote("mnist", fp32, "staging")
+    code, out, err = run("list", "--store", url)
+    assert (code, err) == (0, "")
+    title, head, *rows = [line.rstrip() for line in out.splitlines()]
+    assert title == "mnist: 2 versions"
+    assert head.split() == ["version", "created", "size", "weights", "accuracy", "channels"]
+    assert [row.split() for row in rows] == [
+        [int8, "2026-01-31", "12:01", "0", "KiB", "int8", "98.50%", "production"],
+        [fp32, "2026-01-31", "12:00", "0", "KiB", "fp32", "99.00%", "staging"],
+    ]
+    assert max(map(len, out.splitlines())) <= 80
+
+    found = json.loads(run("list", "--store", url, "--json")[1])["mnist"]
+    assert [one["version"] for one in found["versions"]] == [int8, fp32]
+    assert found["versions"][1] | {"created": 0} == {
+        "version": fp32,
+        "created": 0,
+        "bytes": 10,
+        "quantization": None,
+        "accuracy": 0.99,
+        "channels": ["staging"],
+        "histories": ["production"],
+    }
+    assert found["incomplete"] == []
+
+
+def test_list_counts_what_is_incomplete_and_marks_what_is_corrupt(
+    run: Run, two: tuple[str, ...], tmp_path: Path
+) -> None:
+    url, fp32, int8 = two
+    (tmp_path / f"store/mnist/versions/{fp32}/manifest.json").unlink()
+    (tmp_path / f"store/mnist/versions/{int8}/manifest.json").write_text("{}")
+    code, out, _ = run("list", "--store", url)
+    assert code == 0
+    assert fp32 not in out
+    assert re.search(rf"{int8} corrupt .*production", out)
+    assert "and 1 incomplete, which no reader sees" in out
+
+
+def test_list_of_an_empty_store_says_how_to_fill_it(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("list", "--store", tmp_path.as_uri())
+    assert (code, err) == (0, "")
+    assert out == f"{tmp_path.as_uri()} is empty; `python -m model_build publish` fills it\n"
+
+
+def test_show_tells_all_of_a_version_and_who_names_it(run: Run, two: tuple[str, ...]) -> None:
+    url, fp32, int8 = two
+    code, out, err = run("show", "production", "--store", url)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"mnist {int8}\n")
+    for row in (r"channels +production", r"accuracy +98\.50%", rf"parent +{fp32}", r"seed +7"):
+        assert re.search(row, out)
+    found = json.loads(run("show", fp32, "--store", url, "--json")[1])
+    assert found["manifest"]["version"] == fp32
+    assert (found["channels"], found["histories"]) == ([], ["production"])
+
+
+def test_diff_puts_two_versions_side_by_side_and_marks_changes(
+    run: Run, two: tuple[str, ...]
+) -> None:
+    url, fp32, int8 = two
+    code, out, err = run("diff", fp32, "production", "--store", url)
+    assert (code, err) == (0, "")
+    assert f"A: mnist {fp32}\nB: mnist {int8}\n" in out
+    for row in (
+        r"~   accuracy +99\.00% +98\.50% +-0\.50 points",
+        r"    class 0 +99\.00% +99\.00%",
+        r"\+   method +static",
+        r"~   bytes +10 +4 +-6",
+        r"    seed +7 +7",
+        r"    shape +N, 28, 28 +N, 28, 28",
+    ):
+        assert re.search(f"^{row} *$", out, re.MULTILINE)
+    assert max(map(len, out.splitlines())) <= 80
+    assert re.search(r"^-   method", run("diff", int8, fp32, "--store", url)[1], re.MULTILINE)
+
+    found = json.loads(run("diff", fp32, int8, "--store", url, "--json")[1])
+    assert (found["a"], found["b"]) == (fp32, int8)
+    (accuracy,) = [one for one in found["fields"] if one["field"] == "accuracy"]
+    assert (accuracy["a"], accuracy["b"], accuracy["sign"]) == (0.99, 0.985, "~")
+    assert accuracy["difference"] == pytest.approx(-0.005)
+
+
+def test_rollback_says_from_where_to_where_and_when_there_is_no_further(
+    run: Run, two: tuple[str, ...]
+) -> None:
+    url, fp32, int8 = two
+    code, out, err = run("rollback", "--store", url)
+    assert (code, err) == (0, "")
+    assert out == f"production of mnist was {int8}\nproduction of mnist is  {fp32}\n"
+    code, out, err = run("rollback", "--store", url)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: channel production of mnist has nothing to go back to; ")
+    assert run("promote", int8, "--store", url)[0] == 0
+    assert run("rollback", "--to", fp32, "--store", url)[0] == 0
+    assert ModelStore(url).resolve("mnist", "production") == fp32
+
+
+def test_verify_exits_1_if_there_is_a_problem_and_lists_it(
+    run: Run, two: tuple[str, ...], tmp_path: Path
+) -> None:
+    url, fp32, _ = two
+    code, out, err = run("verify", "--store", url)
+    assert (code, err) == (0, "")
+    assert out == "1 model, 2 versions (0 KiB hashed), 1 channel: 0 problems, 0 notes\n"
+    (tmp_path / f"store/mnist/versions/{fp32}/model.onnx").write_bytes(b"fp32 MODEL")
+    code, out, _ = run("verify", "--store", url)
+    assert code == 1
+    assert f"problem: mnist {fp32}: model.onnx has sha256 " in out
+    code, out, _ = run("verify", "--store", url, "--json")
+    assert code == 1
+    assert len(json.loads(out)["problems"]) == 1
+
+
+def test_gc_only_says_what_it_would_remove_until_it_is_told_to(
+    run: Run, two: tuple[str, ...]
+) -> None:
+    url, fp32, int8 = two
+    models = ModelStore(url)
+    other = describe(b"other", minute=2)
+    models.publish(other, b"other")
+    code, out, err = run("gc", "--store", url)
+    assert (code, err) == (0, "")
+    assert f"keep mnist {int8}: production points to it\n" in out
+    assert f"would remove mnist {other['version']}: no channel and no history names it\n" in out
+    assert out.endswith("mnist: would remove 1 version, 2 KiB; give --delete to do it\n")
+    assert len(models.listing("mnist")["mnist"].complete) == 3
+    assert "would remove 0 versions" in run("gc", "--keep", "1", "--store", url)[1]
+
+    code, out, _ = run("gc", "--delete", "--store", url)
+    assert code == 0
+    assert out.endswith("mnist: removed 1 version, 2 KiB\n")
+    assert models.listing("mnist")["mnist"].complete == [int8, fp32]
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "gc"])
+def test_a_model_that_is_not_there_is_one_sentence_and_exit_1(
+    command: str, run: Run, two: tuple[str, ...]
+) -> None:
+    code, out, err = run(command, "--name", "letters", "--store", two[0])
+    assert (code, out) == (1, "")
+    assert "has no model 'letters'; leave --name out" in err
 
 
 @pytest.mark.parametrize(
@@ -272,7 +442,8 @@ def test_run_goes_from_the_data_to_a_promoted_model_that_answers(
     )
     assert (code, err) == (0, "")
     steps = ["mnist-5k: ", "train mlp, quick: ", "convert: ", "optimise: ", "quantise: "]
-    steps += ["Held-out", "gate: passed", "published mnist fp32: ", "published mnist int8: "]
+    steps += ["calibrate: ", "Held-out", "gate: passed"]
+    steps += ["published mnist fp32: ", "published mnist int8: "]
     steps += ["staging of mnist is ", "done in "]
     places = [out.index(step) for step in steps]
     assert places == sorted(places)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from model_build import manifest, pipeline
 from model_build.data import Dataset
 from model_build.errors import GateError, ParityError, StepError
 from model_build.pipeline import Build, contact_sheet
-from model_build.quantise import CALIBRATION_SAMPLES
 from model_build.store import ModelStore
+from model_build.techniques import temperature
+from model_build.techniques.static import CALIBRATION_SAMPLES
 from tests.unit.manifests import training
 from tests.unit.networks import trained
 
@@ -34,16 +36,27 @@ def build(tmp_path: Path, classifier: bytes, monkeypatch: pytest.MonkeyPatch) ->
     return Build(folder)
 
 
-@pytest.fixture
-def evaluated(build: Build, mnist: Dataset) -> Build:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, classifier: bytes, mnist: Dataset) -> Path:
+    """Folder of a build up to its evaluation."""
+    build = Build(tmp_path_factory.mktemp("made"))
+    (build.folder / "training.json").write_text(json.dumps(training()))
+    (build.folder / "converted.onnx").write_bytes(classifier)
     build.optimise()
     build.quantise(mnist)
+    build.calibrate(mnist)
     build.evaluate(mnist)
+    return build.folder
+
+
+@pytest.fixture
+def evaluated(build: Build, made: Path) -> Build:
+    shutil.copytree(made, build.folder, dirs_exist_ok=True)
     return build
 
 
 def test_a_build_that_was_evaluated_is_published_with_its_parent_and_served(
-    evaluated: Build, tmp_path: Path, digits: NDArray[np.uint8]
+    evaluated: Build, tmp_path: Path, mnist: Dataset, digits: NDArray[np.uint8]
 ) -> None:
     models = ModelStore((tmp_path / "store").as_uri())
     versions = evaluated.publish(models, "mnist", min_accuracy=0.5)
@@ -51,6 +64,10 @@ def test_a_build_that_was_evaluated_is_published_with_its_parent_and_served(
     fp32, int8 = (models.manifest("mnist", versions[name]) for name in ("fp32", "int8"))
     assert (fp32["lineage"]["parent"], int8["lineage"]["parent"]) == (None, versions["fp32"])
     assert fp32["quantization"] is None
+    recorded = json.loads((evaluated.folder / "calibration.json").read_text())
+    assert fp32["metrics"]["calibration"] == recorded["fp32"]
+    assert int8["metrics"]["calibration"] == recorded["int8"]
+    assert recorded["int8"]["samples"] == len(mnist.validation_labels)
     assert int8["quantization"]["method"] == "static"
     assert fp32["lineage"]["dataset"] == training()["dataset"]
     for name, document in (("fp32", fp32), ("int8", int8)):
@@ -72,16 +89,19 @@ def test_publishing_promotes_nothing(evaluated: Build, tmp_path: Path) -> None:
     [
         pytest.param("model.keras", "convert", "train", marks=pytest.mark.keras),
         ("converted.onnx", "optimise", "convert"),
-        ("fp32.onnx", "quantise", "optimise"),
-        ("fp32.onnx", "evaluate", "optimise"),
-        ("int8.onnx", "evaluate", "quantise"),
+        ("optimised.onnx", "quantise", "optimise"),
+        ("optimised.onnx", "calibrate", "optimise"),
+        ("quantised.onnx", "calibrate", "quantise"),
+        ("fp32.onnx", "evaluate", "calibrate"),
+        ("int8.onnx", "evaluate", "calibrate"),
         ("training.json", "gate", "train"),
         ("evaluation.json", "gate", "evaluate"),
         ("training.json", "publish", "train"),
         ("evaluation.json", "publish", "evaluate"),
         ("quantization.json", "publish", "quantise"),
-        ("fp32.onnx", "publish", "optimise"),
-        ("int8.onnx", "publish", "quantise"),
+        ("calibration.json", "publish", "calibrate"),
+        ("fp32.onnx", "publish", "calibrate"),
+        ("int8.onnx", "publish", "calibrate"),
     ],
 )
 def test_a_step_without_its_predecessor_names_the_step_to_run_first(
@@ -93,7 +113,9 @@ def test_a_step_without_its_predecessor_names_the_step_to_run_first(
     assert f"`python -m model_build {sentence}` first" in str(no.value)
 
 
-@pytest.mark.parametrize("step", ["optimise", "quantise", "evaluate", "gate", "publish"])
+@pytest.mark.parametrize(
+    "step", ["optimise", "quantise", "calibrate", "evaluate", "gate", "publish"]
+)
 def test_a_step_in_an_empty_folder_fails_and_leaves_it_empty(
     step: str, tmp_path: Path, mnist: Dataset
 ) -> None:
@@ -163,6 +185,28 @@ def test_calibration_takes_training_samples_alone_and_of_each_class_as_many(
     assert found.tolist() == [CALIBRATION_SAMPLES // 10] * 10
 
 
+def test_a_temperature_is_fitted_on_validation_samples_and_is_inside_the_files(
+    evaluated: Build, mnist: Dataset
+) -> None:
+    sources = {"fp32": "optimised.onnx", "int8": "quantised.onnx"}
+    recorded = json.loads((evaluated.folder / "calibration.json").read_text())
+    shown, meant = temperature.views(mnist.validation_images, mnist.validation_labels)
+    for name, source in sources.items():
+        before = temperature.logits(evaluated.folder / source, mnist.test_images)
+        after = temperature.logits(evaluated.folder / f"{name}.onnx", mnist.test_images)
+        fitted = recorded[name]["temperature"]
+        assert np.allclose(after * fitted, before, rtol=1e-4, atol=1e-3)
+        on_views = temperature.logits(evaluated.folder / source, shown)
+        assert fitted == pytest.approx(temperature.fit(on_views, meant), rel=1e-4)
+
+
+def test_calibrating_again_gives_the_same_files(evaluated: Build, mnist: Dataset) -> None:
+    files = [evaluated.folder / f"{name}.onnx" for name in ("fp32", "int8")]
+    before = [file.read_bytes() for file in files]
+    evaluated.calibrate(mnist)
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_evaluation_takes_the_held_out_samples(evaluated: Build, mnist: Dataset) -> None:
     for found in evaluated.evaluation().values():
         assert sum(found.predicted_counts) == len(mnist.test_labels)
@@ -171,10 +215,11 @@ def test_evaluation_takes_the_held_out_samples(evaluated: Build, mnist: Dataset)
 def test_what_evaluate_gives_is_what_is_read_later(build: Build, mnist: Dataset) -> None:
     build.optimise()
     build.quantise(mnist)
+    build.calibrate(mnist)
     assert build.evaluate(mnist) == build.evaluation()
 
 
-@pytest.mark.parametrize("step", ["optimise", "quantise"])
+@pytest.mark.parametrize("step", ["optimise", "quantise", "calibrate"])
 def test_a_step_that_runs_again_outdates_what_was_made_from_it(
     step: str, evaluated: Build, mnist: Dataset, tmp_path: Path
 ) -> None:
@@ -201,6 +246,7 @@ def test_a_trained_network_goes_from_keras_to_the_store(tmp_path: Path, mnist: D
     assert build.convert(mnist) <= 1e-5
     build.optimise()
     build.quantise(mnist)
+    build.calibrate(mnist)
     found = build.evaluate(mnist)
     assert found["int8"].bytes < found["fp32"].bytes
     models = ModelStore((tmp_path / "store").as_uri())
@@ -233,6 +279,7 @@ def _step(name: str, build: Build, dataset: Dataset, store: Path) -> None:
         "convert": lambda: build.convert(dataset),
         "optimise": build.optimise,
         "quantise": lambda: build.quantise(dataset),
+        "calibrate": lambda: build.calibrate(dataset),
         "evaluate": lambda: build.evaluate(dataset),
         "gate": lambda: build.gate(0),
         "publish": lambda: build.publish(ModelStore(store.as_uri()), "mnist", 0),
@@ -246,5 +293,6 @@ def test_a_model_is_not_evaluated_on_another_data_set_than_its_own(
     """Held-out samples of one data set may be among what was trained on in another."""
     build.optimise()
     build.quantise(mnist)
+    build.calibrate(mnist)
     with pytest.raises(StepError, match="trained on mnist-5k, not on full"):
         build.evaluate(dataclasses.replace(mnist, name="full", sha256="0" * 64))

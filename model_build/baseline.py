@@ -1,0 +1,82 @@
+"""What a model's traffic should look like: the histograms that drift is measured against.
+
+Two kinds, because two kinds of requests come in: samples as they are (`preprocess=none`), and
+pictures through `auto`, whose strokes, paper and confidence are others. docs/drift.md says more.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_build.convert import INPUT_NAME, OUTPUT_NAME
+from model_build.evaluate import Evaluation, session
+from model_build.pictures import take_picture
+from model_build.serving import pixels, preprocess, traffic, traits
+
+PICTURES = 500  # drawn of the held-out samples; more would not make the index much steadier
+_SIDES = 120, 300  # of the pictures, in pixels: larger ones take longer and give the same
+_SEED = 28
+
+type Observed = tuple[NDArray[np.uint8], list[dict[str, float]]]  # samples, traits of each
+
+_drawn: dict[tuple[str, str], Observed] = {}  # fp32 and int8 are shown the same pictures
+
+
+def with_baseline(
+    evaluation: Evaluation, path: Path, images: NDArray[np.uint8], parameters: Mapping[str, Any]
+) -> Evaluation:
+    """Evaluation of a model file, with its baseline; the arguments are those of `baseline`."""
+    found = baseline(path, images, parameters)
+    return replace(evaluation, samples=found["samples"], pictures=found.get("pictures", {}))
+
+
+def baseline(
+    path: Path, images: NDArray[np.uint8], parameters: Mapping[str, Any]
+) -> dict[str, dict[str, list[int]]]:
+    """Histograms of a model file for the manifest: `samples`, and `pictures` for digits.
+
+    images: held-out samples [N, H, W]. parameters: of the preprocessing, as in the manifest; only
+    of the pipeline `mnist` is it known what ordinary pictures look like.
+    """
+    as_is = images, [traits.traits(image[:, :, np.newaxis], image) for image in images]
+    found = {"samples": _of_traits(as_is[1])}
+    if parameters["pipeline"] == "mnist":
+        drawn = pictures(images, parameters)
+        found["pictures"] = _of_answers(path, drawn[0]) | _of_traits(drawn[1])
+    return found
+
+
+def pictures(images: NDArray[np.uint8], parameters: Mapping[str, Any]) -> Observed:
+    """Ordinary pictures of samples [N, H, W], through the serving code: the same each time."""
+    key = hashlib.sha256(images.tobytes()).hexdigest(), repr(sorted(parameters.items()))
+    if key not in _drawn:
+        chosen = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).round().astype(int)
+        pipeline = preprocess.pipeline(["N", *images.shape[1:]], dict(parameters))
+        generator = np.random.default_rng(_SEED)
+        samples, found = [], []
+        for image in images[chosen]:
+            side = int(generator.integers(*_SIDES))
+            picture = pixels.Picture(take_picture(image, generator, side=side))
+            samples.append(pipeline(picture.pixels, "auto", picture.closer))
+            found.append(traits.traits(picture.pixels, samples[-1]))
+        _drawn.clear()
+        _drawn[key] = np.stack(samples), found
+    return _drawn[key]
+
+
+def _of_answers(path: Path, samples: NDArray[np.uint8]) -> dict[str, list[int]]:
+    (probabilities,) = session(path).run([OUTPUT_NAME], {INPUT_NAME: samples})
+    counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
+    confidence = traffic.histogram("confidence", probabilities.max(axis=1).tolist())
+    return {traffic.CLASSES: counts.tolist(), "confidence": confidence}
+
+
+def _of_traits(found: list[dict[str, float]]) -> dict[str, list[int]]:
+    return {
+        name: traffic.histogram(name, values) for name, values in traits.by_trait(found).items()
+    }

@@ -1,0 +1,197 @@
+"""Drift over simulated traffic through the real handler and the published model."""
+
+import base64
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from events.make_events import encode_png, json_event
+from model_build import baseline, data, drift
+from model_build.pictures import take_picture
+from model_build.serving import stability
+from model_build.store import ModelStore
+from tests.integration.commands import ROOT
+
+STORE = f"file://{ROOT}/build/model-store"
+IMAGES = 300  # a day's traffic: little, so that what is called here is called anywhere
+
+type Digits = NDArray[np.uint8]
+type Day = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def mnist() -> data.Dataset:
+    return data.load_mnist_5k()
+
+
+@pytest.fixture(scope="module")
+def store(
+    model_version: str, mnist: data.Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> ModelStore:
+    """Store with the production model; its baseline is made now if it was published without one."""
+    published = ModelStore(STORE)
+    manifest = published.manifest("mnist", model_version)
+    content = published.model("mnist", model_version)
+    folder = tmp_path_factory.mktemp("drift")
+    if not manifest["baseline"].get("pictures"):
+        path = folder / "model.onnx"
+        path.write_bytes(content)
+        parameters = manifest["input"]["preprocess"]
+        manifest["baseline"] |= baseline.baseline(path, mnist.test_images, parameters)
+    store = ModelStore((folder / "store").as_uri())
+    store.publish(manifest, content)
+    return store
+
+
+@pytest.fixture(scope="module")
+def send(model_version: str) -> Iterator[Callable[[list[bytes], str], list[str]]]:
+    """Send image files through the handler, in batches; give the lines that it logged."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODEL_STORE_URL", STORE)
+        patch.setenv("MODEL_VERSION", model_version)
+        patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
+        patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
+        import app
+        import session
+
+        patch.setattr(app, "model", session.LazyModel())
+
+        class Context:
+            aws_request_id = "test"
+
+        def send(files: list[bytes], mode: str) -> list[str]:
+            log = io.StringIO()
+            for start in range(0, len(files), 32):
+                batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
+                event = json_event({"images": batch}, {"preprocess": mode})
+                with contextlib.redirect_stdout(log):
+                    response: dict[str, Any] = app.handler(event, Context())
+                assert response["statusCode"] == 200, response["body"]
+            return log.getvalue().splitlines()
+
+        yield send
+
+
+@pytest.fixture(scope="module")
+def day(
+    store: ModelStore, mnist: data.Dataset, send: Callable[[list[bytes], str], list[str]]
+) -> Day:
+    """Simulate a day of pictures of digits that no baseline has seen; give the verdicts."""
+
+    def simulate(
+        seed: int,
+        *,
+        pen: Callable[[Digits], Digits] = lambda digit: digit,
+        film: Callable[[bytes], bytes] = lambda picture: picture,
+        weights: dict[int, float] | None = None,
+        mode: str = "auto",
+    ) -> dict[str, str]:
+        generator = np.random.default_rng(seed)
+        share = np.array(
+            [(weights or {}).get(int(label), 1.0) for label in mnist.validation_labels]
+        )
+        chosen = generator.choice(len(share), IMAGES, p=share / share.sum())
+        files = []
+        for digit in mnist.validation_images[chosen]:
+            if mode == "none":
+                files.append(encode_png(pen(digit)))
+                continue
+            side = int(generator.integers(100, 160))
+            files.append(film(take_picture(pen(digit), generator, side=side)))
+        (report,) = drift.compare(drift.collect(send(files, mode)), store, "mnist")
+        assert (report.images, report.preprocess) == (IMAGES, mode)
+        return {name: one.verdict for name, one in report.comparisons.items()}
+
+    return simulate
+
+
+def called(verdicts: Mapping[str, str], verdict: str = "drift") -> set[str]:
+    return {name for name, one in verdicts.items() if one == verdict}
+
+
+def other_pen(filter_: ImageFilter.Filter) -> Callable[[Digits], Digits]:
+    """Thicker or thinner strokes, by a third of a sample's pixel to each side."""
+
+    def draw(digit: Digits) -> Digits:
+        large = Image.fromarray(digit).resize((84, 84), Image.Resampling.BICUBIC)
+        drawn = large.filter(filter_)
+        return np.asarray(drawn.resize((28, 28), Image.Resampling.BOX))
+
+    return draw
+
+
+def negative(picture: bytes) -> bytes:
+    with Image.open(io.BytesIO(picture)) as image:
+        return encode_png(255 - np.asarray(image))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ordinary_traffic_is_not_called(day: Day, seed: int) -> None:
+    assert set(day(seed).values()) == {"none"}
+
+
+def test_samples_as_they_are_have_a_baseline_of_their_own(day: Day) -> None:
+    """They are dark pages with no light and no blur: against pictures they would be called."""
+    assert set(day(5, mode="none").values()) == {"none"}
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        pytest.param(ImageFilter.MaxFilter(5), id="thick"),
+        pytest.param(ImageFilter.MinFilter(5), id="thin"),
+    ],
+)
+def test_another_pen_is_called_by_the_ink(day: Day, filter_: ImageFilter.Filter) -> None:
+    verdicts = day(10, pen=other_pen(filter_))
+    assert called(verdicts) == {"ink", "stroke"}
+
+
+def test_light_ink_on_a_dark_page_is_called_by_the_paper_alone(day: Day) -> None:
+    """`auto` reads it as well as any other, so that classes, confidence and ink stay."""
+    verdicts = day(11, film=negative)
+    assert called(verdicts) == {"paper"}
+    assert {verdicts[name] for name in verdicts.keys() - {"paper"}} == {"none"}
+
+
+def test_a_shifted_class_mix_is_called_by_the_classes(day: Day) -> None:
+    """Four times as many ones and sevens; their lighter ink may show as well, but not their pen."""
+    verdicts = day(12, weights={1: 4, 7: 4})
+    assert verdicts["classes"] == "drift"
+    assert {verdicts[name] for name in ("confidence", "stroke", "paper")} == {"none"}
+
+
+def test_digits_by_other_writers_are_called_by_their_ink(
+    store: ModelStore, send: Callable[[list[bytes], str], list[str]]
+) -> None:
+    """They were scanned at 8 x 8: a blunter pen than any of MNIST's, and less sure answers."""
+    digits, _ = data.load_other_writers()
+    generator = np.random.default_rng(13)
+    files = [take_picture(digit, generator, side=150) for digit in digits[600 : 600 + IMAGES]]
+    (report,) = drift.compare(drift.collect(send(files, "auto")), store, "mnist")
+    verdicts = {name: one.verdict for name, one in report.comparisons.items()}
+    assert {"ink", "stroke"} <= called(verdicts)
+    assert verdicts["classes"] == verdicts["paper"] == "none"
+
+
+def test_the_verdict_is_drawn(
+    store: ModelStore,
+    mnist: data.Dataset,
+    send: Callable[[list[bytes], str], list[str]],
+    tmp_path: Path,
+) -> None:
+    files = [encode_png(digit) for digit in mnist.validation_images]
+    reports = drift.compare(drift.collect(send(files, "none")), store, "mnist")
+    drift.plot(reports, tmp_path / "drift.png")
+    with Image.open(tmp_path / "drift.png") as image:
+        assert image.size[0] > image.size[1] > 200
+    assert json.loads(json.dumps([one.document() for one in reports]))[0]["verdict"] == "none"
+    assert stability.VERDICTS.index(drift.overall(reports)) < stability.VERDICTS.index("watch")

@@ -1,0 +1,191 @@
+"""A model of somebody's own, shown on Fashion-MNIST: built, imported, served beside the digits."""
+
+import base64
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from events.make_events import encode_png, json_event
+from model_build import data
+from model_build.store import ModelStore, copy
+from tests.integration.commands import ROOT, run
+from tests.integration.conftest import give_up
+from tests.integration.local_service import serving
+
+STORE = f"file://{ROOT}/build/model-store"
+LEAST = 0.91  # share of right answers on the 10,000 test images
+PYTHON = ROOT / ".venv" / "model" / "bin" / "python"
+
+type Classify = Callable[[list[bytes], str], list[Any]]
+
+
+@pytest.fixture(scope="module")
+def clothes() -> data.Dataset:
+    try:
+        return data.load_fashion_mnist()
+    except OSError as error:
+        give_up(str(error))
+
+
+@pytest.fixture(scope="module")
+def built(clothes: data.Dataset) -> str:
+    """Version of fashion-mnist in production in the local store; trained if there is none."""
+    models = ModelStore(STORE)
+    if models.channel("fashion-mnist", "production") is None:
+        run(
+            *(PYTHON, "-m", "model_build", "run", "--dataset", "fashion-mnist"),
+            *("--architecture", "cnn-dense", "--name", "fashion-mnist"),
+            *("--build", "build/fashion-mnist"),
+            timeout=1800,
+        )
+    return models.resolve("fashion-mnist", "production")
+
+
+@pytest.fixture(scope="module")
+def classify(built: str) -> Iterator[Classify]:
+    """Send image files through the handler, in batches; give the answers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODEL_STORE_URL", STORE)
+        patch.setenv("MODEL_NAME", "fashion-mnist")
+        patch.setenv("MODEL_VERSION", built)
+        patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
+        patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
+        import app
+        import session
+
+        patch.setattr(app, "model", session.LazyModel())
+
+        class Context:
+            aws_request_id = "test"
+
+        def send(files: list[bytes], preprocess: str) -> list[Any]:
+            answers: list[Any] = []
+            for start in range(0, len(files), 32):
+                batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
+                event = json_event({"images": batch}, {"preprocess": preprocess})
+                response: dict[str, Any] = app.handler(event, Context())
+                assert response["statusCode"] == 200, response["body"]
+                answers.extend(json.loads(response["body"])["predictions"])
+            return answers
+
+        yield send
+
+
+def named(labels: NDArray[np.int64]) -> list[str]:
+    return [data.CLOTHES[label] for label in labels]
+
+
+def share_right(answers: list[Any], labels: NDArray[np.int64]) -> float:
+    right = zip(answers, named(labels), strict=True)
+    return sum(bool(answer["prediction"] == label) for answer, label in right) / len(labels)
+
+
+def test_the_test_images_are_told_apart_through_the_function(
+    classify: Classify, clothes: data.Dataset
+) -> None:
+    assert len(clothes.test_labels) == 10_000
+    answers = classify([encode_png(image) for image in clothes.test_images], "auto")
+    assert share_right(answers, clothes.test_labels) >= LEAST
+
+
+def test_what_is_published_is_int8_and_answers_in_words(built: str, clothes: data.Dataset) -> None:
+    described = ModelStore(STORE).manifest("fashion-mnist", built)
+    assert described["quantization"]["weights"].startswith("int8")
+    assert described["output"]["labels"] == list(data.CLOTHES)
+    assert described["lineage"]["dataset"]["sha256"] == clothes.sha256
+
+
+def test_a_sample_answers_the_same_as_it_is_larger_and_as_a_negative(
+    classify: Classify, clothes: data.Dataset
+) -> None:
+    """As a shop shows clothes, dark on white, and larger."""
+    images = clothes.test_images[:320]
+    as_is = classify([encode_png(image) for image in images], "none")
+    large = [image.repeat(8, axis=0).repeat(8, axis=1) for image in images]
+    for pictures in (images, large, [255 - image for image in large]):
+        found = classify([encode_png(picture) for picture in pictures], "auto")
+        same = [a["prediction"] == b["prediction"] for a, b in zip(found, as_is, strict=True)]
+        # Anti-aliasing softens what was enlarged: a few that were near to two classes change sides.
+        assert sum(same) / len(same) >= (0.95 if pictures is not images else 1)
+
+
+@pytest.fixture(scope="module")
+def folder(clothes: data.Dataset, built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What somebody has who brings a model: an ONNX file, its labels, folders of pictures."""
+    folder = tmp_path_factory.mktemp("own")
+    models = ModelStore(STORE)
+    parent = models.manifest("fashion-mnist", built)["lineage"]["parent"]
+    (folder / "clothes.onnx").write_bytes(models.model("fashion-mnist", parent))
+    (folder / "labels.txt").write_text("\n".join(data.CLOTHES) + "\n")
+    (folder / "calibration").mkdir()
+    for index, image in enumerate(clothes.train_images[:600]):
+        Image.fromarray(image).save(folder / "calibration" / f"{index}.png")
+    for label in data.CLOTHES:
+        (folder / "test" / label.replace("/", "_")).mkdir(parents=True)
+    pictures = zip(clothes.test_images, named(clothes.test_labels), strict=True)
+    for index, (image, label) in enumerate(pictures):
+        Image.fromarray(image).save(folder / "test" / label.replace("/", "_") / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path, model_version: str) -> str:
+    """Store with the imported model and the model of digits."""
+    store = (folder / "store").as_uri()
+    run(
+        *(PYTHON, "-m", "model_build", "import", folder / "clothes.onnx"),
+        *("--labels", folder / "labels.txt", "--name", "fashion-mnist", "--channel", "production"),
+        *("--preprocess", "resize", "--background", "dark", "--pad"),
+        *("--calibration", folder / "calibration", "--evaluation", folder / "test"),
+        *("--min-accuracy", str(LEAST), "--store", store, "--build", folder / "build"),
+        timeout=600,
+    )
+    target = ModelStore(store)
+    copy(ModelStore(STORE), target, "mnist", model_version)
+    target.promote("mnist", model_version, "production")
+    return store
+
+
+def test_the_import_evaluates_what_it_publishes_on_the_folder(store: str, built: str) -> None:
+    models = ModelStore(store)
+    version = models.resolve("fashion-mnist", "production")
+    described = models.manifest("fashion-mnist", version)
+    assert described["quantization"]["calibration"]["samples"] == 512
+    assert described["output"]["labels"] == list(data.CLOTHES)
+    assert sum(described["baseline"]["predicted_counts"]) == 10_000
+    assert described["metrics"]["accuracy"] >= LEAST
+    theirs = ModelStore(STORE).manifest("fashion-mnist", built)
+    assert described["metrics"]["accuracy"] == pytest.approx(
+        theirs["metrics"]["accuracy"], abs=3e-3
+    )
+    assert described["lineage"]["imported"]["file"] == "clothes.onnx"
+
+
+def test_both_models_are_served_from_one_store_by_one_code(
+    store: str, clothes: data.Dataset, tmp_path: Path
+) -> None:
+    digits = data.load_mnist_5k()
+    sets: dict[str, tuple[NDArray[np.uint8], list[Any]]] = {
+        "mnist": (digits.test_images[::25], digits.test_labels[::25].tolist()),
+        "fashion-mnist": (clothes.test_images[:40], named(clothes.test_labels[:40])),
+    }
+    for name, (images, labels) in sets.items():
+        with serving(tmp_path / name, MODEL_STORE_URL=store, MODEL_NAME=name) as service:
+            found = [ask(service.url, encode_png(image)) for image in images]
+        assert {one["model"]["name"] for one in found} == {name}
+        right = [one["prediction"] == label for one, label in zip(found, labels, strict=True)]
+        assert sum(right) / len(right) > 0.8
+
+
+def ask(url: str, png: bytes) -> Any:
+    headers = {"Content-Type": "image/png"}
+    request = urllib.request.Request(f"{url}predict", data=png, headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)

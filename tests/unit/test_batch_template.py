@@ -1,0 +1,184 @@
+"""template-batch.yaml and the handler it calls, which runs here against a real bucket."""
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cfnlint import api  # type: ignore[import-untyped]
+from cfnlint.decode import decode  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.unit.local_s3 import BUCKET, serving
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "template-batch.yaml"
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    template, mistakes = decode(str(TEMPLATE))
+    assert not mistakes
+    found: dict[str, Any] = template["Resources"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def machine(resources: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = resources["ScoreStateMachine"]["Properties"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def scoring(machine: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = machine["Definition"]["States"][machine["Definition"]["StartAt"]]
+    return found
+
+
+@pytest.fixture(scope="module")
+def task(scoring: dict[str, Any]) -> dict[str, Any]:
+    processor = scoring["ItemProcessor"]
+    found: dict[str, Any] = processor["States"][processor["StartAt"]]
+    return found
+
+
+def substituted(machine: dict[str, Any]) -> str:
+    """Definition as Step Functions gets it: placeholders replaced inside the JSON text."""
+    values = dict.fromkeys(machine["DefinitionSubstitutions"], "a-bucket")
+    values["FunctionArn"] = "arn:aws:lambda:us-east-1:123456789012:function:score"
+    text = json.dumps(machine["Definition"])
+    return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
+
+
+def complaints(definition: str) -> set[str]:
+    """Rules of cfn-lint that a definition breaks, E3601 being the language's own schema.
+
+    It does not look into what SAM's transform makes of a definition, so it gets a plain resource.
+    """
+    role = "arn:aws:iam::123456789012:role/score"
+    properties = {"RoleArn": role, "Definition": json.loads(definition)}
+    resource = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    template = json.dumps({"Resources": {"Machine": resource}})
+    return {one.rule.id for one in api.lint(template, api.ManualArgs(regions=["us-east-1"]))}
+
+
+def test_the_definition_follows_the_states_language(machine: dict[str, Any]) -> None:
+    """And a wrong field is found, each in another part of it."""
+    definition = substituted(machine)
+    assert complaints(definition) == set()
+    for right, wrong in (
+        ('"Type": "Map"', '"Type": "Mop"'),
+        ('"ItemReader": {', '"ItemReadr": {'),
+        ('"StartAt": "Classify"', '"StartAt": "Nowhere"'),
+    ):
+        assert right in definition
+        assert "E3601" in complaints(definition.replace(right, wrong, 1)), wrong
+
+
+def test_numbers_are_numbers(scoring: dict[str, Any], task: dict[str, Any]) -> None:
+    """cfn-lint passes over a text here; Step Functions refuses it, and a substitution makes one."""
+    for name in ("MaxConcurrency", "ToleratedFailurePercentage"):
+        assert type(scoring[name]) is int
+    for retry in task["Retry"]:
+        for name in ("IntervalSeconds", "BackoffRate", "MaxAttempts"):
+            assert type(retry[name]) is int
+
+
+def test_it_is_a_distributed_map_from_bucket_to_bucket(scoring: dict[str, Any]) -> None:
+    assert scoring["Type"] == "Map"
+    assert scoring["ItemReader"]["Resource"].endswith("s3:listObjectsV2")
+    assert scoring["ItemBatcher"]["MaxItemsPerBatch"] == 32
+    assert scoring["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
+    assert scoring["ResultWriter"]["Resource"].endswith("s3:putObject")
+
+
+def test_a_batch_is_tried_again_with_growing_pauses(task: dict[str, Any]) -> None:
+    for retry in task["Retry"]:
+        assert retry["BackoffRate"] > 1
+        assert retry["MaxAttempts"] >= 3
+        assert retry["JitterStrategy"] == "FULL"
+    assert "Lambda.TooManyRequestsException" in task["Retry"][0]["ErrorEquals"]
+
+
+def test_every_substitution_is_given_and_used(machine: dict[str, Any]) -> None:
+    used = set(re.findall(r"\$\{(\w+)\}", json.dumps(machine["Definition"])))
+    assert used == set(machine["DefinitionSubstitutions"])
+
+
+def test_no_role_may_more_than_it_needs(resources: dict[str, Any]) -> None:
+    """A star alone stands for X-Ray, and nowhere else; no action is a pattern."""
+    for name in ("ScoreRole", "ScoreStateMachineRole"):
+        for policy in resources[name]["Properties"]["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                actions = statement["Action"]
+                for action in [actions] if isinstance(actions, str) else actions:
+                    assert "*" not in action
+                    assert statement["Resource"] != "*" or action.startswith("xray:")
+
+
+def event(keys: list[str], preprocess: str = "auto") -> dict[str, Any]:
+    """What a child execution hands on: items as ItemSelector makes them, and BatchInput."""
+    return {
+        "BatchInput": {"bucket": BUCKET, "preprocess": preprocess},
+        "Items": [{"key": key} for key in keys],
+    }
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_the_handler_answers_every_object_or_says_what_is_wrong_with_it(
+    model_store: Path, digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import batch
+    import session
+
+    monkeypatch.setattr(batch, "model", session.LazyModel())
+    with serving(monkeypatch):
+        import boto3
+
+        client = boto3.client("s3")
+        contents = {f"scans/ä {place}.png": png(digit) for place, digit in enumerate(digits)}
+        contents |= {"scans/folder/": b"", "scans/text.txt": b"text", "scans/huge.png": b"0" * 900}
+        for key, content in contents.items():
+            client.put_object(Bucket=BUCKET, Key=key, Body=content)
+        monkeypatch.setattr(batch, "MAX_BYTES", 899)
+        keys = [*contents, "scans/none.png"]
+        answer = json.loads(json.dumps(batch.handler(event(keys, "none"), None)))
+        client.close()
+    assert answer["model"]["name"] == "mnist"
+    results = answer["results"]
+    assert [one["key"] for one in results] == keys
+    assert [one["prediction"] for one in results[:10]] == list(range(10))
+    assert ["error" in one for one in results] == [False] * 10 + [True] * 4
+    assert "over 899" in results[12]["error"]
+    assert "no such object" in results[13]["error"]
+
+
+def test_what_another_try_may_mend_is_raised(
+    model_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import batch
+    import session
+    from errors import ModelUnavailable
+
+    monkeypatch.setattr(batch, "model", session.LazyModel())
+    with serving(monkeypatch):
+        pass
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with pytest.raises(Exception, match=r"(?i)connect|error sending"):
+        batch.handler(event(["a.png"]), None)
+    monkeypatch.setenv("MODEL_NAME", "another")
+    monkeypatch.setattr(batch, "model", session.LazyModel())
+    with pytest.raises(ModelUnavailable):
+        batch.handler(event(["a.png"]), None)

@@ -1,0 +1,177 @@
+"""score: a folder of images in, answers in parts out, with real processes and a real bucket."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+from model_build import cli, score  # noqa: F401 - cli registers the commands
+from model_build.console import app
+from model_build.errors import StepError
+from model_build.store import ModelStore
+from tests.unit.local_s3 import BUCKET, serving
+from tests.unit.manifests import describe
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, classifier: bytes) -> tuple[ModelStore, str]:
+    models = ModelStore(tmp_path_factory.mktemp("models").as_uri())
+    manifest = describe(classifier)
+    models.publish(manifest, classifier)
+    models.promote("mnist", manifest["version"], "production")
+    return models, manifest["version"]
+
+
+@pytest.fixture
+def images(tmp_path: Path, digits: NDArray[np.uint8]) -> Path:
+    """Folder of the ten digits, in two folders, and a file that is no image."""
+    folder = tmp_path / "in"
+    for place, digit in enumerate(digits):
+        path = folder / ("even" if place % 2 == 0 else "odd") / f"ä,{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digit).save(path)
+    (folder / "notes, etc.txt").write_text("no image")
+    return folder
+
+
+def run(store: ModelStore, *arguments: str | Path) -> tuple[int, str]:
+    options = ("--store", store.url, "--preprocess", "none", "--workers", "1")
+    result = CliRunner().invoke(
+        app, ["score", *map(str, arguments), *options], catch_exceptions=False
+    )
+    return result.exit_code, result.output
+
+
+def answers(folder: Path, form: str = "jsonl") -> dict[str, dict[str, Any]]:
+    found = {}
+    for path in sorted(folder.glob(f"part-*.{form}")):
+        for row in score.rows_of(path.read_bytes(), form):
+            found[row["key"]] = row
+    return found
+
+
+def test_every_image_has_an_answer_and_a_bad_one_an_error(
+    store: tuple[ModelStore, str], images: Path, tmp_path: Path
+) -> None:
+    models, version = store
+    code, output = run(models, images, tmp_path / "out", "--part-size", "4")
+    assert code == 0
+    assert "11 images" in output
+    assert "1 of 11 have an error" in output
+    assert version in output
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["part-00000.jsonl", "part-00001.jsonl", "part-00002.jsonl", "plan.json"]
+    found = answers(tmp_path / "out")
+    assert len(found) == 11
+    for place in range(10):
+        row = found[f"{'even' if place % 2 == 0 else 'odd'}/ä,{place}.png"]
+        assert row.keys() == {"key", "prediction", "confidence"}
+        assert row["prediction"] == place
+    assert found["notes, etc.txt"].keys() == {"key", "error"}
+
+
+def test_a_rerun_does_what_is_left_and_gives_the_same(
+    store: tuple[ModelStore, str], images: Path, tmp_path: Path, classifier: bytes
+) -> None:
+    """Even if the channel points to another version by then."""
+    models, version = store
+    out = tmp_path / "out"
+    run(models, images, out, "--part-size", "4")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    kept = (out / "part-00000.jsonl").stat().st_mtime_ns
+    (out / "part-00001.jsonl").unlink()
+
+    other = describe(classifier, minute=30)
+    models.publish(other, classifier)
+    models.promote("mnist", other["version"], "production")
+    try:
+        code, output = run(models, images, out, "--part-size", "4")
+    finally:
+        models.promote("mnist", version, "production")
+    assert (code, "4 images in" in output, "7 were done before" in output) == (0, True, True)
+    assert "1 of 11 have an error" in output
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert (out / "part-00000.jsonl").stat().st_mtime_ns == kept
+
+
+def test_other_images_or_options_are_no_rerun(
+    store: tuple[ModelStore, str], images: Path, tmp_path: Path
+) -> None:
+    models, _ = store
+    out = tmp_path / "out"
+    run(models, images, out)
+    with pytest.raises(StepError, match=r"another job \(probabilities differ\)"):
+        run(models, images, out, "--probabilities")
+    (images / "more.png").write_bytes(b"")
+    with pytest.raises(StepError, match=r"another job \(source differ\)"):
+        run(models, images, out)
+
+
+def test_csv_has_a_column_a_class_if_asked(
+    store: tuple[ModelStore, str], images: Path, tmp_path: Path
+) -> None:
+    models, _ = store
+    run(models, images, tmp_path / "out", "--format", "csv", "--probabilities")
+    text = (tmp_path / "out" / "part-00000.csv").read_text()
+    classes = ",".join(f"p_{label}" for label in range(10))
+    assert text.splitlines()[0] == f"key,prediction,confidence,{classes},error"
+    found = answers(tmp_path / "out", "csv")
+    row = found["odd/ä,7.png"]
+    assert row["prediction"] == "7"
+    assert sum(float(row[f"p_{label}"]) for label in range(10)) == pytest.approx(1, abs=1e-4)
+    assert "error" in found["notes, etc.txt"]
+
+
+def test_images_of_a_bucket_are_scored_into_a_bucket(
+    store: tuple[ModelStore, str], digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, _ = store
+    with serving(monkeypatch):
+        import boto3
+
+        client = boto3.client("s3")
+        for place in range(10):
+            file = io.BytesIO()
+            Image.fromarray(digits[place]).save(file, "PNG")
+            client.put_object(Bucket=BUCKET, Key=f"in/{place}.png", Body=file.getvalue())
+        client.put_object(Bucket=BUCKET, Key="in/", Body=b"")
+        code, _ = run(models, f"s3://{BUCKET}/in/", f"s3://{BUCKET}/out/")
+        content = client.get_object(Bucket=BUCKET, Key="out/part-00000.jsonl")["Body"].read()
+        client.close()
+    assert code == 0
+    rows = [json.loads(line) for line in content.splitlines()]
+    assert [(row["key"], row["prediction"]) for row in rows] == [
+        (f"{place}.png", place) for place in range(10)
+    ]
+
+
+def test_only_where_all_images_are_bad_the_exit_code_says_so(
+    store: tuple[ModelStore, str], tmp_path: Path
+) -> None:
+    models, _ = store
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.png").write_bytes(b"bad")
+    assert run(models, tmp_path / "in", tmp_path / "out")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [("empty", "out", "holds no file"), ("in", "in/out", "lies inside IN")],
+)
+def test_what_can_not_be_scored_is_said(
+    store: tuple[ModelStore, str],
+    images: Path,
+    tmp_path: Path,
+    source: str,
+    target: str,
+    message: str,
+) -> None:
+    models, _ = store
+    with pytest.raises(StepError, match=message):
+        run(models, tmp_path / source, tmp_path / target)
