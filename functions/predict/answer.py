@@ -26,7 +26,7 @@ def prediction(probabilities: NDArray[np.float32], labels: list[Any]) -> dict[st
 
 
 def seen(sample: NDArray[np.uint8]) -> str:
-    """What the model saw, [H, W], as the data URL of a PNG."""
+    """What the model saw, [H, W] or [H, W, 3], as the data URL of a PNG."""
     file = io.BytesIO()
     Image.fromarray(sample).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -5,27 +5,29 @@
 One module a step, in that order; this one routes, logs and measures.
 """
 
+from early import fetching  # first of all: S3 answers while the rest is imported
+
+# isort: split
 import os
 import time
 from typing import Any
 
 import numpy as np
-from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import Metrics, MetricUnit
 from numpy.typing import NDArray
 
 from answer import Response, ok, prediction, problem, protocol_error, seen
-from errors import MethodNotAllowed, ModelUnavailable, NotFound, PredictError, TooLarge
+from encoding import Sample, Tensor
+from errors import MethodNotAllowed, ModelUnavailable, NotFound, PredictError
 from event import Request, parse, reply, request_id
 from payload import Payload, read
-from pixels import decode, size
+from pixels import MAX_BATCH_PIXELS, Picture
 from session import LazyModel, Model
-
-MAX_BATCH_PIXELS = 32_000_000  # of one request: 32 images of a megapixel; more would take seconds
+from telemetry import Logger, Metrics, MetricUnit
+from traits import by_trait, traits
 
 logger = Logger()
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda"))
-model = LazyModel()
+model = LazyModel(fetching)
 _cold_start = True
 
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency", "snap-start"):
@@ -61,6 +63,8 @@ def handler(event: Any, context: Any) -> Response:
         response = _refusal(failure, path, identity)
     finally:
         metrics.flush_metrics()
+    if origin := os.environ.get("CORS_ORIGIN"):  # pages of this site may read the answer
+        response["headers"]["Access-Control-Allow-Origin"] = origin
     return reply(event, response)
 
 
@@ -69,9 +73,14 @@ def predict(request: Request) -> Response:
     payload = read(request)
     loaded = _load_model()
     started = time.perf_counter()
-    batch = _tensor(payload, loaded)
+    batch, observed = _samples(payload, loaded)
     metrics.add_metric("PreprocessMs", MetricUnit.Milliseconds, _since(started))
-    answers = [prediction(row, loaded.labels) for row in _classify(loaded, batch)]
+    metrics.add_metadata("preprocess", payload.mode)
+    for name, values in by_trait(observed).items():
+        metrics.add_metadata(name, values)
+    answers = [prediction(row, loaded.labels) for row in _classify(loaded, loaded.encode(batch))]
+    if os.environ.get("CAPTURE_URL"):
+        _capture(loaded, batch, answers, request.request_id)
     if payload.with_input:
         for found, sample in zip(answers, batch, strict=True):
             found["input"] = seen(sample)
@@ -93,7 +102,7 @@ def _answer_about_the_service(request: Request) -> Response:
     import inference_protocol  # noqa: PLC0415 - those who send pictures don't pay for it
     import service  # noqa: PLC0415
 
-    routes = service.ROUTES if not request.path.startswith("/v2") else inference_protocol.ROUTES
+    routes = service.ROUTES if not _is_protocol(request.path) else inference_protocol.ROUTES
     for pattern, method, answer in routes:
         if found := pattern.fullmatch(request.path):
             _allow(request, *(("GET", "HEAD") if method == "GET" else (method,)))
@@ -110,7 +119,11 @@ def _allow(request: Request, *methods: str) -> None:
 
 
 def _refusal(error: PredictError, path: str, identity: str) -> Response:
-    return protocol_error(error) if path.startswith("/v2") else problem(error, identity)
+    return protocol_error(error) if _is_protocol(path) else problem(error, identity)
+
+
+def _is_protocol(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def _load_model() -> Model:
@@ -122,42 +135,60 @@ def _load_model() -> Model:
     return loaded
 
 
-def _tensor(payload: Payload, loaded: Model) -> NDArray[np.uint8]:
-    """Batch uint8 [N, H, W]; an image that can't be read fails the batch, by its index."""
-    samples = []
+def _samples(payload: Payload, loaded: Model) -> tuple[Sample, list[dict[str, float]]]:
+    """Batch uint8 [N, H, W] or [N, H, W, 3], and the traits of each image in it.
+
+    An image that can't be read fails the batch, by its index.
+    """
+    samples, observed = [], []
     left = MAX_BATCH_PIXELS
     for index, image in enumerate(payload.images):
         try:
-            left -= size(image) if payload.is_batch else 0
-            if left < 0:
-                raise TooLarge(
-                    f"the images up to this one have over {MAX_BATCH_PIXELS // 10**6} megapixels "
-                    "together; send smaller ones, or fewer in a request"
-                )
-            samples.append(loaded.preprocess(decode(image), payload.mode))
+            picture = Picture(image, room=left)
+            left -= picture.area
+            sample = loaded.preprocess(picture.pixels, payload.mode, picture.closer)
+            samples.append(sample)
+            observed.append(traits(picture.pixels, sample))
+            del picture  # before the next one is decoded: it may hold 64 MB
         except PredictError as error:
             if payload.is_batch:
                 error.detail = f"images[{index}]: {error.detail}"
             raise
-    return np.stack(samples)
+    return np.stack(samples), observed
 
 
-def _classify(loaded: Model, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Probabilities [N, classes] of a batch uint8 [N, H, W], with a log line and metrics."""
+def _classify(loaded: Model, batch: Tensor) -> NDArray[np.float32]:
+    """Probabilities [N, classes] of a batch that the model takes, with a log line and metrics."""
     started = time.perf_counter()
     probabilities = loaded.probabilities(batch)
     metrics.add_metric("InferenceMs", MetricUnit.Milliseconds, _since(started))
     confidences = [round(float(row.max()), 6) for row in probabilities]
+    predictions = [loaded.labels[int(row.argmax())] for row in probabilities]
     for confidence in confidences:
         metrics.add_metric("Confidence", MetricUnit.NoUnit, confidence)
     metrics.add_metadata("model_version", loaded.version)
+    metrics.add_metadata("predictions", predictions)
     logger.info(
         "predicted",
-        predictions=[loaded.labels[int(row.argmax())] for row in probabilities],
+        predictions=predictions,
         confidences=confidences,
         model_version=loaded.version,
     )
     return probabilities
+
+
+def _capture(loaded: Model, batch: Sample, answers: list[dict[str, Any]], identity: str) -> None:
+    """Keep a share of samples for labelling; a failure is logged, and costs nobody an answer."""
+    import capture  # noqa: PLC0415 - off by default
+
+    started = time.perf_counter()
+    try:
+        kept = capture.keep(loaded, batch, answers, identity)
+    except Exception as error:  # noqa: BLE001 - obstore's own errors, a wrong setting
+        logger.warning("not captured", reason=str(error))
+        return
+    if kept:
+        logger.info("captured", keys=kept, capture_ms=_since(started))
 
 
 def _since(started: float) -> float:

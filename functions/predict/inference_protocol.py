@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from answer import Response, ok
+from encoding import Tensor
 from errors import BadRequest, NotFound, TooLarge
 from event import Request
 from payload import MAX_BODY, MAX_IMAGES
 from service import Route, Served
 from session import Model
 
-_DATATYPES = ("UINT8", "FP32")
+_DATATYPES = {"uint8": ("UINT8", "FP32"), "float32": ("FP32",)}  # taken, the model's own first
 _MAX_ID = 256  # it is sent back
 
 
@@ -51,7 +52,7 @@ def metadata(_request: Request, served: Served, name: str, version: str | None =
             "name": model.name,
             "versions": [model.version],
             "platform": "onnxruntime_onnx",
-            "inputs": [_tensor_metadata(model.input_name, "UINT8", [-1, *model.input_shape])],
+            "inputs": [_input_metadata(model)],
             "outputs": [_tensor_metadata(model.output_name, "FP32", [-1, classes])],
         }
     )
@@ -107,6 +108,11 @@ def _tensor_metadata(name: str, datatype: str, shape: list[int]) -> dict[str, An
     return {"name": name, "datatype": datatype, "shape": shape}
 
 
+def _input_metadata(model: Model) -> dict[str, Any]:
+    datatype, *_ = _DATATYPES[model.encode.dtype]
+    return _tensor_metadata(model.input_name, datatype, [-1, *model.encode.shape])
+
+
 def _document(request: Request) -> dict[str, Any]:
     if len(request.body) > MAX_BODY:
         raise TooLarge(f"the body has {len(request.body)} bytes; send at most {MAX_BODY}")
@@ -121,7 +127,7 @@ def _document(request: Request) -> dict[str, Any]:
     return document
 
 
-def _tensor(inputs: Any, model: Model) -> NDArray[np.uint8]:
+def _tensor(inputs: Any, model: Model) -> Tensor:
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise BadRequest(f'"inputs" must be a list of one tensor, {model.input_name!r}')
     tensor = inputs[0]
@@ -129,12 +135,13 @@ def _tensor(inputs: Any, model: Model) -> NDArray[np.uint8]:
         raise BadRequest(
             f"input {short(tensor.get('name'))} is not known; send {model.input_name!r}"
         )
-    if tensor.get("datatype") not in _DATATYPES:
+    taken = _DATATYPES[model.encode.dtype]
+    if tensor.get("datatype") not in taken:
         raise BadRequest(
-            f"datatype {short(tensor.get('datatype'))} is not taken; send UINT8 or FP32"
+            f"datatype {short(tensor.get('datatype'))} is not taken; send {' or '.join(taken)}"
         )
     shape = tensor.get("shape")
-    expected = ["N", *model.input_shape]
+    expected = ["N", *model.encode.shape]
     if (
         not isinstance(shape, list)
         or not all(type(side) is int for side in shape)
@@ -145,10 +152,11 @@ def _tensor(inputs: Any, model: Model) -> NDArray[np.uint8]:
         raise BadRequest(f"shape {short(shape)} does not fit; send {expected}".replace("'", ""))
     if shape[0] > MAX_IMAGES:
         raise TooLarge(f"the batch has {shape[0]} images; send at most {MAX_IMAGES}")
-    return _values(tensor.get("data"), shape)
+    values = _values(tensor.get("data"), shape)
+    return _floats(values, shape) if model.encode.dtype == "float32" else _bytes(values, shape)
 
 
-def _values(data: Any, shape: list[int]) -> NDArray[np.uint8]:
+def _values(data: Any, shape: list[int]) -> NDArray[np.object_]:
     try:
         values = np.array(data, dtype=object).ravel() if isinstance(data, list) else None
     except ValueError:  # ragged
@@ -157,6 +165,21 @@ def _values(data: Any, shape: list[int]) -> NDArray[np.uint8]:
         raise BadRequest(f'"data" must be a list of {math.prod(shape)} numbers, as the shape says')
     if any(type(value) not in (int, float) for value in values):
         raise BadRequest('"data" must hold numbers alone')
+    return values
+
+
+def _floats(values: NDArray[np.object_], shape: list[int]) -> NDArray[np.float32]:
+    try:
+        with np.errstate(over="ignore"):  # becomes infinite, and so is refused
+            batch = values.astype(np.float32).reshape(shape)
+    except OverflowError:  # an integer too large for a float
+        batch = None
+    if batch is None or not np.isfinite(batch).all():
+        raise BadRequest('"data" must hold finite numbers, within what FP32 can hold')
+    return batch
+
+
+def _bytes(values: NDArray[np.object_], shape: list[int]) -> NDArray[np.uint8]:
     # Compared as Python compares them: an integer may be too large for float64. False for NaN too.
     if not all(0 <= value <= 255 for value in values):
         raise BadRequest('"data" must hold values of 0 to 255: scaling is inside the model')

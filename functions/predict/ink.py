@@ -98,7 +98,7 @@ def _quadratic(cells: NDArray[np.float32]) -> NDArray[np.float32]:
     flat = cells.reshape(-1, channels)
     ring = np.zeros((rows, columns), dtype=bool)
     ring[[0, -1]] = ring[:, [0, -1]] = True
-    border = np.median(flat[ring.ravel()], axis=0)
+    border = quantile(flat[ring.ravel()], 0.5)
     coefficients = np.zeros((6, channels))
     near = ring.ravel() & (np.abs(flat - border).max(axis=1) < 60)
     for tolerance in (40, 20, 12):
@@ -119,7 +119,7 @@ def contrast(signed: Ink) -> Ink:
     noise = _noise(signed)
     ink = np.maximum(signed - 2.5 * noise, 0)
     written = ink[ink > otsu(ink[ink > 0])]
-    level = float(np.quantile(written, 0.9)) if written.size else 0.0
+    level = float(quantile(written, 0.9)) if written.size else 0.0
     if level < max(_MIN_CONTRAST, 3 * noise):
         raise BlankImage(_BLANK)
     return np.asarray(np.minimum(ink / level, 1), dtype=np.float32)
@@ -135,7 +135,22 @@ def _noise(signed: Ink) -> float:
     steps = np.abs(np.diff(signed, axis=1))
     if not other_side.size or not steps.size:
         return 0.0
-    return 1.4826 * min(float(np.median(other_side)), float(np.median(steps)) / 2**0.5)
+    return 1.4826 * min(
+        float(quantile(other_side, 0.5)), float(quantile(steps.ravel(), 0.5)) / 2**0.5
+    )
+
+
+def quantile(values: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Quantile of [N, …] along its first axis, linear between neighbours as numpy's own.
+
+    In a tenth of the time, and np.median imports numpy.ma, a fifteenth of a cold start
+    (docs/performance.md).
+    """
+    place = share * (len(values) - 1)
+    low, high = int(place), min(int(place) + 1, len(values) - 1)
+    sorted_there = np.partition(values, (low, high), axis=0)
+    below, above = sorted_there[low], sorted_there[high]
+    return np.asarray(below + (above - below) * np.float32(place - low))
 
 
 def otsu(values: NDArray[np.float32]) -> float:

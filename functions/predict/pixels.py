@@ -18,18 +18,20 @@ from structure import check
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 MAX_PIXELS = 16_000_000
+MAX_BATCH_PIXELS = 32_000_000  # of one request: 32 images of a megapixel; more would take seconds
 WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
 _DRAFT_SIDE = 400  # at least, where a JPEG's decoder brings it down
 _PART_SIDE = 256  # of a part that is looked at closer
 _BAND = 64  # rows of the result that are made at a time
 _LIGHT = 0.8  # of white: from here on ink would be lost on it
 
-# Format, its signature at offset 0, and the plugin when Pillow does not load it by itself.
-_FORMATS: tuple[tuple[str, tuple[bytes, ...], str | None], ...] = (
-    ("PNG", (b"\x89PNG\r\n\x1a\n",), None),
-    ("JPEG", (b"\xff\xd8\xff",), None),
-    ("GIF", (b"GIF87a", b"GIF89a"), None),
-    ("BMP", (b"BM",), None),
+# Format, its signature at offset 0, and its plugin: Image.open would import five of them for any
+# one, a twenty-fifth of a cold start (docs/performance.md).
+_FORMATS: tuple[tuple[str, tuple[bytes, ...], str], ...] = (
+    ("PNG", (b"\x89PNG\r\n\x1a\n",), "PIL.PngImagePlugin"),
+    ("JPEG", (b"\xff\xd8\xff",), "PIL.JpegImagePlugin"),
+    ("GIF", (b"GIF87a", b"GIF89a"), "PIL.GifImagePlugin"),
+    ("BMP", (b"BM",), "PIL.BmpImagePlugin"),
     ("WEBP", (b"RIFF",), "PIL.WebPImagePlugin"),
     ("TIFF", (b"II*\x00", b"MM\x00*"), "PIL.TiffImagePlugin"),
 )
@@ -79,15 +81,24 @@ class Picture:
     its first frame. Transparency lies on white; light ink on transparency, on black. An image
     whose longer side is over `working_side` is brought down by averaging to at most twice that
     side, a JPEG by its own decoder, for a fraction of the time, to at least `_DRAFT_SIDE`.
+    area: pixels of the file. room: what is left of MAX_BATCH_PIXELS for it.
 
     Raises UnsupportedMediaType for a format that is not taken, TooLarge for an image over 16
     megapixels, known before decoding, and UnreadableImage for bytes that are no complete image.
     """
 
-    def __init__(self, data: bytes, *, working_side: int = WORKING_SIDE) -> None:
+    def __init__(
+        self, data: bytes, *, working_side: int = WORKING_SIDE, room: int = MAX_PIXELS
+    ) -> None:
         self._data = data
         try:
             image = _open(data)
+            self.area = math.prod(image.size)
+            if self.area > room:
+                raise TooLarge(
+                    f"the images up to this one have over {MAX_BATCH_PIXELS // 10**6} megapixels "
+                    "together; send smaller ones, or fewer in a request"
+                )
             full = max(image.size)
             if image.format == "JPEG" and full // _DRAFT_SIDE >= 8:
                 first = first_scans(data)
@@ -158,20 +169,13 @@ def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
     return Picture(data, working_side=working_side).pixels
 
 
-def size(data: bytes) -> int:
-    """Count the pixels of an image file by its header; it is refused as `decode` does."""
-    width, height = _open(data).size
-    return width * height
-
-
 def _open(data: bytes) -> Image.Image:
     if not data:
         raise UnreadableImage(f"the image is empty; send a {FORMAT_NAMES} file")
     for name, signatures, plugin in _FORMATS:
         if data.startswith(signatures):
             check(data, name)
-            if plugin:
-                import_module(plugin)
+            import_module(plugin)
             return _look(data, name)
     if _is_other_image(data):
         raise UnsupportedMediaType(f"this image format is not taken; send {FORMAT_NAMES}")
@@ -181,8 +185,9 @@ def _open(data: bytes) -> Image.Image:
 def _look(data: bytes, kind: str) -> Image.Image:
     """Open a file as one format; nothing is decoded yet."""
     try:
-        image = Image.open(io.BytesIO(data), formats=[kind])
-    except Image.DecompressionBombError as error:  # Pillow's own limit, far over ours
+        plugin, _ = Image.OPEN[kind]
+        image = plugin(io.BytesIO(data), "")
+    except Image.DecompressionBombError as error:  # of a part, such as a GIF's frame
         raise TooLarge(
             f"the image has too many pixels; send at most {MAX_PIXELS // 10**6} megapixels"
         ) from error
@@ -247,8 +252,8 @@ def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
         return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
     if image.has_transparency_data:
         image = image.convert("RGBA").convert("RGBa")  # premultiplied: means stay right
-    else:
-        image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
     if shrink > 1:
         image = image.reduce(shrink)
     pixels = np.asarray(image)

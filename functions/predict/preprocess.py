@@ -1,20 +1,31 @@
 """Pixels → tensor: any picture of one digit becomes a sample like those of the training set."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from encoding import Sample
 from errors import UnreadableImage
-from ink import Ink, find_ink
-from pixels import Pixels
+from ink import Ink, find_ink, quantile
+from pixels import Closer, Pixels
 
 type Mode = Literal["auto", "none"]
 
 MODES: tuple[Mode, ...] = ("auto", "none")
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
+
+
+class Pipeline(Protocol):
+    """From the pixels of any picture to a sample: uint8 [H, W], or [H, W, 3] in RGB."""
+
+    def __call__(self, pixels: Pixels, mode: Mode, closer: Closer | None = None, /) -> Sample:
+        """Raise UnreadableImage for a picture that gives no sample.
+
+        closer: gives parts of the picture in more detail than `pixels`, to those that look for it.
+        """
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class MnistPipeline:
 
     @classmethod
     def from_manifest(cls, shape: list[Any], parameters: dict[str, Any]) -> Self:
-        """Read the pipeline from a manifest's `input`: shape [N, H, W] and its parameters.
+        """Read the pipeline from the shape of its samples, [N, H, W], and its parameters.
 
         Raises ValueError, TypeError or OverflowError for sizes that make no sense.
         """
@@ -40,23 +51,43 @@ class MnistPipeline:
             raise ValueError(f"a box of {pipeline.box} is none inside {height} x {width}")
         return pipeline
 
-    def __call__(self, pixels: Pixels, mode: Mode) -> NDArray[np.uint8]:
+    def __call__(
+        self, pixels: Pixels, mode: Mode, closer: Closer | None = None, /
+    ) -> NDArray[np.uint8]:
         """Turn [H, W, C] of 0 to 255 into the model's [height, width], white ink on black.
 
+        closer: gives parts of the picture in more detail than `pixels`, for a small digit.
         Raises BlankImage when `auto` finds no ink, UnreadableImage for a wrong size in `none`.
         """
-        return self.as_is(pixels) if mode == "none" else self.normalise(find_ink(pixels))
+        if mode == "none" or self.is_sample(pixels):
+            return self.as_is(pixels)
+        return self.normalise(find_ink(pixels, closer))
+
+    def is_sample(self, pixels: Pixels) -> bool:
+        """Whether a picture [H, W, C] is made as MNIST already: `auto` has nothing to do on it.
+
+        Grey, full ink on a frame of pure black, a box of the right size, its centre of mass in the
+        middle. Looking for the ink anew would take ten times as long (docs/performance.md).
+        """
+        if pixels.shape != (self.height, self.width, 1) or pixels.max() < 200:
+            return False
+        by_row, by_column = pixels[:, :, 0].sum(axis=1), pixels[:, :, 0].sum(axis=0)
+        if by_row[0] or by_row[-1] or by_column[0] or by_column[-1]:
+            return False
+        rows, columns = by_row.nonzero()[0], by_column.nonzero()[0]
+        longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+        if abs(longer - self.box) > 1:
+            return False
+        total = by_row.sum()
+        row = by_row @ np.arange(self.height) / total
+        column = by_column @ np.arange(self.width) / total
+        return bool(abs(row - self.height / 2) <= 1 and abs(column - self.width / 2) <= 1)
 
     def as_is(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Take a sample that already is what the model was trained on, pixel for pixel."""
-        height, width, channels = pixels.shape
-        if (height, width) != (self.height, self.width):
-            raise UnreadableImage(
-                f"preprocess=none takes an image of {self.width} x {self.height} pixels, this one "
-                f"has {width} x {height}; send preprocess=auto for any other picture"
-            )
-        grey = pixels @ _LUMA if channels == 3 else pixels[:, :, 0]
-        return np.rint(grey).astype(np.uint8)
+        check_size(pixels, self.height, self.width)
+        grey = pixels @ LUMA if pixels.shape[2] == 3 else pixels[:, :, 0]
+        return np.asarray(grey if grey.dtype == np.uint8 else np.rint(grey), dtype=np.uint8)
 
     def normalise(self, ink: Ink) -> NDArray[np.uint8]:
         """Fit cropped ink [H, W] of 0 to 1 into the box and put its centre of mass in the middle.
@@ -68,7 +99,9 @@ class MnistPipeline:
             size = [max(1, round(side * scale)) for side in ink.shape]
             resized = Image.fromarray(ink).resize((size[1], size[0]), Image.Resampling.BICUBIC)
             ink = np.clip(np.asarray(resized), 0, 1)
-            ink = ink / max(float(np.quantile(ink, 0.97)), 1e-3)  # hairlines keep their full black
+            ink = ink / max(
+                float(quantile(ink.ravel(), 0.97)), 1e-3
+            )  # hairlines keep their full black
         frame = np.zeros((self.height, self.width), dtype=np.uint8)
         row, column = center_of_mass(ink)
         top = _place(self.height, ink.shape[0], row)
@@ -79,7 +112,27 @@ class MnistPipeline:
         return frame
 
 
-PIPELINES = {"mnist": MnistPipeline}
+def pipeline(shape: list[Any], parameters: dict[str, Any]) -> Pipeline:
+    """Pipeline that a manifest names, for samples of a shape: [N, H, W], or [N, H, W, 3] in RGB.
+
+    Raises KeyError for a name that is none, and ValueError, TypeError or OverflowError for
+    parameters that make no sense.
+    """
+    name = parameters["pipeline"]
+    if name == "mnist":
+        return MnistPipeline.from_manifest(shape, parameters)
+    import resize  # noqa: PLC0415 - a model of digits does not pay for it
+
+    return resize.PIPELINES[name].from_manifest(shape, parameters)
+
+
+def check_size(pixels: Pixels, height: int, width: int) -> None:
+    """Raise UnreadableImage if a picture [H, W, C] does not have the model's size."""
+    if pixels.shape[:2] != (height, width):
+        raise UnreadableImage(
+            f"preprocess=none takes an image of {width} x {height} pixels, this one has "
+            f"{pixels.shape[1]} x {pixels.shape[0]}; send preprocess=auto for any other picture"
+        )
 
 
 def center_of_mass(ink: Ink) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import page
 from answer import Response, document, ok
+from encoding import Tensor
 from event import Request
 from session import Model
 
@@ -22,7 +23,7 @@ class Served:
     """The model as `app.py` serves it: loaded on demand, its answers logged and measured."""
 
     model: Callable[[], Model]
-    classify: Callable[[Model, NDArray[np.uint8]], NDArray[np.float32]]
+    classify: Callable[[Model, Tensor], NDArray[np.float32]]
 
 
 type Route = tuple[re.Pattern[str], str, Callable[..., Response]]

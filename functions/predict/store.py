@@ -7,10 +7,13 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store as Bucket
 
 _BUCKET = re.compile(r"[A-Za-z0-9._-]+")  # obstore panics on an address that is none
 
@@ -41,22 +44,7 @@ class S3Store:
     """Objects under a prefix of an S3 bucket."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        from obstore.store import S3Store as Bucket  # noqa: PLC0415 - not paid for with a folder
-
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        self._bucket = Bucket(
-            bucket,
-            prefix=prefix or None,
-            config={"endpoint": endpoint} if endpoint else {},
-            client_options={
-                "connect_timeout": timedelta(seconds=2),
-                "timeout": timedelta(seconds=10),
-                # Plain HTTP only where the operator names such an endpoint: a local S3.
-                "allow_http": (endpoint or "").startswith("http://"),
-            },
-            # API Gateway waits 29 s: give up in time to say so.
-            retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=8)},
-        )
+        self._bucket = open_bucket(bucket, prefix)
 
     def read(self, key: str) -> bytes:
         from obstore.exceptions import PermissionDeniedError  # noqa: PLC0415 - as above
@@ -70,6 +58,26 @@ class S3Store:
             ) from error
         except Exception as error:  # obstore's own errors: no network, no bucket
             raise ModelUnavailable("the model store can't be read") from error
+
+
+def open_bucket(bucket: str, prefix: str, *, seconds: float = 10, retries: int = 2) -> "Bucket":
+    """Bucket of S3, or of the endpoint that the environment names; `seconds` for one try."""
+    from obstore.store import S3Store as Bucket  # noqa: PLC0415 - not paid for with a folder
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return Bucket(
+        bucket,
+        prefix=prefix or None,
+        config={"endpoint": endpoint} if endpoint else {},
+        client_options={
+            "connect_timeout": timedelta(seconds=min(2, seconds)),
+            "timeout": timedelta(seconds=seconds),
+            # Plain HTTP only where the operator names such an endpoint: a local S3.
+            "allow_http": (endpoint or "").startswith("http://"),
+        },
+        # API Gateway waits 29 s: give up in time to say so.
+        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=8)},
+    )
 
 
 def open_store(url: str) -> Store:

@@ -13,8 +13,6 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import
 import numpy as np
 import obstore.store
 import onnxruntime
-from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import Metrics
 from PIL import Image, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
@@ -46,5 +44,3 @@ if __name__ == "__main__":
     check_pictures()
     check_inference()
     obstore.store.MemoryStore()
-    Logger(service="check")
-    Metrics(namespace="check", service="check")

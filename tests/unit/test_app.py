@@ -4,7 +4,6 @@ import base64
 import importlib
 import io
 import json
-import logging
 import shutil
 import sys
 from collections.abc import Callable
@@ -30,13 +29,6 @@ class Context:
     aws_request_id: str = "lambda-1"
 
 
-class _Stdout(io.TextIOBase):
-    """Standard output as it is at the time of writing: pytest changes it between its phases."""
-
-    def write(self, line: str) -> int:
-        return sys.stdout.write(line)
-
-
 @pytest.fixture
 def start(
     model_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -46,12 +38,7 @@ def start(
 
     def import_app() -> ModuleType:
         monkeypatch.delitem(sys.modules, "app", raising=False)
-        module = importlib.import_module("app")
-        for handler in logging.getLogger("predict").handlers:
-            assert isinstance(handler, logging.StreamHandler)
-            handler.stream = _Stdout()
-        module.metrics.clear_metrics()
-        return module
+        return importlib.import_module("app")
 
     return import_app
 
@@ -374,6 +361,23 @@ def test_health_does_not_touch_the_model(app: ModuleType, model_store: Path) -> 
     assert not app.model.is_loaded
 
 
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/v2x", "application/problem+json"),
+        ("/v2x/models", "application/problem+json"),
+        ("/v2/nothing", "application/json"),
+    ],
+)
+def test_an_unknown_path_is_answered_in_the_form_of_its_api(
+    app: ModuleType, path: str, content_type: str
+) -> None:
+    """The protocol's begins at /v2, and not at any path with these letters."""
+    response = app.handler(rest_event(b"", None, path=path, httpMethod="GET"), Context())
+    assert response["statusCode"] == 404
+    assert response["headers"]["Content-Type"] == content_type
+
+
 @pytest.mark.parametrize("path", ["/", "/health", "/ready", "/model", "/openapi.json", "/v2"])
 def test_head_answers_what_get_does_without_a_body(app: ModuleType, path: str) -> None:
     get, head = (
@@ -421,10 +425,10 @@ def test_what_fails_inside_is_logged_and_not_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(_: bytes) -> None:
+    def fail(_: bytes, **_options: int) -> None:
         raise RuntimeError("secret of /var/task")
 
-    monkeypatch.setattr(app, "decode", fail)
+    monkeypatch.setattr(app, "Picture", fail)
     response = app.handler(rest_event(image_file(digits[3]), "image/png"), Context())
     assert response["statusCode"] == 500
     for inside in ("secret", "RuntimeError", "Traceback", ".py"):

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from encoding import Tensor
 from errors import PredictError
 from event import Request
 from inference_protocol import ROUTES
@@ -27,9 +28,9 @@ class Server:
 
     def __init__(self) -> None:
         self.model = LazyModel()
-        self.seen: list[Digits] = []
+        self.seen: list[Tensor] = []
 
-    def classify(self, model: Model, batch: Digits) -> NDArray[np.float32]:
+    def classify(self, model: Model, batch: Tensor) -> NDArray[np.float32]:
         self.seen.append(batch)
         return model.probabilities(batch)
 

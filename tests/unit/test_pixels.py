@@ -512,3 +512,11 @@ def test_other_ink_and_a_page_on_transparency_lie_on_white(colour: str, share: f
     drawing = Image.new("RGBA", (40, 40))
     drawing.paste(colour, (0, 0, 40, round(40 * share)))
     assert grey(decode(encode(drawing)))[-1].min() == 255
+
+
+def test_a_gif_with_a_frame_beyond_its_screen_is_too_large() -> None:
+    """The header says 1 x 1, the first frame 65,535 x 65,535: nothing of it is decoded."""
+    screen = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x02\x02\x4c\x01\x00;"
+    with pytest.raises(TooLarge, match="megapixels"):
+        decode(screen + frame)

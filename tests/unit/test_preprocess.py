@@ -369,3 +369,42 @@ def test_any_picture_gives_a_sample_or_a_refusal(picture: NDArray[np.uint8], mod
         return
     assert sample.shape == (28, 28)
     assert sample.dtype == np.uint8
+
+
+def placed(height: int, width: int, top: int, left: int) -> NDArray[np.uint8]:
+    """Picture [28, 28, 1] of a filled box."""
+    picture = np.zeros((28, 28, 1), dtype=np.uint8)
+    picture[top : top + height, left : left + width] = 255
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (placed(20, 10, 4, 9), True),
+        (placed(10, 20, 9, 4), True),
+        (placed(20, 10, 4, 6), False),  # off the middle
+        (placed(12, 12, 8, 8), False),  # too small
+        (placed(28, 28, 0, 0), False),  # paper, or a picture of something else
+        (placed(20, 10, 4, 9) // 2, False),  # faint
+        (255 - placed(20, 10, 4, 9), False),  # black on white
+        (placed(20, 10, 4, 9).repeat(3, axis=2), False),
+        (placed(20, 10, 4, 9)[:, :27], False),
+        (np.zeros((28, 28, 1), dtype=np.uint8), False),
+    ],
+)
+def test_a_sample_is_told_from_pictures_that_are_none(
+    picture: NDArray[np.uint8],
+    expected: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    """Size, frame, box and centre are those that MNIST has."""
+    assert MnistPipeline(28, 28).is_sample(picture) is expected
+
+
+def test_a_sample_goes_through_auto_as_it_is(digits: NDArray[np.uint8]) -> None:
+    """Pixel for pixel: there is nothing to find that is not where it belongs."""
+    pipeline = MnistPipeline(28, 28)
+    for digit in digits:
+        pixels = digit[:, :, np.newaxis]
+        assert pipeline.is_sample(pixels)
+        assert (pipeline(pixels, "auto") == digit).all()

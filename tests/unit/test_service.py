@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import service
+from encoding import Tensor
 from errors import ModelUnavailable
 from event import Request
 from session import LazyModel, Model
@@ -26,7 +27,7 @@ def get(path: str) -> Any:
     return answer(request, service.Served(LazyModel().get, classify))
 
 
-def classify(_model: Model, _batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+def classify(_model: Model, _batch: Tensor) -> NDArray[np.float32]:
     raise AssertionError("nothing here classifies")
 
 

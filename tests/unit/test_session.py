@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 import session
 from errors import ModelUnavailable
+from fetch import Files, fetch_configured
+from preprocess import MnistPipeline
 from session import LazyModel, Model, load
 from store import FolderStore
 
@@ -60,7 +62,7 @@ def test_sizes_and_labels_come_from_the_manifest(tmp_path: Path, publish: Publis
     publish(tmp_path, manifest=edit)
     model = load(FolderStore(tmp_path), "mnist", "production")
     assert model.labels == names
-    assert (model.preprocess.height, model.preprocess.width, model.preprocess.box) == (28, 28, 18)
+    assert model.preprocess == MnistPipeline(28, 28, 18)
 
 
 @pytest.mark.parametrize("bad", ["../mnist", "..", ".", "", "a/b", "/mnist", "mnist\n", "a b", "é"])
@@ -266,20 +268,20 @@ def test_a_failed_load_is_forgotten_and_the_next_good_state_is_served(
 def test_sixteen_threads_at_once_load_one_model_once(
     model_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loads: list[str] = []
+    loads: list[Files] = []
     together = threading.Barrier(16)
     model = LazyModel()
 
-    def counted(store: Any, name: str, version: str) -> Model:
-        loads.append(version)
-        return load(store, name, version)
+    def counted() -> Files:
+        loads.append(fetch_configured())
+        return loads[-1]
 
     def request(_: int) -> Model:
         together.wait()
         return model.get()
 
-    monkeypatch.setattr(session, "load", counted)
+    monkeypatch.setattr(session, "fetch_configured", counted)
     with ThreadPoolExecutor(16) as pool:
         models = list(pool.map(request, range(16)))
-    assert loads == ["production"]
+    assert len(loads) == 1
     assert all(found is models[0] for found in models)

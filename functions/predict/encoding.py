@@ -1,0 +1,94 @@
+"""Samples → tensor: the layout and the numbers that the model's input asks for.
+
+A sample is what a pipeline makes of a picture: uint8 [H, W], or [H, W, 3] in RGB. A model of raw
+uint8 [N, H, W] takes it as it is.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Sample = NDArray[np.uint8]
+type Tensor = NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a manifest's `input` says of the tensor.
+
+    shape: of one sample in the tensor: (H, W), (C, H, W) or (H, W, C), C 1 or 3. dtype: `uint8`
+    holds 0 to 255; `float32` holds (value * scale - mean) / std, by channel.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "uint8"
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    @classmethod
+    def from_manifest(cls, source: dict[str, Any]) -> Self:
+        """Read a manifest's `input`: shape [N, …], dtype, and scale, mean and std if any.
+
+        Raises ValueError, TypeError or OverflowError for what makes no sense.
+        """
+        parameters = source["preprocess"]
+        _, *shape = source["shape"]
+        encoding = cls(
+            tuple(int(side) for side in shape),
+            str(source.get("dtype", "uint8")),
+            float(parameters.get("scale", 1 / 255)),
+            tuple(float(value) for value in parameters.get("mean", (0,))),
+            tuple(float(value) for value in parameters.get("std", (1,))),
+        )
+        if encoding.dtype not in ("uint8", "float32"):
+            raise ValueError(f"a tensor of {encoding.dtype} is not made")
+        if len(shape) not in (2, 3) or min(encoding.shape) < 1 or encoding.channels not in (1, 3):
+            raise ValueError(f"shape {shape} is that of no picture")
+        for values in (encoding.mean, encoding.std):
+            if len(values) not in (1, encoding.channels):
+                raise ValueError(f"{len(values)} values are none for {encoding.channels} channels")
+        if not all(encoding.std):
+            raise ValueError("a standard deviation of 0 divides nothing")
+        return encoding
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+        return 1 if len(self.shape) == 2 else self.shape[self._channel_axis]
+
+    @property
+    def samples_shape(self) -> list[Any]:
+        """Shape of samples: ["N", H, W], or ["N", H, W, 3]."""
+        sides = list(self.shape)
+        if len(sides) == 3:
+            del sides[self._channel_axis]
+        return ["N", *sides, 3] if self.channels == 3 else ["N", *sides]
+
+    @property
+    def blank(self) -> Tensor:
+        """Tensor [1, …] of a black picture."""
+        return self(np.zeros((1, *self.samples_shape[1:]), dtype=np.uint8))
+
+    def __call__(self, samples: Sample) -> Tensor:
+        """Turn samples uint8 [N, H, W] or [N, H, W, 3] into the model's [N, *shape]."""
+        count = len(samples)
+        if self.dtype == "uint8":
+            return self._laid_out(samples, count)
+        values = samples.astype(np.float32) * np.float32(self.scale)
+        if self.mean != (0.0,) or self.std != (1.0,):
+            mean, std = (np.array(numbers, np.float32) for numbers in (self.mean, self.std))
+            values = (values - mean) / std
+        return self._laid_out(values, count)
+
+    def _laid_out[T: np.generic](self, values: NDArray[T], count: int) -> NDArray[T]:
+        if self.channels == 3 and self._channel_axis == 0:
+            values = values.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(values.reshape(count, *self.shape))
+
+    @property
+    def _channel_axis(self) -> int:
+        """0 for channels first (PyTorch), 2 for channels last (Keras), of a shape of three."""
+        return 0 if self.shape[0] in (1, 3) else 2

@@ -1,0 +1,119 @@
+"""What happened → lines of JSON on standard output: log lines, and metrics that CloudWatch reads.
+
+The few calls of Powertools for AWS Lambda that the function makes, with the names, the environment
+variables and the form of the lines that they have there. Importing Powertools itself is an eighth
+of a cold start (docs/decisions/0002-own-log-lines.md); the way back to it is one import.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from enum import StrEnum
+from typing import Any
+
+_encode = json.JSONEncoder(default=str).encode
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class MetricUnit(StrEnum):
+    """Units of CloudWatch that are used here."""
+
+    Count = "Count"
+    Milliseconds = "Milliseconds"
+    NoUnit = "None"
+
+
+class Logger:
+    """Structured log lines; each carries the keys that were given with `append_keys`.
+
+    Environment: POWERTOOLS_LOG_LEVEL, from which level on lines are written (INFO), and
+    POWERTOOLS_SERVICE_NAME.
+    """
+
+    def __init__(self) -> None:
+        level = os.environ.get("POWERTOOLS_LOG_LEVEL", "").upper()
+        self._written = _LEVELS[_LEVELS.index(level if level in _LEVELS else "INFO") :]
+        self._keys: dict[str, Any] = {}
+
+    def append_keys(self, **keys: Any) -> None:
+        """Set keys that all lines carry from here on."""
+        self._keys |= keys
+
+    def info(self, message: str, **fields: Any) -> None:
+        """Write what happened."""
+        self._write("INFO", message, fields)
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """Write what somebody should look at."""
+        self._write("WARNING", message, fields)
+
+    def exception(self, message: str, **fields: Any) -> None:
+        """Write, as an error, what failed, with the traceback of the exception being handled."""
+        name = getattr(sys.exception(), "__class__", type(None)).__name__
+        failure = {"exception": traceback.format_exc(), "exception_name": name}
+        self._write("ERROR", message, fields | failure)
+
+    def _write(self, level: str, message: str, fields: dict[str, Any]) -> None:
+        if level not in self._written:
+            return
+        now = time.time()
+        line = {
+            "level": level,
+            "message": message,
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+            + f".{int(now % 1 * 1000):03}Z",
+            "service": _service(),
+            **self._keys,
+            **fields,
+        }
+        if trace := os.environ.get("_X_AMZN_TRACE_ID"):  # Root=1-…;Parent=…;Sampled=…
+            line["xray_trace_id"] = trace.partition(";")[0].removeprefix("Root=")
+        _print(line)
+
+
+class Metrics:
+    """Embedded metric format: one line a request, of which CloudWatch makes metrics.
+
+    Environment: POWERTOOLS_SERVICE_NAME, the one dimension, and POWERTOOLS_METRICS_DISABLED.
+    Source: the CloudWatch embedded metric format specification, which allows 100 values a metric.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._disabled = os.environ.get("POWERTOOLS_METRICS_DISABLED", "").lower() in ("true", "1")
+        self._values: dict[str, list[float]] = {}
+        self._units: dict[str, str] = {}
+        self._metadata: dict[str, Any] = {}
+
+    def add_metric(self, name: str, unit: MetricUnit, value: float) -> None:
+        """Add a value to a metric of the line."""
+        self._values.setdefault(name, []).append(float(value))
+        self._units[name] = unit
+
+    def add_metadata(self, key: str, value: Any) -> None:
+        """Add to the line what can be searched for, and is no metric."""
+        self._metadata[key] = value
+
+    def flush_metrics(self) -> None:
+        """Write the line, and start the next one."""
+        values, units, metadata = self._values, self._units, self._metadata
+        self._values, self._units, self._metadata = {}, {}, {}
+        if self._disabled or not values:
+            return
+        directive = {
+            "Namespace": self._namespace,
+            "Dimensions": [["service"]],
+            "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()],
+        }
+        head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
+        _print({"_aws": head, "service": _service(), **metadata, **values})
+
+
+def _service() -> str:
+    return os.environ.get("POWERTOOLS_SERVICE_NAME", "service_undefined")
+
+
+def _print(line: dict[str, Any]) -> None:
+    print(_encode(line), flush=True)  # noqa: T201 - it is Lambda's log

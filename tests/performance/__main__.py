@@ -1,0 +1,212 @@
+"""make bench: measures the function and its peers in one run, and writes docs/performance.md.
+
+In a container of the base image where Docker has it, else on the host with the emulator that the
+SAM CLI ships. The raw figures stay in build/bench/results.json.
+"""
+
+import argparse
+import base64
+import datetime as dt
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tests.performance import candidates, imports, report
+from tests.performance.candidates import BASE_IMAGE, BUILD, PACKAGES, ROOT, STORE
+
+PYTHON = ROOT / ".venv/bench/bin/python"
+EMULATOR = ".venv/sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-"
+COLD = ROOT / "tests/performance/cold.py"
+WARM = ROOT / "tests/performance/warm.py"
+
+
+def main() -> int:
+    """Measure, keep the figures, write the report."""
+    arguments = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=21, help="cold starts of each candidate")
+    arguments.add_argument("--only-report", action="store_true", help="of the figures of last time")
+    chosen = arguments.parse_args()
+    results = BUILD / "results.json"
+    if not chosen.only_report:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        results.write_text(json.dumps(measure(chosen.rounds), indent=1))
+    report.write(json.loads(results.read_text()))
+    return 0
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Everything that the report tells of."""
+    load_before = os.getloadavg()[0]
+    candidates.prepare()
+    docker = has_base_image()
+    found: dict[str, Any] = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "machine": machine() | {"load": round(load_before, 2), "docker": docker},
+        "rounds": rounds,
+        "cold": cold(rounds, docker=docker),
+        **{what: warm(what) for what in ("requests", "stages", "models", "memory")},
+        "imports": import_time(),
+        "image": layers() if docker else None,
+    }
+    found["machine"]["load after"] = round(os.getloadavg()[0], 2)
+    return found
+
+
+def has_base_image() -> bool:
+    """Whether Docker runs here and has Lambda's base image."""
+    if not shutil.which("docker"):
+        return False
+    inspected = subprocess.run(
+        ["docker", "image", "inspect", BASE_IMAGE], capture_output=True, check=False
+    )
+    return inspected.returncode == 0
+
+
+def cold(rounds: int, *, docker: bool) -> dict[str, Any]:
+    """Cold starts of all candidates."""
+    given = BUILD / "cold.json"
+    if docker:
+        spec = candidates.spec(rounds, emulator="/usr/local/bin/aws-lambda-rie", python="python")
+        given.write_text(json.dumps(spec))
+        mounts = ["--volume", f"{ROOT}:{ROOT}:ro"]
+        command = [
+            "docker",
+            "run",
+            "--rm",
+            *mounts,
+            "--entrypoint",
+            "python",
+            BASE_IMAGE,
+            str(COLD),
+        ]
+    else:
+        emulator = f"{ROOT}/{EMULATOR}{'arm64' if platform.machine() == 'aarch64' else 'x86_64'}"
+        given.write_text(json.dumps(candidates.spec(rounds, emulator=emulator, python=str(PYTHON))))
+        command = [str(PYTHON), str(COLD)]
+    output = subprocess.run([*command, given], check=True, stdout=subprocess.PIPE).stdout
+    found: dict[str, Any] = json.loads(output)
+    return found
+
+
+def warm(what: str) -> dict[str, Any]:
+    """One of the measurements of warm.py, in a process of its own."""
+    given = BUILD / "warm.json"
+    versions = candidates.versions()
+    given.write_text(
+        json.dumps(
+            {
+                "events": events(),
+                "models": {"int8": str(versions.file), "fp32": str(versions.parent)},
+            }
+        )
+    )
+    print(what, file=sys.stderr)  # noqa: T201
+    output = subprocess.run(
+        [PYTHON, WARM, what, given],
+        check=True,
+        stdout=subprocess.PIPE,
+        env=environment() | {"MODEL_FILE": str(versions.file)},
+    ).stdout
+    found: dict[str, Any] = json.loads(output)
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Environment of a process that runs the function on the host, with the model in a folder."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{BUILD / 'task'}:{BUILD / 'peers'}:{PACKAGES}",
+        "MODEL_STORE_URL": STORE.as_uri(),
+        "ORT_DISABLE_TELEMETRY": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "POWERTOOLS_SERVICE_NAME": "predict",
+    }
+
+
+def events() -> dict[str, Any]:
+    """A sample, a drawing on a canvas, a phone's photo of a digit, and a batch of samples."""
+    digit = candidates.sample()
+    canvas = np.full((280, 280), 255, dtype=np.uint8)
+    canvas[40:236, 50:246] = 255 - np.asarray(Image.fromarray(digit).resize((196, 196)))
+    return {
+        "digit": candidates.event({"image": _text(candidates.png(digit))}),
+        "drawing": candidates.event({"image": _text(candidates.png(canvas))}),
+        "photo": candidates.event({"image": _text(photo())}),
+        "batch": candidates.event({"images": [_text(candidates.png(digit))] * 32}),
+    }
+
+
+def photo() -> bytes:
+    """A JPEG of 4000 x 3000 pixels: a digit in ink on paper, with a sensor's noise."""
+    noise = np.random.default_rng(0).normal(0, 4, (3000, 4000, 3))
+    digit = Image.fromarray(255 - candidates.sample()).resize((2000, 2000))
+    page = np.full((3000, 4000), 235.0)
+    page[500:2500, 1000:3000] = np.asarray(digit, dtype=np.float64) * (235 / 255)
+    picture = np.clip(page[:, :, np.newaxis] + noise, 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def import_time() -> str:
+    """What -X importtime says of the quickest of seven imports of the function."""
+    printed = [
+        subprocess.run(
+            [PYTHON, "-X", "importtime", "-c", "import awslambdaric.bootstrap, app"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment(),
+        ).stderr
+        for _ in range(7)
+    ]
+    return min(printed, key=lambda text: sum(one.total for one in imports.parse(text)))
+
+
+def layers() -> dict[str, float]:
+    """Uncompressed size of the image's layers over those of the base, in MB."""
+    tag = "classifier-on-lambda/bench"
+    build = ["docker", "build", "--quiet", "--tag", tag, "--file", "functions/predict/Dockerfile"]
+    subprocess.run([*build, "."], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    sizes = [
+        int(subprocess.check_output(["docker", "image", "inspect", "-f", "{{.Size}}", name]))
+        for name in (tag, BASE_IMAGE)
+    ]
+    return {"over the base": (sizes[0] - sizes[1]) / 1e6, "base": sizes[1] / 1e6}
+
+
+def machine() -> dict[str, Any]:
+    """What this was measured on."""
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    flags = Path("/proc/cpuinfo").read_text()
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "vnni": "avx512_vnni" in flags or "avx_vnni" in flags,
+        "python": platform.python_version(),
+        "kernel": platform.release().partition("-")[0],
+    }
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

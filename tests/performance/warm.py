@@ -1,0 +1,210 @@
+"""Warm requests, the model and memory, measured in process: python warm.py WHAT prints JSON.
+
+Runs on the function's own packages, with the function and the peers on PYTHONPATH. What is compared
+is timed in turn, A B A B, within one run.
+"""
+
+import base64
+import io
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from PIL import Image
+
+type Times = dict[str, list[float]]  # name → seconds a call
+
+
+class Context:
+    """What Lambda hands over beside the event, as far as the function looks at it."""
+
+    aws_request_id = "bench"
+
+
+def in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> Times:
+    """Time calls one after the other, for a number of rounds, after a tenth of them unmeasured."""
+    times: Times = {name: [] for name in calls}
+    for number in range(-(rounds // 10) - 1, rounds):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if number >= 0:
+                times[name].append(time.perf_counter() - began)
+    return times
+
+
+def requests(events: dict[str, Any]) -> dict[str, Times]:
+    """Requests of the handler against the least that could answer them."""
+    import floor  # type: ignore[import-not-found] # one of the peers
+
+    import app
+
+    context = Context()
+
+    def bare_decode() -> None:
+        Image.open(io.BytesIO(photo)).load()
+
+    def singles() -> None:
+        for _ in range(32):
+            handled("digit")
+
+    def handled(name: str) -> None:
+        response = app.handler(events[name], context)
+        assert response["statusCode"] == 200, response["body"]
+
+    def of(name: str) -> Callable[[], None]:
+        return lambda: handled(name)
+
+    digit, photo = (_image(events[name]) for name in ("digit", "photo"))
+    return {
+        "digit": in_turn(
+            {"function": of("digit"), "bare": lambda: floor.classify(digit)}, rounds=4000
+        ),
+        "drawing": in_turn(
+            {"function": of("drawing"), "bare": lambda: floor.classify(digit)}, rounds=500
+        ),
+        "photo": in_turn({"function": of("photo"), "bare": bare_decode}, rounds=30),
+        "batch": in_turn({"function": of("batch"), "bare": singles}, rounds=60),
+    }
+
+
+def stages(events: dict[str, Any]) -> dict[str, Times]:
+    """One request, step by step, of a sample and of a drawing."""
+    import app
+    from pixels import Picture
+    from telemetry import MetricUnit
+    from traits import traits
+
+    model = app._load_model()
+    found: dict[str, Times] = {}
+    for name in ("digit", "drawing", "photo"):
+        event = events[name]
+        (image,) = _read(event).images
+        picture = Picture(image)
+        sample = model.preprocess(picture.pixels, "auto", picture.closer)
+        batch = model.encode(sample[np.newaxis])
+        row = model.probabilities(batch)[0]
+
+        def logged() -> None:
+            app.logger.info("predicted", predictions=[1], confidences=[0.99])
+            for metric in ("ColdStart", "PreprocessMs", "InferenceMs", "Confidence"):
+                app.metrics.add_metric(metric, MetricUnit.Count, 1)
+            app.metrics.flush_metrics()
+
+        found[name] = in_turn(
+            {
+                "event and payload": partial(_read, event),
+                "decode": partial(Picture, image),
+                "preprocess": partial(model.preprocess, picture.pixels, "auto", picture.closer),
+                "traits, for drift": partial(traits, picture.pixels, sample),
+                "inference": partial(model.probabilities, batch),
+                "answer": partial(_answer, row, model.labels),
+                "log and metrics": logged,
+                "whole handler": partial(app.handler, event, Context()),
+            },
+            rounds=20 if name == "photo" else 400,
+        )
+    return found
+
+
+def models(files: dict[str, str]) -> dict[str, Any]:
+    """The int8 model against its fp32 parent: run, load, size."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    contents = {name: Path(file).read_bytes() for name, file in files.items()}
+    sample = np.zeros((1, 28, 28), dtype=np.uint8)
+    sample[8:20, 12:16] = 255
+
+    def load(content: bytes) -> ort.InferenceSession:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    sessions = {name: load(content) for name, content in contents.items()}
+    return {
+        "run": in_turn(
+            {
+                name: partial(session.run, None, {"image": sample})
+                for name, session in sessions.items()
+            },
+            rounds=5000,
+        ),
+        "load": in_turn(
+            {name: partial(load, content) for name, content in contents.items()},
+            rounds=100,
+        ),
+        "bytes": {name: len(content) for name, content in contents.items()},
+    }
+
+
+def memory(events: dict[str, Any]) -> dict[str, float]:
+    """Resident memory of the function's process, in MB, after numbers of requests.
+
+    Nine of ten are digits, the others drawings on a large canvas. The runtime client is loaded too.
+    """
+    import awslambdaric.bootstrap  # noqa: F401 - what Lambda has loaded
+
+    import app
+
+    found: dict[str, float] = {}
+    for number in range(1, 10_001):
+        app.handler(events["digit" if number % 10 else "drawing"], Context())
+        if number in (1, 100, 1_000, 10_000):
+            found[f"resident after {number}"] = _status("VmRSS")
+            found[f"peak after {number}"] = _status("VmHWM")  # ru_maxrss begins with the parent's
+    return found
+
+
+def _status(field: str) -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{field}:")[1].split()[0]) / 1024
+
+
+def _read(event: dict[str, Any]) -> Any:
+    from event import parse
+    from payload import read
+
+    return read(parse(event, "bench"))
+
+
+def _answer(row: Any, labels: list[Any]) -> object:
+    from answer import ok, prediction
+
+    return ok(prediction(row, labels))
+
+
+def _image(event: dict[str, Any]) -> bytes:
+    return base64.b64decode(json.loads(event["body"])["image"])
+
+
+def main(what: str, given: Path) -> dict[str, Any]:
+    """Measure one of the above, with the log written to where nobody reads it."""
+    document = json.loads(given.read_text())
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        if what == "models":
+            return models(document["models"])
+        if what == "memory":
+            return memory(document["events"])
+        return requests(document["events"]) if what == "requests" else stages(document["events"])
+
+
+def summary(times: Any) -> Any:
+    """Lists of times as median, quartiles and 99th percentile; all else as it is."""
+    if isinstance(times, dict):
+        return {name: summary(value) for name, value in times.items()}
+    if not isinstance(times, list):
+        return times
+    low, median, high = statistics.quantiles(times, n=4)
+    p99 = float(np.quantile(times, 0.99))
+    return {"p25": low, "p50": median, "p75": high, "p99": p99}
+
+
+if __name__ == "__main__":
+    print(json.dumps(summary(main(sys.argv[1], Path(sys.argv[2])))))  # noqa: T201

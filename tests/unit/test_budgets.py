@@ -1,0 +1,177 @@
+"""What keeps the function quick, counted and not timed: it holds on any machine, busy or not."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.unit.local_s3 import BUCKET, serving
+
+ROOT = Path(__file__).parents[2]
+MODULES = ROOT / "tests/performance/modules.txt"
+
+type Publish = Callable[..., str]
+
+# Answers one event in a new process, and prints what that took: python -c COLD EVENT.
+COLD = """
+import json, sys
+started, opened = set(sys.modules), []
+sys.addaudithook(lambda name, about: name == "open" and opened.append(str(about[0])))
+import app
+class Context: aws_request_id = "cold"
+log, sys.stdout = sys.stdout, open("/dev/null", "w")
+answer = app.handler(json.loads(sys.argv[1]), Context())
+imported = sorted(set(sys.modules) - started)
+json.dump({"status": answer["statusCode"], "modules": imported, "opened": opened}, log)
+"""
+
+# Counts the bytecode instructions of one warm request, of those modules that are the function's.
+WARM = """
+import json, sys
+import app
+class Context: aws_request_id = "warm"
+log, sys.stdout = sys.stdout, open("/dev/null", "w")
+event, count = json.loads(sys.argv[1]), 0
+for _ in range(3):
+    app.handler(event, Context())
+def step(code, offset):
+    global count
+    count += 1
+sys.monitoring.use_tool_id(5, "count")
+sys.monitoring.register_callback(5, sys.monitoring.events.INSTRUCTION, step)
+sys.monitoring.set_events(5, sys.monitoring.events.INSTRUCTION)
+answer = app.handler(event, Context())
+sys.monitoring.set_events(5, 0)
+json.dump({"status": answer["statusCode"], "instructions": count}, log)
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, publish: Publish) -> Path:
+    """A model store with one version."""
+    root = tmp_path_factory.mktemp("store")
+    publish(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def sample(digits: NDArray[np.uint8]) -> str:
+    """Event of a 28 x 28 PNG, a sample as it is."""
+    return event(digits[3])
+
+
+@pytest.fixture(scope="module")
+def drawing(digits: NDArray[np.uint8]) -> str:
+    """Event of a PNG that goes all the way of `auto`: black ink on a large white page."""
+    return event(255 - np.pad(digits[3].repeat(6, axis=0).repeat(6, axis=1), 100))
+
+
+def event(image: NDArray[np.uint8]) -> str:
+    """Event of a REST API with an image [H, W] as a PNG in JSON."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    body = {"image": base64.b64encode(file.getvalue()).decode()}
+    return json.dumps(
+        {
+            "httpMethod": "POST",
+            "path": "/predict",
+            "headers": {"Content-Type": "application/json"},
+            "requestContext": {"requestId": "gateway-1", "stage": "dev"},
+            "body": json.dumps(body),
+            "isBase64Encoded": False,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def cold(store: Path, drawing: str) -> Iterator[dict[str, Any]]:
+    """What a cold /predict imports and opens, with the model in S3."""
+    with pytest.MonkeyPatch.context() as patch, serving(patch) as url:
+        bucket = boto3.client("s3")
+        for file in (path for path in store.rglob("*") if path.is_file()):
+            key = f"store/{file.relative_to(store).as_posix()}"
+            bucket.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
+        bucket.close()
+        endpoint = os.environ["AWS_ENDPOINT_URL"]
+        yield run(COLD, drawing, MODEL_STORE_URL=url, AWS_ENDPOINT_URL=endpoint)
+
+
+def run(program: str, event: str, **settings: str) -> dict[str, Any]:
+    """Run a program on an event in a new interpreter; what it prints."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT / "functions/predict"),
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+        "ORT_DISABLE_TELEMETRY": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    found: dict[str, Any] = json.loads(
+        subprocess.check_output(
+            [sys.executable, "-c", program, event], env=environment | settings, text=True
+        )
+    )
+    assert found["status"] == 200
+    return found
+
+
+def test_a_cold_request_imports_what_is_listed_and_nothing_else(cold: dict[str, Any]) -> None:
+    """A new import fails here by its name; the list is a file beside the bench."""
+    expected = set(MODULES.read_text().split())
+    imported = outside_the_standard_library(cold["modules"])
+    assert sorted(imported - expected) == [], "new on the path of a cold start: is it worth it?"
+    assert sorted(expected - imported) == [], "no longer imported: take it off the list"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "asyncio",
+        "aws_lambda_powertools",
+        "boto3",
+        "botocore",
+        "concurrent.futures",
+        "email",
+        "http.client",
+        "numpy.ma",
+        "numpy.random",
+        "PIL.JpegImagePlugin",
+        "pydantic",
+        "ssl",
+        "subprocess",
+    ],
+)
+def test_a_cold_request_leaves_a_heavy_module_alone(cold: dict[str, Any], name: str) -> None:
+    """None of these is needed for a PNG, and each costs a cold start a hundredth or more."""
+    assert name not in cold["modules"]
+
+
+def test_a_cold_request_opens_hardly_a_file_but_modules(cold: dict[str, Any]) -> None:
+    """Each module is a file or two, and the list above holds them; beside them next to nothing."""
+    others = [name for name in cold["opened"] if not name.endswith((".py", ".pyc", ".so"))]
+    assert len(others) <= 4, others
+    assert len(cold["opened"]) <= 2 * len(cold["modules"]), len(cold["opened"])
+
+
+def test_a_warm_request_takes_few_instructions(store: Path, sample: str) -> None:
+    """Of Python's own, which are the same on every machine."""
+    counted = run(WARM, sample, MODEL_STORE_URL=store.as_uri())["instructions"]
+    assert counted <= 7_500, counted
+
+
+def outside_the_standard_library(modules: list[str]) -> set[str]:
+    """Names of modules that did not come with Python."""
+    return {name for name in modules if name.partition(".")[0] not in sys.stdlib_module_names}
