@@ -88,16 +88,21 @@ def timed(step: str) -> Iterator[None]:
     console.print(f"{step}: {time.perf_counter() - started:.1f} s")
 
 
-@contextmanager
-def progress() -> Iterator["OnEpoch"]:
-    """Give what draws a bar, an epoch a step; without a terminal, a line every tenth."""
+def progress_bars() -> Progress:
+    """Bars with count and time left; nothing is drawn without a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def progress() -> Iterator["OnEpoch"]:
+    """Give what draws a bar, an epoch a step; without a terminal, a line every tenth."""
+    with progress_bars() as bars:
         task = bars.add_task("training")
 
         def on_epoch(epoch: int, epochs: int, loss: float, accuracy: float) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from model_build import folders, gate
-from model_build.console import DEFAULT_STORE, StoreOption, app, console, timed
+from model_build.console import DEFAULT_STORE, StoreOption, app, console, progress_bars, timed
 from model_build.errors import ImportRefused
 from model_build.evaluate import Evaluation
 from model_build.imported import Imported, input_of, may_publish_int8
@@ -196,13 +195,7 @@ def _numbers(scale: float | None, mean: str, std: str) -> dict[str, Any]:
 @contextmanager
 def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Give what draws a bar, a picture a step; nothing without a terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with progress_bars() as bars:
         task = bars.add_task(what, total=total)
         yield lambda: bars.advance(task)
 

@@ -6,15 +6,15 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
-from model_build.console import DEFAULT_STORE, NameOption, StoreOption, app, console
+from model_build.console import (
+    DEFAULT_STORE,
+    NameOption,
+    StoreOption,
+    app,
+    console,
+    progress_bars,
+)
 
 
 class Form(StrEnum):
@@ -63,13 +63,7 @@ def score(
         probabilities,
     )
     started, now, before = time.perf_counter(), 0, 0
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with progress_bars() as bars:
         planned = sum(len(part) for part in scoring.parts(job))
         task = bars.add_task("scoring", total=planned)
 

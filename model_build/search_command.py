@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from model_build import data, recipe
@@ -18,6 +17,7 @@ from model_build.console import (
     SeedOption,
     app,
     console,
+    progress_bars,
 )
 
 if TYPE_CHECKING:
@@ -108,13 +108,7 @@ def _named(known: dict[str, recipe.Recipe], only: list[str] | None, reference: s
 @contextmanager
 def _progress() -> Iterator[tuple["OnRecipe", Callable[[], None]]]:
     """Draw a bar of recipes and one of epochs; without a terminal, a line a stage."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with progress_bars() as bars:
         recipes, epochs = bars.add_task("recipes"), bars.add_task("", visible=False)
 
         def on_recipe(name: str, number: int, count: int) -> "OnStage":

@@ -6,7 +6,7 @@ Source of the rules: the AWS Lambda Developer Guide, "Understanding Lambda funct
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +136,7 @@ class _State:
         self.cold = self.throttled = 0
         self.billed = self.provisioned_billed = 0.0
 
-    def traffic(self, arrivals: Sequence[float]) -> Iterator[Any]:
+    def traffic(self, arrivals: Sequence[float]) -> Generator[simpy.Event, Any]:
         for arrival in arrivals:
             if arrival > self._world.now:
                 yield self._world.timeout(arrival - self._world.now)
@@ -168,7 +168,9 @@ class _State:
         within_rate = len(self._starts) < self._platform.starts_per_10_s
         return within_rate and self._running < self._platform.concurrency
 
-    def _answer(self, milliseconds: float, *, provisioned: bool = False) -> Iterator[Any]:
+    def _answer(
+        self, milliseconds: float, *, provisioned: bool = False
+    ) -> Generator[simpy.Event, Any]:
         yield self._world.timeout(milliseconds / 1000)
         self.times_ms.append(milliseconds)
         if provisioned:

@@ -76,7 +76,8 @@ class Size:
 def measure(memory_mb: int, event: bytes) -> Size:
     """Start containers of one size and ask each, cold and then warm."""
     cpus = memory_mb / FULL_CPU_MB
-    cold, warm = [], []
+    cold: list[float] = []
+    warm: list[float] = []
     for _ in range(COLD_ROUNDS):
         with container(memory_mb, cpus) as port:
             try:
@@ -163,7 +164,7 @@ def simulations(size: Size) -> list[tuple[int, int, Outcome]]:
     Provisioned: what the mean needs, and half as much again.
     """
     service = Service(size.warm_ms, size.cold_ms, size.memory_mb)
-    rows = []
+    rows: list[tuple[int, int, Outcome]] = []
     for rate in RATES:
         arrivals = poisson(rate, 600 if rate < 1000 else 30, seed=1)
         needed = int(np.ceil(1.5 * rate * float(np.mean(size.warm_ms)) / 1000))
