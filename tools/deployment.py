@@ -133,9 +133,14 @@ def local_url(url: str, aws: Emulator) -> str:
 
     By path, as not every system resolves the <api>.execute-api.localhost that it also takes.
     """
+    return local_address(url, aws.url)
+
+
+def local_address(url: str, endpoint: str) -> str:
+    """The same for the emulator at this endpoint."""
     parts = urllib.parse.urlsplit(url)
     api = parts.netloc.partition(".")[0]
-    return f"{aws.url}/_aws/execute-api/{api}{parts.path}"
+    return f"{endpoint}/_aws/execute-api/{api}{parts.path}"
 
 
 def client(service: str, aws: Emulator) -> Any:

@@ -14,6 +14,12 @@ from typing import Any
 ANY_METHOD = "x-amazon-apigateway-any-method"
 BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
+INERT = (  # resources that do nothing: no alarm is raised, an alias moves at once, without a hook
+    "AWS::CloudWatch::Alarm",  # those with metric math it would refuse
+    "AWS::CodeDeploy::Application",
+    "AWS::CodeDeploy::DeploymentGroup",
+    "AWS::Logs::QueryDefinition",
+)
 
 
 def end_with_parent() -> None:
@@ -59,7 +65,26 @@ def import_extensions() -> None:
     apigateway_v1._import_rest_api = with_extensions  # noqa: SLF001
 
 
+def take_inert_resources() -> None:
+    """Let a stack have the resources of services that MiniStack does not know."""
+    from ministack.services.cloudformation import provisioners  # noqa: PLC0415
+
+    def create(logical_id: str, _properties: Any, stack: str) -> tuple[str, dict[str, Any]]:
+        return f"{stack}-{logical_id}", {}
+
+    def update(physical_id: str, *_properties: Any) -> tuple[str, dict[str, Any]]:
+        return physical_id, {}
+
+    def delete(_physical_id: str, _properties: Any) -> None:
+        pass
+
+    handlers = {"create": create, "update": update, "delete": delete}
+    for kind in INERT:
+        provisioners._RESOURCE_HANDLERS[kind] = handlers  # noqa: SLF001 - it has no plug for this
+
+
 if __name__ == "__main__":
+    take_inert_resources()
     import_any_methods()
     import_extensions()
     threading.Thread(target=end_with_parent, daemon=True).start()

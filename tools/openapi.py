@@ -31,7 +31,29 @@ _INTEGRATION = {
     "httpMethod": "POST",  # of the call to Lambda, whatever the client's method
     "uri": {
         "Fn::Sub": "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/"
-        "functions/${PredictFunction.Arn}/invocations"
+        "functions/${PredictFunction.Alias}/invocations"
+    },
+}
+
+# What the stack's parameters choose, in the long form: AWS::Include takes no other.
+_NOTHING = {"Ref": "AWS::NoValue"}
+_ORIGIN = {"Fn::Sub": "'${CorsOrigin}'"}
+_AUTHORIZATION = {"type": "apiKey", "in": "header", "name": "Authorization"}
+_SCHEMES = {  # beside the key, which is openapi.yaml's
+    "iam": {**_AUTHORIZATION, "x-amazon-apigateway-authtype": "awsSigv4"},
+    "jwt": {
+        "Fn::If": [
+            "AuthIsJwt",  # an authoriser without a pool would not be imported
+            {
+                **_AUTHORIZATION,
+                "x-amazon-apigateway-authtype": "cognito_user_pools",
+                "x-amazon-apigateway-authorizer": {
+                    "type": "cognito_user_pools",
+                    "providerARNs": [{"Ref": "UserPoolArn"}],
+                },
+            },
+            _NOTHING,
+        ]
     },
 }
 
@@ -70,12 +92,13 @@ def definition(document: Document) -> Document:
     unknown path (404). A method that is not stated needs the key that the path's others need.
     """
     paths = {path: _methods(document, path) for path in document["paths"]}
-    paths["/{proxy+}"] = {ANY: {"security": document["security"], **_rest(["proxy"])}}
+    paths["/{proxy+}"] = {ANY: {"security": _chosen(document["security"]), **_rest(["proxy"])}}
+    schemes = document["components"]["securitySchemes"]
     return {
         "openapi": "3.0.1",
         "info": {name: document["info"][name] for name in ("title", "version", "description")},
         "paths": paths,
-        "components": {"securitySchemes": document["components"]["securitySchemes"]},
+        "components": {"securitySchemes": schemes | _SCHEMES},
         "x-amazon-apigateway-binary-media-types": ["*/*"],  # the function gets every body in base64
         "x-amazon-apigateway-gateway-responses": {
             kind: _gateway_response(document, kind) for kind in document[REFUSALS]
@@ -120,7 +143,7 @@ def _methods(document: Document, path: str) -> Document:
     methods = {
         method: {
             "operationId": operation["operationId"],
-            "security": security,
+            "security": _chosen(security),
             **_rest(names),
             "responses": {
                 status: {"description": _resolved(document, response)["description"]}
@@ -129,7 +152,18 @@ def _methods(document: Document, path: str) -> Document:
         }
         for method, operation in operations(item)
     }
-    return methods | {ANY: {"security": security, **_rest(names)}}
+    return methods | {
+        "options": {"Fn::If": ["HasCors", _preflight(names), _NOTHING]},
+        ANY: {"security": _chosen(security), **_rest(names)},
+    }
+
+
+def _chosen(security: list[Document]) -> list[Document]:
+    """What AuthMode puts in the place of the key; an open path stays open."""
+    return [  # the choice inside the list: `sam local` takes nothing but a list here
+        {"Fn::If": ["AuthIsJwt", {"jwt": []}, {"Fn::If": ["AuthIsIam", {"iam": []}, key]}]}
+        for key in security
+    ]
 
 
 def _security(document: Document, path: str) -> list[Document]:
@@ -146,11 +180,44 @@ def _security(document: Document, path: str) -> list[Document]:
     return stated[0]
 
 
-def _rest(parameters: list[str]) -> Document:
-    """What every method has alike; parameters: names of those in the path."""
+def _preflight(parameters: list[str]) -> Document:
+    """What browsers ask before a call from another site; it carries no key, and calls nothing."""
+    headers: Document = {
+        "Access-Control-Allow-Origin": _ORIGIN,
+        "Access-Control-Allow-Methods": "'GET,HEAD,POST,OPTIONS'",
+        "Access-Control-Allow-Headers": "'authorization,content-type,x-api-key'",
+        "Access-Control-Max-Age": "'3600'",
+    }
+    described = {name: {"schema": {"type": "string"}} for name in headers}
+    return {
+        "security": [],
+        **_in_path(parameters),
+        "responses": {"204": {"description": "What may be asked.", "headers": described}},
+        "x-amazon-apigateway-integration": {
+            "type": "mock",
+            "contentHandling": "CONVERT_TO_TEXT",  # as */* is binary, its template fails otherwise
+            "requestTemplates": {"application/json": '{"statusCode": 204}'},
+            "responses": {
+                "default": {
+                    "statusCode": "204",
+                    "responseParameters": {
+                        f"method.response.header.{name}": value for name, value in headers.items()
+                    },
+                }
+            },
+        },
+    }
+
+
+def _in_path(parameters: list[str]) -> Document:
     in_path = {"in": "path", "required": True, "schema": {"type": "string"}}
     stated = {"parameters": [{"name": name, **in_path} for name in parameters]}
-    return (stated if parameters else {}) | {
+    return stated if parameters else {}
+
+
+def _rest(parameters: list[str]) -> Document:
+    """What every method has alike; parameters: names of those in the path."""
+    return _in_path(parameters) | {
         "responses": {"200": {"description": "The function's answer, whatever its status."}},
         "x-amazon-apigateway-integration": _INTEGRATION,
     }
@@ -162,6 +229,11 @@ def _gateway_response(document: Document, kind: str) -> Document:
         "statusCode": str(body["status"]),
         "responseParameters": {
             f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
+        }
+        | {
+            "gatewayresponse.header.Access-Control-Allow-Origin": {
+                "Fn::If": ["HasCors", _ORIGIN, _NOTHING]
+            }
         },
         "responseTemplates": {"application/json": json.dumps(body)},
     }

@@ -10,11 +10,13 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from cfnlint.decode import decode  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 
 import errors
 import inference_protocol
 import service
+from tests.unit.intrinsics import Stack
 from tools import openapi
 
 ROUTES = [
@@ -150,7 +152,10 @@ def test_a_refusal_of_the_gateway_is_a_problem_as_stated(document: dict[str, Any
 @pytest.fixture(scope="module")
 def gateway() -> dict[str, Any]:
     """The definition as API Gateway gets it, from the file that the templates include."""
-    definition: dict[str, Any] = yaml.safe_load(openapi.GATEWAY.read_text())
+    template = decode(str(openapi.PROJECT / "template.yaml"))[0]  # with its defaults
+    definition: dict[str, Any] = Stack(template).resolve(
+        yaml.safe_load(openapi.GATEWAY.read_text())
+    )
     return definition
 
 

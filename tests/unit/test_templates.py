@@ -1,6 +1,10 @@
-"""The two packagings deploy the same stack around the function."""
+"""The stack: both packagings, and what CloudFormation makes of them.
+
+MiniStack moves aliases at once and raises no alarms: what has to do with those is looked at here.
+"""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,22 +16,24 @@ from cfnlint.decode import decode  # type: ignore[import-untyped]
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 
-from tools import openapi
+from tests.unit.intrinsics import Stack
+from tools import openapi, packaging
 
 ROOT = Path(__file__).parents[2]
-# What differs, and nothing else may: a zip carries no model, and its dependencies are a layer.
-OF_THE_IMAGE = {"ModelSource", "ModelInImage"}
-OF_THE_ZIP = {"OnnxruntimeLayer"}
+TEMPLATES = ["template.yaml", "template-zip.yaml"]
+ROLLING_BACK = [
+    "ServerErrorsAlarm",
+    "VersionErrorsAlarm",
+    "DurationAlarm",
+    "ThrottlesAlarm",
+    "LowConfidenceAlarm",
+    "ModelLoadFailureAlarm",
+]
 
 
 @pytest.fixture(scope="module")
 def image() -> Any:
     return read("template.yaml")
-
-
-@pytest.fixture(scope="module")
-def zipped() -> Any:
-    return read("template-zip.yaml")
 
 
 def read(name: str) -> Any:
@@ -36,57 +42,59 @@ def read(name: str) -> Any:
     return template
 
 
-def entries(template: Any, section: str) -> Iterator[tuple[str, Any]]:
-    for name, content in template.get(section, {}).items():
-        if name not in OF_THE_IMAGE | OF_THE_ZIP | {"PredictFunction", "Architecture"}:
-            yield name, content
+def test_the_zip_template_is_up_to_date() -> None:
+    """Run `python -m tools.packaging` after a change of template.yaml."""
+    assert packaging.ZIP.read_text() == packaging.zipped(packaging.IMAGE.read_text())
 
 
-@pytest.mark.parametrize("section", ["Parameters", "Conditions", "Globals", "Resources", "Outputs"])
-def test_all_but_the_function_is_the_same(image: Any, zipped: Any, section: str) -> None:
-    """Every shared parameter, resource and output is equal in both templates."""
-    assert dict(entries(zipped, section)) == dict(entries(image, section))
+def test_a_difference_that_is_no_longer_there_is_named() -> None:
+    with pytest.raises(ValueError, match=r"0 times.*'# The stack, with the function as a con"):
+        packaging.zipped("")
 
 
-def test_function_differs_in_its_packaging_only(image: Any, zipped: Any) -> None:
-    """Memory, timeout, role, routes and environment are equal but for the model in the image."""
-    functions = [
-        dict(template["Resources"]["PredictFunction"]["Properties"]) for template in (image, zipped)
-    ]
-    only = [set(functions[0]) - set(functions[1]), set(functions[1]) - set(functions[0])]
-    assert only == [{"PackageType"}, {"CodeUri", "Handler", "Runtime", "Layers"}]
-    variables = [function.pop("Environment")["Variables"] for function in functions]
-    store = variables[0].pop("MODEL_STORE_URL")["Fn::If"]
-    assert store[2] == variables[1].pop("MODEL_STORE_URL")
-    assert variables[0] == variables[1]
-    shared = set(functions[0]) & set(functions[1])
-    assert {name: functions[0][name] for name in shared} == {
-        name: functions[1][name] for name in shared
-    }
+def test_what_differs_is_the_packaging() -> None:
+    """A zip carries no model, and its dependencies are a layer."""
+    one, another = (set(read(name)["Resources"]) for name in TEMPLATES)
+    assert one ^ another == {"OnnxruntimeLayer"}
+    one, another = (set(read(name)["Parameters"]) for name in TEMPLATES)
+    assert one ^ another == {"ModelSource", "SnapStart"}
+    functions = [set(read(n)["Resources"]["PredictFunction"]["Properties"]) for n in TEMPLATES]
+    assert functions[0] - functions[1] == {"PackageType"}
+    assert functions[1] - functions[0] == {"CodeUri", "Handler", "Runtime", "Layers", "SnapStart"}
 
 
 def snippet() -> Any:
     return yaml.safe_load(openapi.GATEWAY.read_text())
 
 
-def translated(template: Any, definition: Any) -> Any:
+def translated(template: Any, definition: Any, **parameters: str) -> Any:
     """The resources that CloudFormation makes of a template: AWS::Include first, then SAM."""
     template = json.loads(json.dumps(template))
     resources = template["Resources"]
     resources["Api"]["Properties"]["DefinitionBody"] = definition
-    function = resources["PredictFunction"]["Properties"]
-    if function.get("PackageType") == "Image":  # `sam deploy` puts here what it uploaded
-        function["ImageUri"] = "000000000000.dkr.ecr.us-east-1.amazonaws.com/predict:1"
-    else:
-        function["CodeUri"] = "s3://artifacts/code"
-        resources["OnnxruntimeLayer"]["Properties"]["ContentUri"] = "s3://artifacts/layer"
+    for resource in resources.values():  # `sam deploy` puts there what it uploaded
+        properties = resource["Properties"]
+        if resource["Type"] == "AWS::Serverless::LayerVersion":
+            properties["ContentUri"] = "s3://artifacts/layer"
+        elif properties.get("PackageType") == "Image":
+            properties["ImageUri"] = "000000000000.dkr.ecr.us-east-1.amazonaws.com/predict:1"
+        elif resource["Type"] == "AWS::Serverless::Function":
+            properties["CodeUri"] = "s3://artifacts/code"
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
-    return translator.translate(template, {})["Resources"]
+    return translator.translate(template, parameters)["Resources"]
 
 
-@pytest.fixture(scope="module", params=["template.yaml", "template-zip.yaml"])
-def deployed(request: pytest.FixtureRequest) -> Any:
-    return translated(read(request.param), snippet())
+@pytest.fixture(scope="module", params=TEMPLATES)
+def template(request: pytest.FixtureRequest) -> Any:
+    return read(request.param)
+
+
+@pytest.fixture(scope="module")
+def deployed(template: Any) -> Any:
+    return translated(template, snippet())
+
+
+ALIAS = "PredictFunctionAliaslive"
 
 
 def only(resources: Any, kind: str) -> tuple[str, Any]:
@@ -104,23 +112,22 @@ def test_the_api_is_included_from_what_is_made_of_the_interface(image: Any) -> N
 def test_the_deployed_api_is_the_one_made_of_the_interface(deployed: Any) -> None:
     """SAM adds no route to it, and opens or closes none."""
     _, api = only(deployed, "AWS::ApiGateway::RestApi")
-    made = yaml.safe_load(openapi.gateway())
+    made = yaml.safe_load(openapi.gateway().replace("PredictFunction.Alias", ALIAS))
     assert {name: api["Body"].get(name) for name in made} == made
 
 
 def test_the_api_calls_the_function_that_traffic_is_meant_for(deployed: Any) -> None:
-    """The alias, once there is one; and Lambda lets it, on every path of this stage alone."""
+    """The alias; and Lambda lets it, on every path of this stage alone."""
     _, api = only(deployed, "AWS::ApiGateway::RestApi")
-    aliases = [name for name, one in deployed.items() if one["Type"] == "AWS::Lambda::Alias"]
     _, permission = only(deployed, "AWS::Lambda::Permission")
     calls = {
         method["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"].split("/functions/")[1]
         for item in api["Body"]["paths"].values()
         for method in item.values()
+        if "Fn::If" not in method  # what browsers ask before a call reaches no function
     }
-    target = aliases[0] if aliases else "PredictFunction.Arn"
-    assert calls == {f"${{{target}}}/invocations"}
-    assert permission["FunctionName"] == {"Ref": aliases[0] if aliases else "PredictFunction"}
+    assert calls == {f"${{{ALIAS}}}/invocations"}
+    assert permission["FunctionName"] == {"Ref": ALIAS}
     assert permission["Principal"] == "apigateway.amazonaws.com"
     assert permission["SourceArn"]["Fn::Sub"].endswith(":${Api}/${Environment}/*")
 
@@ -143,3 +150,458 @@ def test_a_changed_interface_is_deployed(image: Any) -> None:
     before, after = (translated(image, definition) for definition in (one, another))
     deployment = "AWS::ApiGateway::Deployment"
     assert only(before, deployment)[0] != only(after, deployment)[0]
+
+
+# Releases
+
+
+@pytest.mark.parametrize("what", ["RELEASE", "Timeout"])
+def test_a_version_is_code_and_model(template: Any, what: str) -> None:
+    """Any change of the function's properties is a new version, and old ones are kept."""
+    other = json.loads(json.dumps(template))
+    properties = other["Resources"]["PredictFunction"]["Properties"]
+    if what == "RELEASE":
+        properties["Environment"]["Variables"][what] = "b"
+    else:
+        properties[what] = 27
+    before, after = (translated(one, snippet()) for one in (template, other))
+    name, _ = only(before, "AWS::Lambda::Version")
+    assert name != only(after, "AWS::Lambda::Version")[0]
+    assert before[name]["DeletionPolicy"] == "Retain"
+    assert before[ALIAS]["Properties"]["FunctionVersion"] == {"Fn::GetAtt": [name, "Version"]}
+    variables = before["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["MODEL_VERSION"] == {"Ref": "ModelVersion"}
+
+
+def test_the_image_is_tagged_with_the_release(image: Any) -> None:
+    assert image["Resources"]["PredictFunction"]["Metadata"]["DockerTag"] == {"Ref": "Release"}
+
+
+@pytest.mark.parametrize("preference", ["AllAtOnce", "Canary10Percent5Minutes"])
+def test_codedeploy_moves_the_alias_behind_the_hook(template: Any, preference: str) -> None:
+    """By the preference that the parameter names, and back by itself on a failure or an alarm."""
+    resources = translated(template, snippet(), DeploymentPreference=preference)
+    policy = resources[ALIAS]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    assert policy["BeforeAllowTrafficHook"] == {"Ref": "PreTrafficFunction"}
+    name, group = only(resources, "AWS::CodeDeploy::DeploymentGroup")
+    assert policy["DeploymentGroupName"] == {"Ref": name}
+    pattern, values = group["DeploymentConfigName"]["Fn::Sub"]
+    assert pattern.replace("${ConfigName}", values["ConfigName"]) == (
+        f"CodeDeployDefault.Lambda{preference}"
+    )
+    assert group["AutoRollbackConfiguration"]["Enabled"]
+    assert set(group["AutoRollbackConfiguration"]["Events"]) == {
+        "DEPLOYMENT_FAILURE",
+        "DEPLOYMENT_STOP_ON_ALARM",
+        "DEPLOYMENT_STOP_ON_REQUEST",
+    }
+    assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["ShiftRole", "Arn"]}
+
+
+@pytest.mark.parametrize(("parameter", "expected"), [("true", ROLLING_BACK), ("false", None)])
+def test_every_alarm_rolls_a_release_back(
+    template: Any, deployed: Any, parameter: str, expected: list[str] | None
+) -> None:
+    """Unless one that is on stands in the way of its repair."""
+    _, group = only(deployed, "AWS::CodeDeploy::DeploymentGroup")
+    alarms = Stack(template, RollbackOnAlarm=parameter).resolve(group["AlarmConfiguration"])
+    if expected is None:
+        assert alarms == {}
+        return
+    assert alarms["Enabled"]
+    assert [alarm["Name"]["Ref"] for alarm in alarms["Alarms"]] == expected
+    assert set(expected) == {
+        n for n, r in deployed.items() if r["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+
+def test_the_hook_checks_the_very_version_that_is_to_have_the_traffic(deployed: Any) -> None:
+    version, _ = only(deployed, "AWS::Lambda::Version")
+    hook = deployed["PreTrafficFunction"]["Properties"]
+    assert hook["Environment"]["Variables"]["NEW_VERSION"] == {"Ref": version}
+    pattern, values = hook["FunctionName"]["Fn::Sub"]
+    assert pattern == "CodeDeployHook_${Id}"  # which CodeDeploy's own policies allow
+    assert values == {"Id": {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}}
+    assert len(pattern.replace("${Id}", "00000000-0000-0000-0000-000000000000")) <= 64
+
+
+# Alarms
+
+
+def alarms_of(resources: Any) -> dict[str, Any]:
+    return {
+        name: resource["Properties"]
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+
+def test_no_data_is_no_alarm_and_the_topic_hears_of_both_ends(template: Any, deployed: Any) -> None:
+    topic = "arn:aws:sns:us-east-1:000000000000:pager"
+    for alarm in alarms_of(deployed).values():
+        assert alarm["TreatMissingData"] == "notBreaching"
+        for actions in ("AlarmActions", "OKActions"):
+            assert Stack(template).resolve(alarm[actions]) == []
+            assert Stack(template, AlarmTopicArn=topic).resolve(alarm[actions]) == [topic]
+
+
+def test_each_alarm_is_explained_on_the_operations_page(deployed: Any) -> None:
+    """Under the heading that its description points to: what it means, how to look, what to do."""
+    page = (ROOT / "docs/operations.md").read_text()
+    for name, alarm in alarms_of(deployed).items():
+        assert alarm["AlarmDescription"].endswith(f" docs/operations.md#{name.lower()}")
+        section = re.search(rf"^### {name}\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE)
+        assert section, name
+        for part in ("**Means**", "**Look**", "**Do**"):
+            assert part in section[1], (name, part)
+
+
+def metrics_of(alarm: Any) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    """Namespace, name, dimensions and statistic of each metric that an alarm looks at."""
+    simple = {**alarm, "Stat": alarm.get("Statistic", alarm.get("ExtendedStatistic"))}
+    for stat in [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]:
+        yield from metrics_of({**stat["Metric"], "Statistic": stat["Stat"]})
+    if "MetricName" in alarm:
+        dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        yield alarm["Namespace"], alarm["MetricName"], dimensions, simple["Stat"]
+
+
+def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
+    """Those of the function by the very names, namespace and dimension that it writes."""
+    written = set(
+        re.findall(r'add_metric\("(\w+)"', (ROOT / "functions/predict/app.py").read_text())
+    )
+    variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    api = {"ApiName": {"Ref": "AWS::StackName"}, "Stage": {"Ref": "Environment"}}
+    assert deployed["Api"]["Properties"]["Name"] == api["ApiName"]
+    seen = set()
+    for alarm in alarms_of(deployed).values():
+        for namespace, name, dimensions, _ in metrics_of(alarm):
+            seen.add(name)
+            if namespace == "AWS/ApiGateway":
+                assert dimensions == api
+            elif namespace == "AWS/Lambda":
+                assert dimensions["FunctionName"] == {"Ref": "PredictFunction"}
+            else:
+                assert namespace == variables["POWERTOOLS_METRICS_NAMESPACE"]
+                assert dimensions == {"service": variables["POWERTOOLS_SERVICE_NAME"]}
+                assert name in written
+    assert seen == {
+        *("5XXError", "Count", "Errors", "Duration", "Throttles", "Confidence", "ModelLoadFailure")
+    }
+
+
+@pytest.mark.parametrize(
+    ("alarm", "values", "raised"),
+    [
+        ("ServerErrorsAlarm", {"requests": 9, "errors": 9}, False),  # too few to tell
+        ("ServerErrorsAlarm", {"requests": 1000, "errors": 20}, False),
+        ("ServerErrorsAlarm", {"requests": 1000, "errors": 21}, True),
+        ("LowConfidenceAlarm", {"answers": 19, "low": 100}, False),
+        ("LowConfidenceAlarm", {"answers": 20, "low": 30}, False),
+        ("LowConfidenceAlarm", {"answers": 20, "low": 31}, True),
+        ("VersionErrorsAlarm", {"": 0}, False),
+        ("VersionErrorsAlarm", {"": 1}, True),
+        ("ThrottlesAlarm", {"": 1}, True),
+        ("ModelLoadFailureAlarm", {"": 1}, True),
+        ("DurationAlarm", {"": 3000}, False),
+        ("DurationAlarm", {"": 3001}, True),
+    ],
+)
+def test_an_alarm_is_raised_by(
+    template: Any, deployed: Any, alarm: str, values: dict[str, float], *, raised: bool
+) -> None:
+    """The metric math and the threshold, on figures of one period."""
+    properties = Stack(template).resolve(alarms_of(deployed)[alarm])
+    value = values.get("", 0.0)
+    for one in properties.get("Metrics", []):
+        assert one.get("ReturnData", True) == ("Expression" in one)
+        if "Expression" in one:
+            condition, then, otherwise = one["Expression"].removeprefix("IF(")[:-1].split(", ")
+            value = eval(then if eval(condition, {}, values) else otherwise, {}, values)
+        else:
+            assert one["Id"] in values
+    compare = {
+        "GreaterThanThreshold": float.__gt__,
+        "GreaterThanOrEqualToThreshold": float.__ge__,
+    }[properties["ComparisonOperator"]]
+    assert compare(float(value), float(properties["Threshold"])) is raised
+
+
+def test_low_confidence_is_the_share_of_answers_under_a_limit(deployed: Any) -> None:
+    """Percentile rank: how many per cent of the values lie between 0 and 0.6."""
+    statistics = {s for *_, s in metrics_of(alarms_of(deployed)["LowConfidenceAlarm"])}
+    assert statistics == {"PR(0:0.6)", "SampleCount"}
+
+
+def test_the_canary_is_judged_by_its_own_errors(deployed: Any) -> None:
+    """A tenth of the traffic would be lost in the sum of both versions."""
+    version, _ = only(deployed, "AWS::Lambda::Version")
+    ((_, _, dimensions, _),) = metrics_of(alarms_of(deployed)["VersionErrorsAlarm"])
+    assert dimensions["ExecutedVersion"] == {"Fn::GetAtt": [version, "Version"]}
+    assert dimensions["Resource"] == {"Fn::Sub": "${PredictFunction}:live"}
+
+
+def test_the_dashboard_is_json_and_shows_what_is_asked_of_it(deployed: Any) -> None:
+    text = deployed["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(re.sub(r"\$\{[\w:]+\}", "1", text))["widgets"]
+    titles = " ".join(widget["properties"]["title"] for widget in widgets)
+    for subject in (
+        *("Traffic", "Errors", "Latency", "Cold starts", "Init time", "Confidence", "Class mix"),
+        "Cost",
+    ):
+        assert subject in titles
+    assert "model load" in text
+    places = {(widget["x"], widget["y"]) for widget in widgets}
+    assert len(places) == len(widgets)
+
+
+def test_the_queries_search_the_functions_log_for_fields_that_it_writes(deployed: Any) -> None:
+    queries = [r for r in deployed.values() if r["Type"] == "AWS::Logs::QueryDefinition"]
+    assert len(queries) == 5
+    for query in queries:
+        assert query["Properties"]["LogGroupNames"] == [{"Ref": "PredictLogGroup"}]
+    code = (ROOT / "functions/predict/app.py").read_text()
+    for field in ("predictions", "confidences", "model_version", "request_id", "detail", "status"):
+        assert f"{field}=" in code
+    for message in ("predicted", "refused"):
+        assert f'"{message}",' in code
+
+
+# Who may call
+
+
+@pytest.mark.parametrize(
+    ("mode", "scheme", "kind"),
+    [("ApiKey", "api_key", None), ("Iam", "iam", "awsSigv4"), ("Jwt", "jwt", "cognito_user_pools")],
+)
+def test_each_auth_mode_closes_what_is_closed(
+    template: Any, deployed: Any, mode: str, scheme: str, kind: str | None
+) -> None:
+    """Every method of every closed path, those that are not stated too; open ones stay open."""
+    pool = "arn:aws:cognito-idp:eu-west-1:000000000000:userpool/eu-west-1_abc"
+    chosen = {"AuthMode": mode} | ({"UserPoolArn": pool} if mode == "Jwt" else {})
+    body = Stack(template, **chosen).resolve(only(deployed, "AWS::ApiGateway::RestApi")[1]["Body"])
+    open_paths = openapi.open_paths(openapi.read())
+    for path, item in body["paths"].items():
+        expected: list[Any] = [] if path in open_paths else [{scheme: []}]
+        for method in item.values():
+            assert method["security"] == expected, path
+    schemes = body["components"]["securitySchemes"]
+    assert schemes[scheme].get("x-amazon-apigateway-authtype") == kind
+    assert ("jwt" in schemes) == (mode == "Jwt")
+    if mode == "Jwt":
+        assert schemes["jwt"]["x-amazon-apigateway-authorizer"] == {
+            "type": "cognito_user_pools",
+            "providerARNs": [pool],
+        }
+
+
+def test_the_key_and_its_plan_are_there_in_their_mode_alone(template: Any, deployed: Any) -> None:
+    for kind in ("ApiKey", "UsagePlan", "UsagePlanKey"):
+        (one,) = (r for r in deployed.values() if r["Type"] == f"AWS::ApiGateway::{kind}")
+        assert one["Condition"] == "AuthIsApiKey"
+    assert template["Outputs"]["ApiKeyId"]["Condition"] == "AuthIsApiKey"
+    assert [Stack(template, AuthMode=m).condition("AuthIsApiKey") for m in ("ApiKey", "Iam")] == [
+        True,
+        False,
+    ]
+
+
+def test_no_mode_is_without_a_limit(template: Any, deployed: Any) -> None:
+    """The stage's rate and burst hold for all callers together, the plan's for the key."""
+    limits = {"StageRateLimit": 7, "StageBurstLimit": 8, "ApiRateLimit": 3, "ApiBurstLimit": 4}
+    stack = Stack(template, **limits, ApiDailyQuota=5)
+    _, stage = only(deployed, "AWS::ApiGateway::Stage")
+    assert stack.resolve(stage["MethodSettings"]) == [
+        {
+            "HttpMethod": "*",
+            "ResourcePath": "/*",
+            "ThrottlingRateLimit": 7,
+            "ThrottlingBurstLimit": 8,
+        }
+    ]
+    _, plan = only(deployed, "AWS::ApiGateway::UsagePlan")
+    assert stack.resolve(plan["Throttle"]) == {"RateLimit": 3, "BurstLimit": 4}
+    assert stack.resolve(plan["Quota"]) == {"Limit": 5, "Period": "DAY"}
+
+
+def test_other_sites_may_not_call_it_unless_one_is_named(template: Any, deployed: Any) -> None:
+    _, api = only(deployed, "AWS::ApiGateway::RestApi")
+    closed = Stack(template).resolve(api["Body"])
+    assert "Access-Control" not in json.dumps(closed)
+    assert not any("options" in item for item in closed["paths"].values())
+
+    site = "https://www.example.org"
+    opened = Stack(template, CorsOrigin=site).resolve(api["Body"])
+    allow = "Access-Control-Allow-Origin"
+    for path in openapi.read()["paths"]:
+        ask = opened["paths"][path]["options"]
+        assert ask["security"] == []
+        integration = ask["x-amazon-apigateway-integration"]
+        assert integration["type"] == "mock"
+        sent = integration["responses"]["default"]["responseParameters"]
+        assert sent[f"method.response.header.{allow}"] == f"'{site}'"
+        declared = {f"method.response.header.{name}" for name in ask["responses"]["204"]["headers"]}
+        assert declared == sent.keys()
+    for response in opened["x-amazon-apigateway-gateway-responses"].values():
+        assert response["responseParameters"][f"gatewayresponse.header.{allow}"] == f"'{site}'"
+    variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["CORS_ORIGIN"] == {"Ref": "CorsOrigin"}
+
+
+def test_a_web_acl_stands_before_the_stage_if_one_is_named(template: Any, deployed: Any) -> None:
+    association = deployed["WebAclAssociation"]
+    assert association["Condition"] == "HasWebAcl"
+    stage, _ = only(deployed, "AWS::ApiGateway::Stage")
+    arn = association["Properties"]["ResourceArn"]["Fn::Sub"]
+    assert arn.endswith(f":/restapis/${{Api}}/stages/${{{stage}}}")
+    acl = "arn:aws:wafv2:us-east-1:000000000000:regional/webacl/a/00000000-0000"
+    assert Stack(template, WebAclArn=acl).condition("HasWebAcl")
+    assert not Stack(template).condition("HasWebAcl")
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("Environment", ["dev", "staging", "prod"], ["production", ""]),
+        ("Release", ["latest", "1a2b3c4-20260101T000000Z-0123abcd"], ["", "a b", "-a"]),
+        ("DeploymentPreference", ["AllAtOnce", "Canary10Percent5Minutes"], ["Canary"]),
+        ("ModelName", ["mnist"], ["", "../x", "Mnist"]),
+        ("ModelVersion", ["production", "20260101T000000Z-0123abcd"], ["", "20260101", "a/b"]),
+        ("AuthMode", ["ApiKey", "Iam", "Jwt"], ["None", ""]),
+        (
+            "UserPoolArn",
+            ["", "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_aBc"],
+            ["eu-west-1_aBc"],
+        ),
+        (
+            "CorsOrigin",
+            ["", "*", "https://www.example.org", "http://localhost:8080"],
+            ["example.org", "https://example.org/", "https://a https://b", "'"],
+        ),
+        (
+            "WebAclArn",
+            ["", "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/a/0a-1b"],
+            ["arn:aws:wafv2:us-east-1:123456789012:global/webacl/a/0a-1b"],
+        ),
+        ("AlarmTopicArn", ["", "arn:aws:sns:us-east-1:123456789012:pager"], ["pager"]),
+        ("RollbackOnAlarm", ["true", "false"], ["yes"]),
+        ("MemorySize", [256, 1769, 10240], [128, 20000]),
+        ("ApiRateLimit", [1, 10000], [0]),
+        ("ProvisionedConcurrency", [0, 10], [-1]),
+        ("LogRetentionDays", [30], [31]),
+    ],
+)
+def test_a_wrong_parameter_is_refused_in_words(
+    template: Any, name: str, good: list[Any], bad: list[Any]
+) -> None:
+    """By CloudFormation, before it changes anything."""
+    stated = template["Parameters"][name]
+    assert stated["ConstraintDescription"].startswith("must be ")
+    assert stated["ConstraintDescription"].endswith(".")
+
+    def taken(value: Any) -> bool:
+        if "AllowedValues" in stated:
+            return value in stated["AllowedValues"]
+        if "AllowedPattern" in stated:
+            return bool(re.fullmatch(stated["AllowedPattern"], value))
+        return bool(stated["MinValue"] <= value <= stated.get("MaxValue", value))
+
+    assert all(map(taken, good))
+    assert not any(map(taken, bad))
+    assert taken(stated["Default"])
+
+
+def broken_rules(template: Any, **parameters: Any) -> list[str]:
+    stack = Stack(template, **parameters)
+    return [
+        assertion["AssertDescription"]
+        for rule in template["Rules"].values()
+        if stack.resolve(rule["RuleCondition"])
+        for assertion in rule["Assertions"]
+        if not stack.resolve(assertion["Assert"])
+    ]
+
+
+def test_the_defaults_keep_the_rules(template: Any) -> None:
+    assert broken_rules(template) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"AuthMode": "Jwt"}, "needs UserPoolArn"),
+        ({"UserPoolArn": "arn:aws:cognito-idp:x:1:userpool/x"}, "set AuthMode=Jwt"),
+        ({"Environment": "prod"}, "use DeploymentPreference=Canary10Percent5Minutes"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(
+    template: Any, parameters: dict[str, str], words: str
+) -> None:
+    (sentence,) = broken_rules(template, **parameters)
+    assert words in sentence
+
+
+def test_prod_does_not_serve_from_the_image(image: Any) -> None:
+    canary = {"Environment": "prod", "DeploymentPreference": "Canary10Percent5Minutes"}
+    (sentence,) = broken_rules(image, **canary, ModelSource="image")
+    assert "use ModelSource=bucket" in sentence
+
+
+def test_snapstart_excludes_provisioned_concurrency() -> None:
+    zipped = read("template-zip.yaml")
+    (sentence,) = broken_rules(zipped, SnapStart="true", ProvisionedConcurrency=1)
+    assert "leave one out" in sentence
+    properties = zipped["Resources"]["PredictFunction"]["Properties"]
+    for value, expected in (("true", "PublishedVersions"), ("false", "None")):
+        stack = Stack(zipped, SnapStart=value)
+        assert stack.resolve(properties["SnapStart"]) == {"ApplyOn": expected}
+
+
+# What is not lost, and what is not allowed
+
+
+def test_models_outlive_the_stack_and_nothing_of_them_is_public(deployed: Any) -> None:
+    for name in ("ModelBucket", "ModelBucketPolicy"):
+        assert deployed[name]["DeletionPolicy"] == "Retain"
+        assert deployed[name]["UpdateReplacePolicy"] == "Retain"
+    bucket = deployed["ModelBucket"]["Properties"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    for resource in deployed.values():
+        assert resource["Type"] != "AWS::Lambda::Url"
+
+
+def test_roles_may_do_what_they_need(deployed: Any) -> None:
+    """Actions are named one by one; a resource is a star only where there is no narrower one."""
+    unrestrictable = {
+        "xray:PutTraceSegments",
+        "xray:PutTelemetryRecords",
+        "cloudwatch:DescribeAlarms",
+    }
+    roles = {n: r for n, r in deployed.items() if r["Type"] == "AWS::IAM::Role"}
+    assert set(roles) == {"PredictRole", "PreTrafficRole", "ShiftRole"}  # and none of SAM's
+    for role in roles.values():
+        assert "ManagedPolicyArns" not in role["Properties"]
+        for policy in role["Properties"]["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                actions = statement["Action"]
+                actions = {actions} if isinstance(actions, str) else set(actions)
+                assert not any("*" in action for action in actions)
+                if statement["Resource"] == "*":
+                    assert actions <= unrestrictable
+
+
+def test_every_log_group_is_kept_for_as_long_as_is_asked(deployed: Any) -> None:
+    groups = [r for r in deployed.values() if r["Type"] == "AWS::Logs::LogGroup"]
+    functions = [r for r in deployed.values() if r["Type"] == "AWS::Lambda::Function"]
+    assert len(groups) == len(functions)
+    for group in groups:
+        assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    for function in functions:
+        assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"].endswith("LogGroup")
+    assert deployed["PredictFunction"]["Properties"]["TracingConfig"] == {"Mode": "Active"}

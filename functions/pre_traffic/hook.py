@@ -1,0 +1,141 @@
+"""Pre-traffic hook: golden images go to a new version of the function; a bad one gets no traffic.
+
+CodeDeploy calls it before it moves the alias, and moves nothing unless it hears `Succeeded`. Called
+by hand, with `{}` or with `{"version": "<ARN of a version>"}`, it gives its verdict to the caller.
+
+Golden images are golden/<model's name>/<label>-<anything>.png. For a model that has none, it is
+checked that the version loads its model and answers.
+"""
+
+import base64
+import json
+import os
+import re
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+GOLDEN = Path(__file__).parent / "golden"
+TRIES = 3  # for a store that can't be reached for a moment
+PAUSE_SECONDS = 2.0
+_PINNED = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")  # any other version is a channel
+
+
+class Unfit(Exception):
+    """The new version must not have traffic; the message says why and what to do next."""
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's form
+    """Check a version; tell CodeDeploy, if it asked, and the caller.
+
+    Environment: NEW_VERSION, the ARN that is checked unless the event has another; MODEL_NAME and
+    MODEL_VERSION; MIN_ACCURACY and MIN_CONFIDENCE, 0 to 1; MAX_MEDIAN_MS of a warm call.
+    """
+    verdict: dict[str, Any] = {"status": "Failed"}
+    try:
+        version = event.get("version") or os.environ["NEW_VERSION"]
+        verdict |= {"version": version, **check(version), "status": "Succeeded"}
+    except Unfit as unfit:
+        verdict["reason"] = str(unfit)
+    except Exception as error:  # noqa: BLE001 - CodeDeploy would wait an hour for an answer
+        verdict["reason"] = f"the check itself failed: {type(error).__name__}: {error}"
+    print(json.dumps(verdict))  # noqa: T201 - it is Lambda's log
+    if "DeploymentId" in event:
+        boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
+            deploymentId=event["DeploymentId"],
+            lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
+            status=verdict["status"],
+        )
+    return verdict
+
+
+def check(version: str) -> dict[str, Any]:
+    """Figures of a version that is fit for traffic.
+
+    Raises Unfit for any other one.
+    """
+    # One try: a call that is repeated by the SDK would hide a version that is too slow.
+    settings = Config(read_timeout=30, retries={"total_max_attempts": 1})
+    client = boto3.client("lambda", config=settings)
+    ready(client, version)
+    golden = sorted((GOLDEN / os.environ["MODEL_NAME"]).glob("*.png"))
+    if not golden:
+        return {"images": 0}
+    right, confidences, times = 0, [], []
+    for path in golden:
+        started = time.perf_counter()
+        status, answer = ask(client, version, "POST", "/predict", path.read_bytes())
+        times.append(1000 * (time.perf_counter() - started))
+        if status != 200:
+            raise Unfit(f"{path.name} was answered with {status}: {answer.get('detail', answer)}")
+        right += str(answer["prediction"]) == path.name.partition("-")[0]
+        confidences.append(float(answer["confidence"]))
+    found = {
+        "images": len(golden),
+        "accuracy": right / len(golden),
+        "confidence": statistics.mean(confidences),
+        "median_ms": statistics.median(times),
+    }
+    _judge(found)
+    return found
+
+
+def ready(client: Any, version: str) -> None:
+    """See that the version loads the model it is pinned to.
+
+    Raises Unfit if it does not, and if it serves another one.
+    """
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(PAUSE_SECONDS)
+        status, answer = ask(client, version, "GET", "/model")
+        if status != 503:
+            break
+    if status != 200:
+        raise Unfit(
+            f"it can't load its model ({status}: {answer.get('detail', answer)}); "
+            "publish the model to the stack's bucket, then deploy again"
+        )
+    pinned, served = os.environ["MODEL_VERSION"], answer.get("version")
+    if _PINNED.fullmatch(pinned) and served != pinned:
+        raise Unfit(f"it serves model {served}, and not {pinned} as it is told to")
+
+
+def ask(
+    client: Any, version: str, method: str, path: str, body: bytes | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of the answer to a request, which comes as from the REST API.
+
+    Raises Unfit if the call crashed.
+    """
+    event = {
+        "httpMethod": method,
+        "path": path,
+        "resource": path,
+        "headers": {"Content-Type": "image/png"} if body else {},
+        "queryStringParameters": None,
+        "requestContext": {"requestId": "pre-traffic", "stage": "pre-traffic"},
+        "isBase64Encoded": body is not None,
+        "body": base64.b64encode(body).decode() if body else None,
+    }
+    answer = client.invoke(FunctionName=version, Payload=json.dumps(event).encode())
+    payload = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise Unfit(f"{method} {path} crashed it: {payload}")
+    return payload["statusCode"], json.loads(payload["body"])
+
+
+def _judge(found: dict[str, Any]) -> None:
+    limits = [
+        ("accuracy", "MIN_ACCURACY", 1, "of the golden images read rightly"),
+        ("confidence", "MIN_CONFIDENCE", 1, "mean confidence on the golden images"),
+        ("median_ms", "MAX_MEDIAN_MS", -1, "ms for half of the warm calls"),
+    ]
+    for name, setting, sign, meaning in limits:
+        limit = float(os.environ[setting])
+        if sign * found[name] < sign * limit:
+            raise Unfit(f"{found[name]:.3g} {meaning}; {setting} is {limit:.3g}")

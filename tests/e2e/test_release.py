@@ -1,0 +1,195 @@
+"""`make deploy` and `make rollback` as they are, on MiniStack: `sam build`, `sam deploy`, a POST.
+
+MiniStack shifts no traffic and raises no alarms: tests/unit/test_templates.py looks at resources
+for it, and the hook is asked here by hand for the verdict that CodeDeploy asks it for.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_build.store import ModelStore, copy
+from tests.e2e.test_demo import docker  # noqa: F401 - a fixture
+from tests.unit.manifests import describe
+from tools import deploy, deployment, emulator
+from tools.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+NAME = "classifier-e2e"
+TIMEOUT = 900.0
+
+
+@dataclasses.dataclass
+class Cloud:
+    """A local AWS, the settings for deploys to it, and a store with models to ship."""
+
+    aws: emulator.Emulator
+    package: str
+    folder: Path
+    good: str
+    newer: str
+    poisoned: str
+
+    def run(self, command: str, *arguments: str, fails: bool = False) -> str:
+        """Run the tool as make does; give what it said."""
+        options = ["--env", "dev", "--settings", str(self.folder / "samconfig.toml")]
+        if command == "deploy":
+            options += ["--package", self.package, "--store", f"file://{self.folder}/store"]
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.deploy", command, *options, *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert (done.returncode != 0) is fails, said
+        return said
+
+    def client(self, service: str) -> Any:
+        return deployment.client(service, self.aws)
+
+    def live(self) -> str:
+        """The version that the alias points to."""
+        name = Stack(NAME).outputs()["FunctionName"]
+        alias = self.client("lambda").get_alias(FunctionName=name, Name="live")
+        return str(alias["FunctionVersion"])
+
+    def post(self, *, key: bool = True) -> tuple[int, dict[str, Any]]:
+        """Status and answer of POST /predict through API Gateway."""
+        stack = Stack(NAME)
+        url = deployment.local_url(stack.outputs()["PredictUrl"], self.aws)
+        headers = {"Content-Type": "image/png"}
+        if key:
+            headers["x-api-key"] = stack.api_key() or ""
+        picture = (deploy.GOLDEN / "mnist/7-a.png").read_bytes()
+        request = urllib.request.Request(url, picture, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def verdict(self) -> dict[str, Any]:
+        """What the hook says of the newest version."""
+        hook = Stack(NAME).outputs()["PreTrafficFunctionName"]
+        answer = self.client("lambda").invoke(FunctionName=hook, Payload=b"{}")
+        said: dict[str, Any] = json.loads(answer["Payload"].read())
+        return said
+
+
+@pytest.fixture(params=["zip", pytest.param("image", marks=pytest.mark.docker)])
+def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
+    """An empty account, and a store with three versions of one model, the last one poisoned."""
+    if request.param == "image":
+        request.getfixturevalue("docker")
+    local = ModelStore(deploy.LOCAL_STORE)
+    if deploy.chosen(local, "mnist", "production") is None:
+        subprocess.run(["make", "model", "PROFILE=quick"], cwd=ROOT, check=True, timeout=TIMEOUT)
+    good = local.resolve("mnist", "production")
+    content = local.model("mnist", good)
+    store = ModelStore(f"file://{tmp_path}/store")
+    copy(local, store, "mnist", good)
+    made = []
+    for minute in (1, 2):
+        document = describe(content, minute=minute)
+        document["input"] = local.manifest("mnist", good)["input"]
+        if minute == 2:
+            document["output"]["labels"] = [*range(1, 10), 0]
+        store.publish(document, content)
+        made.append(document["version"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        with emulator.running(docker=request.param == "image") as aws:
+            for name, value in (aws.environment() | deployment.docker_environment()).items():
+                patch.setenv(name, value)
+            cloud = Cloud(aws, request.param, tmp_path, good, *made)
+            settings = {
+                "stack_name": NAME,
+                "s3_bucket": f"{NAME}-artifacts",
+                "capabilities": "CAPABILITY_IAM",
+                "parameter_overrides": f"Environment=dev Architecture={deployment.architecture()}",
+            }
+            cloud.client("s3").create_bucket(Bucket=settings["s3_bucket"])
+            if request.param == "image":
+                cloud.client("ecr").create_repository(repositoryName=NAME)
+                settings["image_repository"] = f"localhost:{aws.port}/{NAME}"
+            lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+            text = "version = 0.1\n[default.deploy.parameters]\n" + "\n".join(lines) + "\n"
+            (tmp_path / "samconfig.toml").write_text(text)
+            yield cloud
+
+
+def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
+    """No model, a model, a newer one, a poisoned one, back, back again, gone; the bucket stays."""
+    # GIVEN a store in which nothing is promoted
+    said = cloud.run("deploy")
+    # THEN the stack is there, closed, and says what is missing
+    assert "run make model, then make deploy again" in said
+    assert cloud.post(key=False)[0] == 403
+    status, problem = cloud.post()
+    assert status == 503
+    assert problem["detail"]
+    bucket = Stack(NAME).outputs()["ModelBucketName"]
+
+    # WHEN a version is released
+    first = cloud.run("deploy", "--model", cloud.good)
+    # THEN it answers by that version, and the alias points to a new version of the function
+    assert f"by model {cloud.good}" in first
+    status, answer = cloud.post()
+    assert (status, answer["prediction"], answer["model"]["version"]) == (200, 7, cloud.good)
+    one = cloud.live()
+    store = ModelStore(Stack(NAME).outputs()["ModelStoreUrl"])
+    assert store.resolve("mnist", "production") == cloud.good
+
+    # WHEN the same is released again, nothing is
+    cloud.run("deploy", "--model", cloud.good)
+    assert cloud.live() == one
+
+    # WHEN only the model changes
+    cloud.run("deploy", "--model", cloud.newer)
+    two = cloud.live()
+    assert two != one
+    assert cloud.post()[1]["model"]["version"] == cloud.newer
+    if cloud.package == "zip":  # its runtime has boto3, as Lambda's has
+        verdict = cloud.verdict()
+        assert verdict["status"] == "Succeeded", verdict
+        assert verdict["accuracy"] == 1
+
+    # WHEN a bad model is released, the hook, which CodeDeploy would have asked, refuses it
+    cloud.run("deploy", "--model", cloud.poisoned)
+    if cloud.package == "zip":
+        verdict = cloud.verdict()
+        assert verdict["status"] == "Failed"
+        assert "of the golden images read rightly" in verdict["reason"]
+
+    # WHEN it is rolled back, one release at a time
+    for version in (cloud.newer, cloud.good):
+        assert "Back at " in cloud.run("rollback")
+        assert cloud.post()[1]["model"]["version"] == version
+        assert store.resolve("mnist", "production") == version
+    assert int(cloud.live()) > int(two)
+
+    # WHEN parameters contradict each other, nothing happens but a sentence
+    before = Stack(NAME).current()
+    said = cloud.run("deploy", "--model", cloud.newer, "AuthMode=Jwt", fails=True)
+    assert "AuthMode Jwt needs UserPoolArn" in said
+    assert Stack(NAME).current() == before
+
+    # WHEN the stack is deleted, the models stay
+    cloud.client("cloudformation").delete_stack(StackName=NAME)
+    assert Stack(NAME).repair() is False
+    kept = ModelStore(f"s3://{bucket}/models").listing("mnist")["mnist"]
+    assert set(kept.complete) >= {cloud.good, cloud.newer, cloud.poisoned}

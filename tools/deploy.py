@@ -1,0 +1,284 @@
+"""Ship the stack: build it, publish a model to its bucket, release both; or go one release back.
+
+    python -m tools.deploy deploy --env dev|staging|prod [--model VERSION] [NAME=VALUE ...]
+    python -m tools.deploy rollback --env dev|staging|prod
+
+Each can be stopped at any point, and be run again: a model is published before the release that
+pins it, except at a first deploy: its bucket does not exist yet, and the release answers 503 until
+the model is there. Account and region are those of the environment.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+
+from model_build.errors import BuildError, NotInStore
+from model_build.store import VERSION, ModelStore, copy
+from tools import deployment
+from tools.emulator import PROJECT
+from tools.stack import Release, Stack, StackFailed
+
+FOLDER = PROJECT / "build/deploy"
+SETTINGS = PROJECT / "samconfig.toml"
+LOCAL_STORE = f"file://{PROJECT}/build/model-store"
+CHANNEL = "production"
+GOLDEN = PROJECT / "functions/pre_traffic/golden"
+ENVIRONMENTS = {"dev": "default", "staging": "staging", "prod": "prod"}  # samconfig.toml's names
+_RELEASE = re.compile(r"(?<=RELEASE:)\s+(?:Ref: Release|!Ref Release)(?=\s)")
+
+
+class DeployFailed(Exception):
+    """The release was not made, or does not answer; the message says what to do next."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 if the stack answers as it should."""
+    given = _parser().parse_intermixed_args(arguments)
+    settings = tomllib.loads(given.settings.read_text())[ENVIRONMENTS[given.env]]["deploy"]
+    stack = Stack(settings["parameters"]["stack_name"], settings["parameters"].get("region"))
+    try:
+        if given.command == "rollback":
+            rollback(stack, given)
+        else:
+            deploy(stack, given, settings["parameters"].get("parameter_overrides", ""))
+    except subprocess.CalledProcessError as error:
+        # What it said stands above.
+        print(f"{shlex.join(map(str, error.cmd[:2]))} exited with {error.returncode}; ", end="")
+        print("put right what it says above, then run the same command again", file=sys.stderr)
+        return 1
+    except (
+        DeployFailed,
+        StackFailed,
+        BuildError,
+        botocore.exceptions.BotoCoreError,
+        botocore.exceptions.ClientError,
+    ) as error:
+        print(f"Not released: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def deploy(stack: Stack, given: argparse.Namespace, overrides: str | list[str]) -> None:
+    """Build, publish, release, and see that it answers.
+
+    Raises StackFailed, DeployFailed, BuildError, or CalledProcessError.
+    """
+    source = ModelStore(given.store)
+    usual = overrides if isinstance(overrides, list) else shlex.split(overrides)
+    parameters = dict(one.split("=", 1) for one in [*usual, *given.parameters])
+    name = parameters.get("ModelName", "mnist")
+    there = stack.repair()
+    version = chosen(source, name, given.model)
+    parameters["ModelVersion"] = version or CHANNEL
+    parameters["Release"] = release_name(commit(), version, parameters)
+    template = build(given.package, parameters)
+    if there:
+        publish(source, stack, name, version)
+        stack.remember()
+    release = Release(template.read_text(), parameters)
+    sam_deploy(stack, template, release, given)
+    if not there:
+        publish(source, stack, name, version)
+    finish(stack, name, version)
+    print(f"Released {release.name} as {stack.name}: {stack.outputs()['PredictUrl']}")
+
+
+def rollback(stack: Stack, given: argparse.Namespace) -> None:
+    """Deploy the former release again: its code, its model and its parameters.
+
+    Raises as `deploy` does.
+    """
+    if not stack.repair():
+        raise StackFailed(f"there is no stack {stack.name}; run make deploy first")
+    release, passed = stack.former()
+    print(f"From {stack.current().name} back to {release.name}")
+    template = FOLDER / "former.yaml"
+    template.parent.mkdir(parents=True, exist_ok=True)
+    template.write_text(release.template)
+    sam_deploy(stack, template, release, given)
+    stack.forget(passed)
+    version = release.parameters.get("ModelVersion", CHANNEL)
+    pinned = version if VERSION.fullmatch(version) else None
+    finish(stack, release.parameters.get("ModelName", "mnist"), pinned)
+    print(f"Back at {release.name}: {stack.outputs()['PredictUrl']}")
+
+
+def chosen(store: ModelStore, name: str, wanted: str) -> str | None:
+    """The version that is wanted, by itself or by a channel; None if nothing was ever promoted.
+
+    Raises NotInStore if a version that was named is not there.
+    """
+    try:
+        version = store.resolve(name, wanted)
+        store.model(name, version)
+    except NotInStore:
+        if wanted != CHANNEL:
+            raise
+        print(f"No {name} is promoted in {store.url}: run make model, then make deploy again.")
+        return None
+    return version
+
+
+def commit() -> str:
+    """The short name of the commit that is checked out, and whether files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)
+    return done.stdout.strip() or "no-commit"
+
+
+def release_name(code: str, version: str | None, parameters: dict[str, str]) -> str:
+    """Name of a release: commit, model version, and a digest of the parameters."""
+    others = {name: value for name, value in parameters.items() if name != "Release"}
+    digest = hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+    return f"{code}-{version or 'no-model'}-{digest[:6]}"
+
+
+def build(package: str, parameters: dict[str, str]) -> Path:
+    """Build the function, and write the release into its template.
+
+    SAM names a version of the function after the template's text, in which a parameter is a name
+    and not its value: without this a new model or memory size alone would publish no version.
+    """
+    folder = FOLDER / package
+    source = PROJECT / deployment.TEMPLATES[package]
+    command: list[str | Path] = [deployment.SAM, "build", "--template", source]
+    command += ["--base-dir", PROJECT, "--build-dir", folder / "build"]
+    command += ["--cached", "--cache-dir", folder / "cache", "--config-file", _no_settings()]
+    command += ["--parameter-overrides", *Release("", parameters).overrides]
+    subprocess.run(command, check=True, cwd=PROJECT, env=_environment(parameters))
+    built = folder / "build/template.yaml"
+    text, count = _RELEASE.subn(f" {json.dumps(parameters['Release'])}", built.read_text())
+    if count != 1:
+        raise DeployFailed(f"{source.name} must have RELEASE: !Ref Release once in it, not {count}")
+    built.write_text(text)
+    return built
+
+
+def publish(source: ModelStore, stack: Stack, name: str, version: str | None) -> None:
+    """Copy the version to the stack's bucket, unless it is there."""
+    if version is not None:
+        url = stack.outputs()["ModelStoreUrl"]
+        copy(source, ModelStore(url), name, version)
+        print(f"Model {name} {version} is in {url}")
+
+
+def sam_deploy(stack: Stack, template: Path, release: Release, given: argparse.Namespace) -> None:
+    """Create or update the stack; CodeDeploy moves the traffic, or does not.
+
+    Raises CalledProcessError if it was rolled back.
+    """
+    command: list[str | Path] = [deployment.SAM, "deploy", "--template-file", template]
+    command += ["--config-file", given.settings, "--config-env", ENVIRONMENTS[given.env]]
+    command += ["--stack-name", stack.name, "--no-fail-on-empty-changeset"]
+    if given.yes or not sys.stdin.isatty():
+        command += ["--no-confirm-changeset"]
+    if given.role:
+        command += ["--role-arn", given.role]
+    command += ["--parameter-overrides", *release.overrides]
+    subprocess.run(command, check=True, cwd=PROJECT, env=_environment(release.parameters))
+
+
+def finish(stack: Stack, name: str, version: str | None) -> None:
+    """Point the bucket's channel to what is served now, and ask for an answer.
+
+    Raises DeployFailed if it is not the right one.
+    """
+    if version is not None:
+        store = ModelStore(stack.outputs()["ModelStoreUrl"])
+        current = store.channel(name, CHANNEL)
+        if current is None or current["version"] != version:
+            store.promote(name, version, CHANNEL)
+    smoke(stack, name, version)
+
+
+def smoke(stack: Stack, name: str, version: str | None) -> None:
+    """POST a golden image as a user would; without its key, or without a model, ask for health.
+
+    Raises DeployFailed if it is not answered by the version that was released.
+    """
+    url, key = stack.outputs()["PredictUrl"], stack.api_key()
+    golden = sorted((GOLDEN / name).glob("*.png"))
+    if key is None or version is None or not golden:
+        status, answer = _ask(url.removesuffix("predict") + "health")
+        if status != 200:
+            raise DeployFailed(f"GET /health was answered with {status}: {answer}; see the logs")
+        if version is None:
+            print("It has no model, and answers POST /predict with 503 until one is published.")
+        return
+    status, answer = _ask(url, golden[0].read_bytes(), key)
+    served = answer.get("model", {}).get("version")
+    if status != 200 or served != version:
+        raise DeployFailed(
+            f"POST {url} was answered with {status} by model {served}, and not {version}: "
+            f"{answer.get('detail', '')}; see the logs, or run make rollback"
+        )
+    print(f"It answers {answer['prediction']} to {golden[0].name}, by model {served}")
+
+
+def _ask(url: str, body: bytes | None = None, key: str = "") -> tuple[int, dict[str, Any]]:
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        url = deployment.local_address(url, endpoint)
+    headers = {"Content-Type": "image/png", "x-api-key": key} if body else {}
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 - the stack's own
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        content = error.read()
+        try:
+            return error.code, json.loads(content)
+        except ValueError:
+            return error.code, {"detail": content.decode(errors="replace")}
+    except OSError as error:
+        raise DeployFailed(f"{url} can't be reached: {error}; try again") from error
+
+
+def _environment(parameters: dict[str, str]) -> dict[str, str]:
+    arch = {"ARCH": parameters.get("Architecture", "x86_64")}  # for layers/onnxruntime/Makefile
+    path = f"{deployment.BOOTSTRAP}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, **arch, "SAM_CLI_TELEMETRY": "0"}
+
+
+def _no_settings() -> Path:
+    path = FOLDER / "samconfig.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("version = 0.1\n")
+    return path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("command", choices=["deploy", "rollback"])
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", type=_assignment)
+    parser.add_argument("--env", choices=ENVIRONMENTS, required=True)
+    parser.add_argument("--package", choices=deployment.TEMPLATES, default="image")
+    parser.add_argument("--model", default=CHANNEL, help="a version, or a channel of the store")
+    parser.add_argument("--store", default=LOCAL_STORE, help="where the model comes from")
+    parser.add_argument("--role", help="ARN of the role that CloudFormation takes")
+    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument("--settings", type=Path, default=SETTINGS, help=argparse.SUPPRESS)
+    return parser
+
+
+def _assignment(text: str) -> str:
+    if not re.fullmatch(r"\w+=.*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, a parameter of the template")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
