@@ -75,6 +75,7 @@ class Build:
         """Convert to ONNX; give the largest difference to Keras on the held-out images."""
         import keras  # noqa: PLC0415 - as above
 
+        keras.backend.clear_session()  # names start anew: the same bytes in every process
         model = keras.models.load_model(self._made_by("train", "model.keras"), compile=False)
         self._check_dataset(dataset)
         self._outdate("convert")

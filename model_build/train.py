@@ -90,6 +90,7 @@ def fit_new(
     architecture: str, samples: Samples, schedule: Schedule, seed: int, on_epoch: OnEpoch
 ) -> keras.Model:
     """Build a network by its name, seeded, and train it; otherwise as `fit`."""
+    keras.backend.clear_session()  # layers are named anew: the same names in every process
     be_deterministic(seed)
     model = architectures.build(architecture, samples.images.shape[1:], samples.classes)
     fit(model, samples, schedule, seed, on_epoch)

@@ -117,7 +117,7 @@ def test_the_full_set_is_taken_from_the_cache_of_keras(tmp_path: Path) -> None:
     done = _data_command(tmp_path, digest)
     assert done.returncode == 0, done.stderr
     assert f"full: Keras mnist.npz, sha256 {digest}" in done.stdout
-    assert "300 training and 100 held-out samples" in done.stdout
+    assert "270 training and 100 held-out samples" in done.stdout
     assert (tmp_path / "build/samples.png").exists()
 
 
