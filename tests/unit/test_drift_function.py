@@ -19,7 +19,7 @@ from model_build.store import ModelStore
 from tests.unit.local_s3 import BUCKET, serving
 from tests.unit.manifests import describe
 
-GROUP = "/aws/lambda/predict"
+GROUP = "/aws/lambda/watched"
 
 
 @pytest.fixture
