@@ -72,7 +72,7 @@ requirements: .venv/bootstrap/.installed
 clean: ## remove everything that was built; the environments stay
 	rm -rf build .aws-sam
 
-# One environment a purpose, each from its own pinned file.
+# One environment a purpose, each from its own pinned file. TensorFlow's import takes three times as long without bytecode.
 .venv/bootstrap/.installed: requirements/bootstrap.txt
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || \
 	  { echo "Python 3.13 is needed; install it or name it: make PYTHON=/path/to/python3.13" >&2; exit 1; }
@@ -84,6 +84,6 @@ clean: ## remove everything that was built; the environments stay
 
 .venv/%/.installed: requirements/%.txt | .venv/bootstrap/.installed
 	$(UV) venv --quiet --clear --python .venv/bootstrap/bin/python .venv/$*
-	$(UV) pip install --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt
+	$(UV) pip install $(if $(filter model,$*),--compile-bytecode) --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt
 	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --require-hashes -r requirements/data.txt)
 	touch $@

@@ -44,7 +44,7 @@ class Schedule:
 SCHEDULES = {
     ("mlp", "quick"): Schedule(epochs=10, learning_rate=1e-3, augmentation=None),
     ("mlp", "full"): Schedule(epochs=20, learning_rate=1e-3, augmentation=None),
-    ("cnn", "quick"): Schedule(epochs=5),
+    ("cnn", "quick"): Schedule(epochs=4),
     ("cnn", "full"): Schedule(epochs=80),
 }
 # Clothes have no pens and no styles of writing; 15 times the samples need fewer epochs.
