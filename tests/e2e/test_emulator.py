@@ -17,9 +17,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def command() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """`python -m tools.emulator`, once it says that it runs, and its port."""
+    """`python -m tools.emulator`, once it says that it runs, and its port.
+
+    Where the tests are a background job, Ctrl-C would be ignored by what they start.
+    """
+    python = ROOT / ".venv/test/bin/python"
     with subprocess.Popen(
-        [ROOT / ".venv/test/bin/python", "-m", "tools.emulator"],
+        ["env", "--default-signal=INT", python, "-m", "tools.emulator"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
