@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -136,3 +136,17 @@ def model_store(tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatc
     for name in ("MODEL_NAME", "MODEL_VERSION"):
         monkeypatch.delenv(name, raising=False)
     return root
+
+
+@pytest.fixture(params=["folder", "s3"])
+def url(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """URL of an empty model store: once in a folder, once in a bucket over HTTP."""
+    if request.param == "folder":
+        yield (tmp_path / "store").as_uri()
+    else:
+        from tests.unit import local_s3
+
+        with local_s3.serving(monkeypatch) as address:
+            yield address

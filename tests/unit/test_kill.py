@@ -16,21 +16,9 @@ from model_build import collect
 from model_build.errors import NotInStore
 from model_build.store import ModelStore
 from model_build.verify import verify
-from tests.unit import local_s3
 from tests.unit.manifests import describe
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(params=["folder", "s3"])
-def url(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    if request.param == "folder":
-        yield (tmp_path / "store").as_uri()
-    else:
-        with local_s3.serving(monkeypatch) as address:
-            yield address
 
 
 @pytest.fixture

@@ -26,17 +26,6 @@ ROOT = Path(__file__).resolve().parents[2]
 NOW = timedelta(0)
 
 
-@pytest.fixture(params=["folder", "s3"])
-def url(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    if request.param == "folder":
-        yield (tmp_path / "store").as_uri()
-    else:
-        with local_s3.serving(monkeypatch) as address:
-            yield address
-
-
 class Interrupted:
     """Objects of a real store; before the n-th use of them, something else happens, once."""
 
