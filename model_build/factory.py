@@ -49,9 +49,9 @@ _CODE = {
     "remove-filters": (*_TRAINING_CODE, *_PRUNED_CODE, "techniques.structured"),
     "factorise": ("chain", "techniques.factorise"),
     "convert": _GRAPH_CODE,
-    "qat": (*_TRAINING_CODE, *_GRAPH_CODE, *_PRUNED_CODE, "techniques.qat"),
+    "qat": (*_TRAINING_CODE, *_GRAPH_CODE, *_PRUNED_CODE, "integers", "techniques.qat"),
     "quantise-dynamic": (*_GRAPH_CODE, "techniques.dynamic"),
-    "quantise-static": (*_GRAPH_CODE, "techniques.static"),
+    "quantise-static": (*_GRAPH_CODE, "integers", "techniques.static"),
     "quantise-weights": (*_GRAPH_CODE, "techniques.weight_only"),
 }
 

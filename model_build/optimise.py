@@ -1,6 +1,7 @@
 """Graph optimisation, done once at build time instead of at every cold start."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -8,13 +9,19 @@ import onnxruntime as ort
 
 BASIC = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
 EXTENDED = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 
 
-def optimise(source: Path, target: Path, level: ort.GraphOptimizationLevel = BASIC) -> None:
-    """Write `source` with onnxruntime's optimisations of `level` applied.
+def optimise(
+    source: Path,
+    target: Path,
+    level: ort.GraphOptimizationLevel = BASIC,
+    without: Sequence[str] = (),
+) -> None:
+    """Write `source` with onnxruntime's optimisations of `level` applied, but for some by name.
 
     BASIC keeps standard operators, which the quantiser understands; EXTENDED fuses them into
-    onnxruntime's own. The level above is bound to one kind of CPU and is left to load time.
+    onnxruntime's own. ALL is bound to one kind of CPU, unless what binds it is left out.
     """
     with tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "optimised.onnx"
@@ -22,7 +29,12 @@ def optimise(source: Path, target: Path, level: ort.GraphOptimizationLevel = BAS
         options.graph_optimization_level = level
         options.optimized_model_filepath = str(optimised)
         options.log_severity_level = 3  # it warns that an optimised file is bound to its machine
-        ort.InferenceSession(source.read_bytes(), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(
+            source.read_bytes(),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(without),
+        )
         result = onnx.load(optimised)
     onnx.checker.check_model(result)
     onnx.save(result, target)

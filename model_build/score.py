@@ -7,45 +7,26 @@ docs/batch.md compares it with the state machine for millions of images.
 """
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model_build import manifest as manifests
+from model_build import score_part
 from model_build.errors import Conflict, NotInStore, StepError
 from model_build.objects import UNFINISHED, Objects, open_objects
-from model_build.serving import batch, errors, session
+from model_build.score_part import Job
 from model_build.store import MANIFEST, MODEL, VERSION, ModelStore
 
 PLAN = "plan.json"
-_READERS = 16  # objects a process reads at once: each waits for S3 most of the time
 
 type OnPart = Callable[[int, int, bool], None]  # images, errors, done by an earlier run
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is scored, with what, and how the answers are written.
-
-    form: jsonl or csv. part_size: images a part. probabilities: of every class, in each answer.
-    """
-
-    source: str
-    target: str
-    name: str
-    version: str
-    mode: str = "auto"  # of preprocessing: auto or none
-    form: str = "jsonl"
-    part_size: int = 500
-    probabilities: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,13 +107,17 @@ def score(job: Job, store: ModelStore, workers: int, on_part: OnPart) -> Totals:
     with ProcessPoolExecutor(
         min(workers, len(left)),
         multiprocessing.get_context("spawn"),  # onnxruntime's threads don't survive a fork
-        initializer=_open,
-        initargs=(job, model),
+        initializer=score_part.start,
+        initargs=(job, model, score_part.endpoint_of(job.source)),
     ) as pool:
-        running = {pool.submit(_score_part, index, planned[index]): index for index in left}
+        running = {pool.submit(score_part.classify, planned[index]): index for index in left}
         try:
             for done in as_completed(running):
-                count, size = done.result(), len(planned[running[done]])
+                index = running.pop(done)  # and with it its content
+                content, count = done.result()
+                with contextlib.suppress(Conflict):  # another run was faster, with the same answers
+                    target.create(_part(job, index), content)
+                size = len(planned[index])
                 images, failed = images + size, failed + count
                 on_part(size, count, False)  # noqa: FBT003 - done now
         except BaseException:
@@ -141,89 +126,12 @@ def score(job: Job, store: ModelStore, workers: int, on_part: OnPart) -> Totals:
     return Totals(images, failed)
 
 
-class _Given:
-    """A store that holds what the parent process has read: one read for all workers."""
-
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        self._contents = contents
-
-    def read(self, key: str) -> bytes:
-        return self._contents[key]
-
-
-@dataclass(frozen=True)
-class _Worker:
-    job: Job
-    model: session.Model
-    source: Objects
-    target: Objects
-
-
-_worker: _Worker
-
-
-def _open(job: Job, contents: dict[str, bytes]) -> None:
-    global _worker  # noqa: PLW0603 - what a process of the pool keeps from part to part
-    model = session.load(_Given(contents), job.name, job.version)
-    _worker = _Worker(job, model, open_objects(job.source), open_objects(job.target))
-
-
-def _score_part(index: int, keys: list[str]) -> int:
-    """Read, classify and write one part; give the number of errors in it."""
-    job = _worker.job
-    with ThreadPoolExecutor(_READERS) as readers:
-        contents = list(readers.map(_read, keys))
-    found = batch.classify(_worker.model, contents, "none" if job.mode == "none" else "auto")
-    rows = [{"key": key, **one} for key, one in zip(keys, found, strict=True)]
-    if not job.probabilities:
-        for row in rows:
-            row.pop("probabilities", None)
-    content = _csv(rows, _worker.model.labels, job) if job.form == "csv" else _jsonl(rows)
-    with contextlib.suppress(Conflict):  # another run was faster, with the same answers
-        _worker.target.create(_part(job, index), content)
-    return sum("error" in row for row in rows)
-
-
-def _read(key: str) -> bytes | errors.PredictError:
-    try:
-        return _worker.source.read(key)[0]
-    except NotInStore:
-        return errors.UnreadableImage("it was removed after it had been listed")
-
-
 def _part(job: Job, index: int) -> str:
     return f"part-{index:05d}.{job.form}"
 
 
-def _jsonl(rows: list[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-
-
-def _csv(rows: list[dict[str, Any]], labels: list[Any], job: Job) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    classes = [f"p_{label}" for label in labels] if job.probabilities else []
-    writer.writerow(["key", "prediction", "confidence", *classes, "error"])
-    for row in rows:
-        shares = row.get("probabilities", [""] * len(classes))
-        writer.writerow(
-            [row["key"], row.get("prediction"), row.get("confidence"), *shares, row.get("error")]
-        )
-    return text.getvalue().encode()
-
-
 def _errors_in(content: bytes, form: str) -> int:
-    return sum("error" in row for row in rows_of(content, form))
-
-
-def rows_of(content: bytes, form: str) -> Iterator[dict[str, Any]]:
-    """Answers of one part, as they were written; of csv, texts without the empty ones."""
-    text = content.decode()
-    if form == "csv":
-        for row in csv.DictReader(io.StringIO(text)):
-            yield {name: value for name, value in row.items() if value}
-    else:
-        yield from (json.loads(line) for line in text.splitlines())
+    return sum("error" in row for row in score_part.rows_of(content, form))
 
 
 def _keep_plan(target: Objects, plan: dict[str, Any], job: Job) -> None:

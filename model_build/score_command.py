@@ -49,10 +49,11 @@ def score(
     A bad image gets an error in its place. Exit code 1 if every image is bad.
     """
     from model_build import score as scoring  # noqa: PLC0415 - onnxruntime takes a second
+    from model_build.score_part import Job  # noqa: PLC0415
     from model_build.store import ModelStore  # noqa: PLC0415
 
     models, place = ModelStore(store), scoring.address(target)
-    job = scoring.Job(
+    job = Job(
         scoring.address(source),
         place,
         name,

@@ -14,7 +14,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from model_build import chain
 from model_build.convert import INPUT_NAME, convert
-from model_build.optimise import EXTENDED, optimise
+from model_build.integers import optimise_integers
+from model_build.optimise import optimise
 from model_build.techniques.prune import zeros_held
 from model_build.train import Floats, OnEpoch, Samples, Schedule, be_deterministic, fit
 
@@ -109,7 +110,7 @@ def export(network: keras.Model, target: Path) -> dict[str, Any]:
             },
         )
         logger.setLevel(level)
-        optimise(folder / "qdq.onnx", target, EXTENDED)
+        optimise_integers(folder / "qdq.onnx", target)
     return {
         "method": "quantisation-aware training",
         "format": "QDQ",

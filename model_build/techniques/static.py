@@ -21,7 +21,7 @@ from onnxruntime.quantization import (
 )
 
 from model_build.convert import INPUT_NAME
-from model_build.optimise import EXTENDED, optimise
+from model_build.integers import optimise_integers
 
 CALIBRATION_SAMPLES = 512
 
@@ -101,7 +101,7 @@ def quantise(
             op_types_to_quantize=_OPERATORS,
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         )
-        optimise(quantised, target, EXTENDED)
+        optimise_integers(quantised, target)
     how: dict[str, Any] = {"method": method, "samples": len(calibration)}
     if cuts:
         how["percentile"] = percentile
