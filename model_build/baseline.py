@@ -22,7 +22,7 @@ PICTURES = 500  # drawn of the held-out samples; more would not make the index m
 _SIDES = 120, 300  # of the pictures, in pixels: larger ones take longer and give the same
 _SEED = 28
 
-type Observed = tuple[NDArray[np.uint8], list[dict[str, float]]]  # samples, traits of each
+type Observed = tuple[NDArray[np.uint8], traits.Traits]  # samples, and what is seen on them
 
 _drawn: dict[tuple[str, str], Observed] = {}  # fp32 and int8 are shown the same pictures
 
@@ -43,8 +43,8 @@ def baseline(
     images: held-out samples [N, H, W]. parameters: of the preprocessing, as in the manifest; only
     of the pipeline `mnist` is it known what ordinary pictures look like.
     """
-    as_is = images, [traits.traits(image[:, :, np.newaxis], image) for image in images]
-    found = {"samples": _of_traits(as_is[1])}
+    papers = [traits.paper(image[:, :, np.newaxis]) for image in images]
+    found = {"samples": _of_traits(traits.traits(images, papers))}
     if parameters["pipeline"] == "mnist":
         drawn = pictures(images, parameters)
         found["pictures"] = _of_answers(path, drawn[0]) | _of_traits(drawn[1])
@@ -58,14 +58,14 @@ def pictures(images: NDArray[np.uint8], parameters: Mapping[str, Any]) -> Observ
         chosen = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).round().astype(int)
         pipeline = preprocess.pipeline(["N", *images.shape[1:]], dict(parameters))
         generator = np.random.default_rng(_SEED)
-        samples, found = [], []
+        samples, papers = [], []
         for image in images[chosen]:
             side = int(generator.integers(*_SIDES))
             picture = pixels.Picture(take_picture(image, generator, side=side))
             samples.append(pipeline(picture.pixels, "auto", picture.closer))
-            found.append(traits.traits(picture.pixels, samples[-1]))
+            papers.append(traits.paper(picture.pixels))
         _drawn.clear()
-        _drawn[key] = np.stack(samples), found
+        _drawn[key] = np.stack(samples), traits.traits(np.stack(samples), papers)
     return _drawn[key]
 
 
@@ -76,7 +76,5 @@ def _of_answers(path: Path, samples: NDArray[np.uint8]) -> dict[str, list[int]]:
     return {traffic.CLASSES: counts.tolist(), "confidence": confidence}
 
 
-def _of_traits(found: list[dict[str, float]]) -> dict[str, list[int]]:
-    return {
-        name: traffic.histogram(name, values) for name, values in traits.by_trait(found).items()
-    }
+def _of_traits(found: traits.Traits) -> dict[str, list[int]]:
+    return {name: traffic.histogram(name, values) for name, values in found.items()}

@@ -17,12 +17,10 @@ type Response = dict[str, Any]
 
 def prediction(probabilities: NDArray[np.float32], labels: list[Any]) -> dict[str, Any]:
     """Body of one prediction from its softmax [classes]."""
-    best = int(probabilities.argmax())
-    return {
-        "prediction": labels[best],
-        "confidence": round(float(probabilities[best]), 6),
-        "probabilities": [round(float(value), 6) for value in probabilities],
-    }
+    values = probabilities.tolist()
+    best = values.index(max(values))
+    values = [round(value, 6) for value in values]
+    return {"prediction": labels[best], "confidence": values[best], "probabilities": values}
 
 
 def seen(sample: NDArray[np.uint8]) -> str:

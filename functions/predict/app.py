@@ -23,7 +23,7 @@ from payload import Payload, read
 from pixels import MAX_BATCH_PIXELS, Picture
 from session import LazyModel, Model
 from telemetry import Logger, Metrics, MetricUnit
-from traits import by_trait, traits
+from traits import Traits, paper, traits
 
 logger = Logger()
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda"))
@@ -44,6 +44,8 @@ def handler(event: Any, context: Any) -> Response:
     event = event if isinstance(event, dict) else {}
     identity = request_id(event, context.aws_request_id)
     logger.append_keys(request_id=identity, function_request_id=context.aws_request_id)
+    metrics.add_metadata("request_id", identity)
+    metrics.add_metadata("function_request_id", context.aws_request_id)
     metrics.add_metric("ColdStart", MetricUnit.Count, int(_cold_start))
     _cold_start = False
     path = ""
@@ -76,9 +78,9 @@ def predict(request: Request) -> Response:
     batch, observed = _samples(payload, loaded)
     metrics.add_metric("PreprocessMs", MetricUnit.Milliseconds, _since(started))
     metrics.add_metadata("preprocess", payload.mode)
-    for name, values in by_trait(observed).items():
+    for name, values in observed.items():
         metrics.add_metadata(name, values)
-    answers = [prediction(row, loaded.labels) for row in _classify(loaded, loaded.encode(batch))]
+    answers = _classify(loaded, loaded.encode(batch))[0]
     if os.environ.get("CAPTURE_URL"):
         _capture(loaded, batch, answers, request.request_id)
     if payload.with_input:
@@ -106,7 +108,7 @@ def _answer_about_the_service(request: Request) -> Response:
     for pattern, method, answer in routes:
         if found := pattern.fullmatch(request.path):
             _allow(request, *(("GET", "HEAD") if method == "GET" else (method,)))
-            served = service.Served(_load_model, _classify)
+            served = service.Served(_load_model, _probabilities)
             response = answer(request, served, **found.groupdict())
             return response | {"body": ""} if request.method == "HEAD" else response
     raise NotFound(f"there is no {request.path}; POST an image to /predict")
@@ -135,46 +137,44 @@ def _load_model() -> Model:
     return loaded
 
 
-def _samples(payload: Payload, loaded: Model) -> tuple[Sample, list[dict[str, float]]]:
-    """Batch uint8 [N, H, W] or [N, H, W, 3], and the traits of each image in it.
+def _samples(payload: Payload, loaded: Model) -> tuple[Sample, Traits]:
+    """Batch uint8 [N, H, W] or [N, H, W, 3], and the traits of the images in it.
 
     An image that can't be read fails the batch, by its index.
     """
-    samples, observed = [], []
+    samples, papers = [], []
     left = MAX_BATCH_PIXELS
     for index, image in enumerate(payload.images):
         try:
             picture = Picture(image, room=left)
             left -= picture.area
-            sample = loaded.preprocess(picture.pixels, payload.mode, picture.closer)
-            samples.append(sample)
-            observed.append(traits(picture.pixels, sample))
+            samples.append(loaded.preprocess(picture.pixels, payload.mode, picture.closer))
+            papers.append(paper(picture.pixels))
             del picture  # before the next one is decoded: it may hold 64 MB
         except PredictError as error:
             if payload.is_batch:
                 error.detail = f"images[{index}]: {error.detail}"
             raise
-    return np.stack(samples), observed
+    batch = np.stack(samples) if len(samples) > 1 else samples[0][np.newaxis]
+    return batch, traits(batch, papers)
 
 
-def _classify(loaded: Model, batch: Tensor) -> NDArray[np.float32]:
-    """Probabilities [N, classes] of a batch that the model takes, with a log line and metrics."""
+def _classify(loaded: Model, batch: Tensor) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
+    """Answers to a batch that the model takes, and their probabilities [N, classes]; logged."""
     started = time.perf_counter()
     probabilities = loaded.probabilities(batch)
     metrics.add_metric("InferenceMs", MetricUnit.Milliseconds, _since(started))
-    confidences = [round(float(row.max()), 6) for row in probabilities]
-    predictions = [loaded.labels[int(row.argmax())] for row in probabilities]
-    for confidence in confidences:
-        metrics.add_metric("Confidence", MetricUnit.NoUnit, confidence)
+    answers = [prediction(row, loaded.labels) for row in probabilities]
+    for answer in answers:
+        metrics.add_metric("Confidence", MetricUnit.NoUnit, answer["confidence"])
+    metrics.add_metadata("message", "predicted")
     metrics.add_metadata("model_version", loaded.version)
-    metrics.add_metadata("predictions", predictions)
-    logger.info(
-        "predicted",
-        predictions=predictions,
-        confidences=confidences,
-        model_version=loaded.version,
-    )
-    return probabilities
+    metrics.add_metadata("predictions", [answer["prediction"] for answer in answers])
+    return answers, probabilities
+
+
+def _probabilities(loaded: Model, batch: Tensor) -> NDArray[np.float32]:
+    return _classify(loaded, batch)[1]
 
 
 def _capture(loaded: Model, batch: Sample, answers: list[dict[str, Any]], identity: str) -> None:

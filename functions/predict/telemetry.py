@@ -34,6 +34,7 @@ class Logger:
 
     def __init__(self) -> None:
         level = os.environ.get("POWERTOOLS_LOG_LEVEL", "").upper()
+        self._service = _service()
         self._written = _LEVELS[_LEVELS.index(level if level in _LEVELS else "INFO") :]
         self._keys: dict[str, Any] = {}
 
@@ -64,13 +65,11 @@ class Logger:
             "message": message,
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
             + f".{int(now % 1 * 1000):03}Z",
-            "service": _service(),
+            "service": self._service,
             **self._keys,
             **fields,
         }
-        if trace := os.environ.get("_X_AMZN_TRACE_ID"):  # Root=1-…;Parent=…;Sampled=…
-            line["xray_trace_id"] = trace.partition(";")[0].removeprefix("Root=")
-        _print(line)
+        _print(line | _trace())
 
 
 class Metrics:
@@ -81,6 +80,7 @@ class Metrics:
     """
 
     def __init__(self, namespace: str) -> None:
+        self._service = _service()
         self._namespace = namespace
         self._disabled = os.environ.get("POWERTOOLS_METRICS_DISABLED", "").lower() in ("true", "1")
         self._values: dict[str, list[float]] = {}
@@ -108,11 +108,17 @@ class Metrics:
             "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()],
         }
         head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
-        _print({"_aws": head, "service": _service(), **metadata, **values})
+        _print({"_aws": head, "service": self._service, **metadata, **values, **_trace()})
 
 
 def _service() -> str:
     return os.environ.get("POWERTOOLS_SERVICE_NAME", "service_undefined")
+
+
+def _trace() -> dict[str, str]:
+    """Id of the request's trace, Root=1-…;Parent=…;Sampled=…, if Lambda gave one."""
+    trace = os.environ.get("_X_AMZN_TRACE_ID", "")
+    return {"xray_trace_id": trace.partition(";")[0].removeprefix("Root=")} if trace else {}
 
 
 def _print(line: dict[str, Any]) -> None:

@@ -1,10 +1,9 @@
-"""Picture and sample → three numbers that move when the pen, the paper or the crop changes.
+"""Pictures and samples → three numbers each that move when the pen, the paper or the crop changes.
 
 They are logged with every answer, for drift to be seen, so they cost microseconds (docs/drift.md).
 """
 
-from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,35 +12,33 @@ from pixels import Pixels
 
 _EDGE_PIXELS = 64  # of each of the two edges looked at: enough for a mean
 
-type Traits = dict[str, list[float]]  # each trait's values, an image each
+type Traits = dict[str, list[float]]  # each trait's values, an image each: the form of the log line
 
 
-def traits(pixels: Pixels, sample: Sample) -> dict[str, float]:
-    """Traits of a picture [H, W, C], 0 to 255, and of the sample made of it, [h, w] or [h, w, 3].
+def paper(pixels: Pixels) -> float:
+    """Brightness of a picture's first and last row, 0 black to 1 white, as it was sent.
 
-    ink: share of the sample's pixels over half of full ink. stroke: their area by half their
-    perimeter, about the pen's width in pixels of the sample. paper: brightness of the picture's
-    first and last row, 0 black to 1 white, as it was sent: light ink on a dark page shows here,
-    where `auto` has made both the same.
+    Light ink on a dark page shows here, where `auto` has made both the same. pixels: [H, W, C],
+    0 to 255.
     """
-    inked = (sample if sample.ndim == 2 else sample[:, :, 1]) > 127
-    flat, width = inked.ravel(), inked.shape[1]
-    area = int(np.count_nonzero(flat))
-    perimeter = int(np.count_nonzero(flat[1:] != flat[:-1]))
-    perimeter += int(np.count_nonzero(flat[width:] != flat[:-width]))
     height, across, channels = pixels.shape
     edges = pixels[:: max(height - 1, 1), :: -(-across // _EDGE_PIXELS), channels // 2]
-    return {
-        "ink": round(area / flat.size, 4),
-        "stroke": round(2 * area / max(perimeter, 1), 3),
-        "paper": round(float(np.add.reduce(edges, None, np.float64)) / edges.size / 255, 3),
-    }
+    return round(float(np.add.reduce(edges, None, np.float64)) / edges.size / 255, 3)
 
 
-def by_trait(images: list[dict[str, float]]) -> dict[str, Any]:
-    """Lists of the images' values, a trait each: the form of the log line."""
-    lists: defaultdict[str, list[float]] = defaultdict(list)
-    for found in images:
-        for name, value in found.items():
-            lists[name].append(value)
-    return dict(lists)
+def traits(samples: Sample, papers: Sequence[float]) -> Traits:
+    """Traits of samples uint8 [N, H, W] or [N, H, W, 3], and of the pictures that they came from.
+
+    ink: share of a sample's pixels over half of full ink. stroke: their area by half their
+    perimeter, about the pen's width in pixels of the sample. paper: as above, of each picture.
+    """
+    grey = samples if samples.ndim == 3 else samples[..., 1]
+    _, height, width = grey.shape
+    ink, stroke = [], []
+    for inked in grey > 127:
+        bits = int.from_bytes(inked.tobytes())  # eight to a pixel, of which the last one tells
+        area = bits.bit_count()
+        perimeter = (bits ^ (bits >> 8)).bit_count() + (bits ^ (bits >> 8 * width)).bit_count()
+        ink.append(round(area / (height * width), 4))
+        stroke.append(round(2 * area / max(perimeter, 1), 3))
+    return {"ink": ink, "stroke": stroke, "paper": list(papers)}

@@ -478,10 +478,10 @@ def test_log_lines_carry_the_request_and_the_model(
     app: ModuleType, digits: Digits, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = call(app, rest_event(image_file(digits[3]), "image/png"))[1]
-    _, logs = lines(capsys)
-    assert all(line["request_id"] == "gateway-1" for line in logs)
-    assert all(line["function_request_id"] == "lambda-1" for line in logs)
-    (line,) = (line for line in logs if line["message"] == "predicted")
+    metrics, logs = lines(capsys)
+    assert all(line["request_id"] == "gateway-1" for line in metrics + logs)
+    assert all(line["function_request_id"] == "lambda-1" for line in metrics + logs)
+    (line,) = (line for line in metrics if line["message"] == "predicted")
     assert line["model_version"] == answer["model"]["version"]
     assert line["predictions"] == [3]
 

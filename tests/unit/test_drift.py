@@ -189,24 +189,25 @@ def sample(thickness: int) -> NDArray[np.uint8]:
 
 def test_traits_tell_pen_and_page() -> None:
     page = np.full((100, 300, 3), 240, dtype=np.uint8)
-    thin, thick = traits.traits(page, sample(2)), traits.traits(255 - page, sample(5))
-    assert thin["ink"] == pytest.approx(40 / 784, abs=1e-3)
-    assert thin["paper"] == 0.941
-    assert thick["paper"] == 0.059
-    assert thin["stroke"] == pytest.approx(2, abs=0.3)
-    assert thick["stroke"] > 2 * thin["stroke"] - 0.6
+    papers = [traits.paper(page), traits.paper(255 - page)]
+    found = traits.traits(np.stack([sample(2), sample(5)]), papers)
+    assert found["ink"] == pytest.approx([40 / 784, 100 / 784], abs=1e-3)
+    assert found["paper"] == [0.941, 0.059]
+    assert found["stroke"][0] == pytest.approx(2, abs=0.3)
+    assert found["stroke"][1] > 2 * found["stroke"][0] - 0.6
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 500, 3), (28, 28, 1), (3000, 2, 3)])
 def test_traits_of_any_picture_are_plain_numbers(shape: tuple[int, ...]) -> None:
-    found = traits.traits(np.full(shape, 7, dtype=np.uint8), np.zeros((28, 28), dtype=np.uint8))
-    assert json.loads(json.dumps(found)) == {"ink": 0, "stroke": 0, "paper": 0.027}
+    paper = traits.paper(np.full(shape, 7, dtype=np.uint8))
+    found = traits.traits(np.zeros((1, 28, 28), dtype=np.uint8), [paper])
+    assert json.loads(json.dumps(found)) == {"ink": [0], "stroke": [0], "paper": [0.027]}
 
 
 def test_traits_of_a_sample_in_colour_are_those_of_its_green() -> None:
-    grey = sample(3)
-    page = np.full((50, 50, 1), 200, dtype=np.uint8)
-    assert traits.traits(page, np.stack([grey] * 3, axis=2)) == traits.traits(page, grey)
+    grey = sample(3)[np.newaxis]
+    colour = np.stack([grey // 4, grey, grey // 4], axis=3)
+    assert traits.traits(colour, [0.5]) == traits.traits(grey, [0.5])
 
 
 def test_the_baseline_counts_samples_and_pictures(
@@ -375,4 +376,4 @@ def test_pixels_of_a_real_picture_have_traits(digits: NDArray[np.uint8], tmp_pat
     path = tmp_path / "digit.png"
     Image.fromarray(255 - digits[3]).save(path)
     picture = pixels.Picture(path.read_bytes())
-    assert traits.traits(picture.pixels, digits[3])["paper"] == 1
+    assert traits.paper(picture.pixels) == 1
