@@ -26,7 +26,10 @@ from telemetry import Logger, Metrics, MetricUnit
 from traits import Traits, paper, traits
 
 logger = Logger()
-metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda"))
+metrics = Metrics(
+    namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda"),
+    by_version=("Confidence",),
+)
 model = LazyModel(fetching)
 _cold_start = True
 
@@ -192,4 +195,4 @@ def _capture(loaded: Model, batch: Sample, answers: list[dict[str, Any]], identi
 
 
 def _since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
+    return round((time.perf_counter() - started) * 1000, 3)

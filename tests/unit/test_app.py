@@ -456,7 +456,8 @@ def test_metrics_of_a_cold_and_a_warm_request(
         assert line["InferenceMs"][0] > 0
         assert line["Confidence"] == [answer["confidence"]]
         assert line["model_version"] == answer["model"]["version"]
-        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        directive, of_version = line["_aws"]["CloudWatchMetrics"]
+        assert [metric["Name"] for metric in of_version["Metrics"]] == ["Confidence"]
         assert directive["Namespace"] == "ClassifierOnLambda"
         units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
         assert units.keys() <= line.keys()

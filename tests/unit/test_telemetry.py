@@ -112,6 +112,30 @@ def test_metrics_become_one_line_of_embedded_metric_format(
     }
 
 
+def test_a_metric_of_each_version_is_seen_apart_and_together(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A canary with a tenth of the traffic must not drown in the other nine tenths."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", "7")
+    metrics = Metrics(namespace="Space", by_version=("Confidence",))
+    metrics.add_metric("ColdStart", MetricUnit.Count, 1)
+    metrics.flush_metrics()
+    metrics.add_metric("ColdStart", MetricUnit.Count, 0)
+    metrics.add_metric("Confidence", MetricUnit.NoUnit, 0.5)
+    metrics.flush_metrics()
+    refused, answered = written(capsys)
+    assert "function_version" not in refused
+    assert answered["function_version"] == "7"
+    together, apart = answered["_aws"]["CloudWatchMetrics"]
+    assert together["Dimensions"] == [["service"]]
+    assert [one["Name"] for one in together["Metrics"]] == ["ColdStart", "Confidence"]
+    assert apart == {
+        "Namespace": "Space",
+        "Dimensions": [["service", "function_version"]],
+        "Metrics": [{"Name": "Confidence", "Unit": "None"}],
+    }
+
+
 def test_a_line_starts_empty_after_the_last(capsys: pytest.CaptureFixture[str]) -> None:
     """Neither values nor what was said beside them go over into the next request's line."""
     metrics = Metrics(namespace="Space")
