@@ -63,7 +63,9 @@ format: .venv/test/.installed
 
 requirements: ## compile the pinned, hashed requirement files from their .in files
 requirements: .venv/bootstrap/.installed
-	cd layers/onnxruntime && ../../$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements.in -o requirements.txt
+	for folder in layers/onnxruntime functions/drift functions/pre_traffic; do \
+	  (cd $$folder && $(CURDIR)/$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements.in -o requirements.txt) || exit 1; \
+	done
 	$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
 	for set in bootstrap model test sam emulator bench; do \
 	  $(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \

@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import signal
+import ssl
 import sys
 import time
 import urllib.error
@@ -120,11 +121,11 @@ def run(package: str, *, digit: int, keep: bool) -> None:
 
         png, image = held_out_digit(digit)
         with step("POST a held-out MNIST digit without the API key, as a stranger would"):
-            refused = post(stack.url, png)
+            refused = post(stack, png)
         with step("POST it with the key, a cold start"):
-            cold = post(stack.url, png, key=stack.key)
+            cold = post(stack, png, with_key=True)
         with step("POST it once more"):
-            warm = post(stack.url, png, key=stack.key)
+            warm = post(stack, png, with_key=True)
         answer = check(refused, cold, warm, stack, aws)
         show(step, image, answer)
         step.say(f"  without the key: {refused.status} {HTTPStatus(refused.status).phrase}")
@@ -182,11 +183,12 @@ def held_out_digit(digit: int) -> tuple[bytes, NDArray[np.uint8]]:
     return file.getvalue(), image
 
 
-def post(url: str, png: bytes, *, key: str | None = None) -> Answer:
-    """POST a PNG file."""
-    headers = {"content-type": "image/png"} | ({"x-api-key": key} if key else {})
-    request = urllib.request.Request(url, png, headers, method="POST")  # noqa: S310 - ours
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def post(stack: Stack, png: bytes, *, with_key: bool = False) -> Answer:
+    """POST a PNG file, over TLS."""
+    headers = {"content-type": "image/png"} | ({"x-api-key": stack.key} if with_key else {})
+    request = urllib.request.Request(stack.url, png, headers, method="POST")  # noqa: S310 - ours
+    tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=stack.certificate))
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), tls)
     start = time.perf_counter()
     try:
         with direct.open(request, timeout=REQUEST_SECONDS) as response:
@@ -194,7 +196,7 @@ def post(url: str, png: bytes, *, key: str | None = None) -> Answer:
     except urllib.error.HTTPError as error:
         status, body = error.code, error.read()
     except OSError as error:
-        raise DemoFailed(f"POST {url} got no answer: {error}") from error
+        raise DemoFailed(f"POST {stack.url} got no answer: {error}") from error
     return Answer(status, body, 1000 * (time.perf_counter() - start))
 
 
@@ -228,7 +230,8 @@ def show(step: terminal.Steps, image: NDArray[np.uint8], answer: Any) -> None:
 def stay(step: terminal.Steps, stack: Stack, digit: int) -> None:
     """Say how to call the function, and leave it running until Ctrl-C."""
     picture = picture_of(digit).relative_to(PROJECT)
-    command = ["curl", "-sS", stack.url, "-H", f"x-api-key: {stack.key}"]
+    command = ["curl", "-sS", stack.url, "--cacert", str(stack.certificate)]
+    command += ["-H", f"x-api-key: {stack.key}"]
     command += ["-H", "content-type: image/png", "--data-binary", f"@{picture}"]
     step.say(f"\nIt stays at {stack.url} until Ctrl-C. Send it a picture:\n")
     step.say(f"  {shlex.join(command)}\n")

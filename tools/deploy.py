@@ -158,7 +158,9 @@ def build(package: str, parameters: dict[str, str]) -> Path:
     command += ["--base-dir", PROJECT, "--build-dir", folder / "build"]
     command += ["--cached", "--cache-dir", folder / "cache", "--config-file", _no_settings()]
     command += ["--parameter-overrides", *Release("", parameters).overrides]
-    subprocess.run(command, check=True, cwd=PROJECT, env=_environment(parameters))
+    # In a folder of its own: where it runs, SAM keeps fetched packages, and deletes those of another build.
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(command, check=True, cwd=folder, env=_environment(parameters))
     built = folder / "build/template.yaml"
     text, count = _RELEASE.subn(f" {json.dumps(parameters['Release'])}", built.read_text())
     if count != 1:

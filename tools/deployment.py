@@ -26,11 +26,12 @@ REGION = "us-east-1"
 
 
 def sam_build(package: str) -> Path:
-    """Build the function, and the layer unless nothing of it has changed; give the template.
+    """Build the functions, and of them and the layer what has changed; give the template.
 
     Stays away from .aws-sam, which holds what the user built.
     """
     folder = FOLDER / f"{package}-{architecture()}"
+    folder.mkdir(parents=True, exist_ok=True)
     command: list[str | Path] = [
         SAM,
         "build",
@@ -43,7 +44,8 @@ def sam_build(package: str) -> Path:
     command += ["--config-file", sam_settings()]
     command += ["--parameter-overrides", f"Architecture={architecture()}"]
     environment = sam_environment(without_aws(os.environ))
-    processes.run(command, log=FOLDER / "sam-build.log", env=environment, cwd=PROJECT)
+    # SAM keeps packages in .aws-sam/deps of where it runs, and removes those of other builds there.
+    processes.run(command, log=FOLDER / "sam-build.log", env=environment, cwd=folder)
     return folder / "build/template.yaml"
 
 
@@ -110,6 +112,7 @@ class Stack:
     """What a client of the deployed stack needs to know."""
 
     url: str
+    certificate: Path  # that the URL is to be trusted by
     key: str
     store_url: str
     function: str
@@ -122,6 +125,7 @@ class Stack:
         keys = client("apigateway", aws)
         return cls(
             url=local_url(outputs["PredictUrl"], aws),
+            certificate=aws.certificate,
             key=keys.get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"],
             store_url=outputs["ModelStoreUrl"],
             function=outputs["FunctionName"],
@@ -133,7 +137,7 @@ def local_url(url: str, aws: Emulator) -> str:
 
     By path, as not every system resolves the <api>.execute-api.localhost that it also takes.
     """
-    return local_address(url, aws.url)
+    return local_address(url, aws.https_url)
 
 
 def local_address(url: str, endpoint: str) -> str:

@@ -45,12 +45,19 @@ class Emulator:
     """A running MiniStack."""
 
     port: int
+    https_port: int
+    certificate: Path
     log: Path
 
     @property
     def url(self) -> str:
         """The one endpoint of all its services."""
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def https_url(self) -> str:
+        """The same by TLS, for those who trust `certificate`."""
+        return f"https://{LOOPBACK}:{self.https_port}"
 
     def environment(self) -> dict[str, str]:
         """The environment for a program whose AWS is to be this one, and no real account."""
@@ -89,10 +96,11 @@ def running(*, docker: bool = False, port: int | None = None) -> Iterator[Emulat
     folder = FOLDER / str(port)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
-    log = folder / "ministack.log"
+    log, certificate, https_port = folder / "ministack.log", folder / "tls.pem", any_port(LOOPBACK)
+    addresses = [f"{LOOPBACK}:{https_port}", *(f"{host}:{port}" for host in hosts)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [PYTHON, "-P", PROJECT / "tools/ministack.py", *(f"{host}:{port}" for host in hosts)],
+            [PYTHON, "-P", PROJECT / "tools/ministack.py", certificate, *addresses],
             stdin=subprocess.PIPE,  # its end tells MiniStack that we are gone
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -102,20 +110,26 @@ def running(*, docker: bool = False, port: int | None = None) -> Iterator[Emulat
         )
     try:
         _wait_until_healthy(process, port, log)
-        yield Emulator(port, log)
+        yield Emulator(port, https_port, certificate, log)
     finally:
         processes.stop_group(process, grace=30.0 if docker else 5.0)  # it removes its containers
         if process.stdin:
             process.stdin.close()
         shutil.rmtree(folder / "tmp", ignore_errors=True)
+        certificate.unlink(missing_ok=True)
 
 
 def free_port(hosts: list[str]) -> int:
     """4566 if it is free on all the hosts, else a port that is."""
     if all(_bindable(host, USUAL_PORT) for host in hosts):
         return USUAL_PORT
+    return any_port(hosts[-1])
+
+
+def any_port(host: str) -> int:
+    """A port that is free on a host."""
     with socket.socket() as probe:
-        probe.bind((hosts[-1], 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 

@@ -1,14 +1,18 @@
-"""Runs MiniStack in its own environment: python -P ministack.py ADDRESS...
+"""Runs MiniStack in its own environment: python -P ministack.py CERTIFICATE HTTPS HTTP...
 
+It answers by TLS on the first address, with a certificate that it makes, and without on the others.
 Ends with the program that started it, however that one ends: it reads its standard input, a pipe
 that nobody writes to, and the end of that pipe is the end of the parent.
 """
 
+import datetime as dt
+import ipaddress
 import os
 import runpy
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
@@ -83,12 +87,41 @@ def take_inert_resources() -> None:
         provisioners._RESOURCE_HANDLERS[kind] = handlers  # noqa: SLF001 - it has no plug for this
 
 
+def make_certificate(path: Path, host: str) -> None:
+    """Write a key and a certificate for an IP address, signed by that key and valid for a week."""
+    from cryptography import x509  # noqa: PLC0415 - only there in its environment
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "MiniStack of this project")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address(host))
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=7))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.touch(mode=0o600)
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+
+
 if __name__ == "__main__":
+    file, secure, *plain = sys.argv[1:]
+    make_certificate(Path(file), secure.rpartition(":")[0])
     take_inert_resources()
     import_any_methods()
     import_extensions()
     threading.Thread(target=end_with_parent, daemon=True).start()
     # No workers: the server runs in this very process, and SIGTERM shuts it down in good order.
-    binds = [part for address in sys.argv[1:] for part in ("--bind", address)]
+    binds = [part for address in plain for part in ("--insecure-bind", address)]
+    binds += ["--bind", secure, "--certfile", file, "--keyfile", file]
     sys.argv = ["hypercorn", "--workers", "0", "--keep-alive", "75", *binds, "ministack.app:app"]
     runpy.run_module("hypercorn", run_name="__main__")

@@ -79,6 +79,20 @@ not both; leave one out.
         '  SnapStarts: !Equals [!Ref SnapStart, "true"]\n',
     ),
     (
+        '!And [!Equals [!Ref DriftCheck, "true"], !Not [!Condition ModelInImage]]',
+        '!Equals [!Ref DriftCheck, "true"]',
+    ),
+    (
+        """\
+      Whether the last day's traffic is compared with the model's baseline every day. The baseline \
+is read from this stack's
+      bucket: with ModelSource=image there is no check.
+""",
+        """\
+      Whether the last day's traffic is compared with the model's baseline every day.
+""",
+    ),
+    (
         "      PackageType: Image\n",
         """\
       CodeUri: functions/predict/

@@ -1,6 +1,6 @@
 """Has a distribution changed? Population stability index, a test with a p-value, and a verdict.
 
-Pure Python, so that the function that runs it daily carries no package.
+Pure Python: the function that runs it daily needs neither numpy nor scipy.
 """
 
 import math

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 GOLDEN = Path(__file__).parent / "golden"
 TRIES = 3  # for a store that can't be reached for a moment
 PAUSE_SECONDS = 2.0
+logger = Logger()
 _PINNED = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")  # any other version is a channel
 
 
@@ -41,9 +43,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
         verdict |= {"version": version, **check(version), "status": "Succeeded"}
     except Unfit as unfit:
         verdict["reason"] = str(unfit)
-    except Exception as error:  # noqa: BLE001 - CodeDeploy would wait an hour for an answer
+    except Exception as error:  # CodeDeploy would wait an hour for an answer
+        logger.exception("the check itself failed")
         verdict["reason"] = f"the check itself failed: {type(error).__name__}: {error}"
-    print(json.dumps(verdict))  # noqa: T201 - it is Lambda's log
+    logger.info("verdict", **verdict)
     if "DeploymentId" in event:
         boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
             deploymentId=event["DeploymentId"],

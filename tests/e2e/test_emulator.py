@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import ssl
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +44,20 @@ def test_it_answers_on_loopback_and_stops_with_the_block() -> None:
         with urllib.request.urlopen(f"{aws.url}/_localstack/health", timeout=10) as response:
             assert response.status == 200
         assert listening(aws.port)
+        assert listening(aws.https_port)
     assert not listening(aws.port)
+    assert not listening(aws.https_port)
+
+
+def test_it_answers_by_tls_those_who_trust_its_certificate() -> None:
+    """The certificate is checked, address included; a stranger to it refuses to talk."""
+    with emulator.running() as aws:
+        page = f"{aws.https_url}/_localstack/health"
+        tls = ssl.create_default_context(cafile=aws.certificate)
+        with urllib.request.urlopen(page, timeout=10, context=tls) as response:
+            assert response.status == 200
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            urllib.request.urlopen(page, timeout=10, context=ssl.create_default_context())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

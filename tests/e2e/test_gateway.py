@@ -1,8 +1,9 @@
-"""The API as it is deployed: routes, keys and the gateway's own answers, on MiniStack over HTTP."""
+"""The deployed API: routes, keys and the gateway's own answers, on MiniStack over HTTPS."""
 
 import http.client
 import json
 import os
+import ssl
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,7 +48,8 @@ class Answer:
 def ask(stack: Stack, method: str, path: str, *, key: str | None = None) -> Answer:
     url = urlsplit(stack.url)
     stage = url.path.removesuffix("/predict")
-    connection = http.client.HTTPConnection("127.0.0.1", url.port or 80, timeout=60)
+    tls = ssl.create_default_context(cafile=stack.certificate)
+    connection = http.client.HTTPSConnection("127.0.0.1", url.port, timeout=60, context=tls)
     headers = {"Host": url.netloc, "Content-Type": "image/png"}
     if key is not None:
         headers["x-api-key"] = key

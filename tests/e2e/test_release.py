@@ -7,6 +7,7 @@ for it, and the hook is asked here by hand for the verdict that CodeDeploy asks 
 import dataclasses
 import json
 import os
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -66,6 +67,13 @@ class Cloud:
         alias = self.client("lambda").get_alias(FunctionName=name, Name="live")
         return str(alias["FunctionVersion"])
 
+    def documents(self, bucket: str) -> list[dict[str, Any]]:
+        """The JSON documents in a bucket."""
+        s3 = self.client("s3")
+        keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+        bodies = [s3.get_object(Bucket=bucket, Key=k)["Body"] for k in keys if k.endswith(".json")]
+        return [json.loads(body.read()) for body in bodies]
+
     def post(self, *, key: bool = True) -> tuple[int, dict[str, Any]]:
         """Status and answer of POST /predict through API Gateway."""
         stack = Stack(NAME)
@@ -76,15 +84,20 @@ class Cloud:
         picture = (deploy.GOLDEN / "mnist/7-a.png").read_bytes()
         request = urllib.request.Request(url, picture, headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            tls = ssl.create_default_context(cafile=self.aws.certificate)
+            with urllib.request.urlopen(request, timeout=60, context=tls) as response:
                 return response.status, json.loads(response.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 
     def verdict(self) -> dict[str, Any]:
         """What the hook says of the newest version."""
-        hook = Stack(NAME).outputs()["PreTrafficFunctionName"]
-        answer = self.client("lambda").invoke(FunctionName=hook, Payload=b"{}")
+        return self.ask("PreTrafficFunctionName")
+
+    def ask(self, output: str) -> dict[str, Any]:
+        """What one of the small functions answers when it is asked by hand."""
+        name = Stack(NAME).outputs()[output]
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=b"{}")
         said: dict[str, Any] = json.loads(answer["Payload"].read())
         return said
 
@@ -158,15 +171,24 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
     cloud.run("deploy", "--model", cloud.good)
     assert cloud.live() == one
 
-    # WHEN only the model changes
-    cloud.run("deploy", "--model", cloud.newer)
+    # WHEN the model changes, and inputs are to be captured
+    assert "CaptureBucketName" not in Stack(NAME).outputs()
+    cloud.run("deploy", "--model", cloud.newer, "CaptureShare=1")
     two = cloud.live()
     assert two != one
-    assert cloud.post()[1]["model"]["version"] == cloud.newer
+    answer = cloud.post()[1]
+    assert answer["model"]["version"] == cloud.newer
+    captures = Stack(NAME).outputs()["CaptureBucketName"]
+    assert answer["request_id"] in {one["request_id"] for one in cloud.documents(captures)}
     if cloud.package == "zip":  # its runtime has boto3, as Lambda's has
         verdict = cloud.verdict()
         assert verdict["status"] == "Succeeded", verdict
         assert verdict["accuracy"] == 1
+
+        # THEN the check for drift has seen an answer of each model, and can't tell of so few
+        drift = cloud.ask("DriftFunctionName")
+        found = {one["model_version"]: one["verdict"] for one in drift["verdicts"]}
+        assert found == {cloud.good: "too few", cloud.newer: "too few"}, drift
 
     # WHEN a bad model is released, the hook, which CodeDeploy would have asked, refuses it
     cloud.run("deploy", "--model", cloud.poisoned)

@@ -27,7 +27,7 @@ class Stack:
         assert resolved is not _GONE
         return resolved
 
-    def _resolve(self, node: Any) -> Any:  # noqa: PLR0911 - one for each function
+    def _resolve(self, node: Any) -> Any:  # noqa: C901, PLR0911 - one for each function
         if isinstance(node, list):
             return [one for one in map(self._resolve, node) if one is not _GONE]
         if not isinstance(node, dict):
@@ -42,6 +42,10 @@ class Stack:
             if name == "Fn::Equals":
                 one, another = map(self._resolve, value)
                 return str(one) == str(another)
+            if name == "Fn::And":
+                return all(map(self._resolve, value))
+            if name == "Condition" and isinstance(value, str):
+                return self.condition(value)
             if name == "Fn::Not":
                 return not self._resolve(value[0])
             if name == "Fn::Sub" and isinstance(value, str):

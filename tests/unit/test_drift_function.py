@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,20 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import daily
 from model_build.store import ModelStore
 from tests.unit.local_s3 import BUCKET, serving
+from tests.unit.log_lines import logged
 from tests.unit.manifests import describe
 
 GROUP = "/aws/lambda/watched"
 
 
 @pytest.fixture
-def daily(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ModuleType, str, Any]]:
-    """Give the function, the version in the store that it reads, and a client of its logs."""
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
+    """Give the version in the store that the function reads, and a client of the logs."""
     with serving(monkeypatch) as url:
         import boto3
-
-        import daily
 
         manifest = describe(b"a model")
         manifest["baseline"] |= {"pictures": {"classes": [50] * 10, "stroke": [0] * 5 + [20] * 25}}
@@ -38,7 +37,7 @@ def daily(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ModuleType, str, An
         logs = boto3.client("logs")
         logs.create_log_group(logGroupName=GROUP)
         logs.create_log_stream(logGroupName=GROUP, logStreamName="one")
-        yield daily, manifest["version"], logs
+        yield manifest["version"], logs
         logs.delete_log_group(logGroupName=GROUP)
         logs.close()
 
@@ -64,67 +63,91 @@ def write(logs: Any, version: str, count: int, stroke: float, *, hours_ago: floa
     logs.put_log_events(logGroupName=GROUP, logStreamName="one", logEvents=events)
 
 
-def emitted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Metrics that CloudWatch would make of what was printed."""
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    metrics = [line for line in lines if "_aws" in line]
-    for line in metrics:
+def emitted(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, dict[str, str], list[float]]]:
+    """Name, dimensions and values of each metric that CloudWatch would make of what was printed."""
+    found = []
+    for line in map(json.loads, capsys.readouterr().out.splitlines()):
+        assert abs(line["_aws"]["Timestamp"] / 1000 - time.time()) < 600
         (directive,) = line["_aws"]["CloudWatchMetrics"]
         assert directive["Namespace"] == "ClassifierOnLambda"
-        names = [metric["Name"] for metric in directive["Metrics"]]
-        dimensions = [name for group in directive["Dimensions"] for name in group]
-        assert {*names, *dimensions} <= line.keys()
-        assert abs(line["_aws"]["Timestamp"] / 1000 - time.time()) < 600
-    return metrics
+        (names,) = directive["Dimensions"]
+        dimensions = {name: line[name] for name in names}
+        found += [(one["Name"], dimensions, line[one["Name"]]) for one in directive["Metrics"]]
+    return found
 
 
 def test_a_day_like_the_baseline_raises_no_alarm(
-    daily: tuple[ModuleType, str, Any], capsys: pytest.CaptureFixture[str]
+    watched: tuple[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    function, version, logs = daily
+    version, logs = watched
     write(logs, version, 400, stroke=0)
-    (verdict,) = function.handler({}, None)["verdicts"]
+    (verdict,) = daily.handler({}, None)["verdicts"]
     assert (verdict["verdict"], verdict["preprocess"]) == ("none", "auto")
     metrics = emitted(capsys)
-    assert [line["DriftDetected"] for line in metrics if "DriftDetected" in line] == [0]
-    by_statistic = {line["statistic"]: line["DriftPSI"] for line in metrics if "statistic" in line}
-    assert by_statistic.keys() == {"classes", "stroke"}
-    assert max(by_statistic.values()) < 0.1
+    assert ("DriftDetected", {"service": "predict"}, [0]) in metrics
+    indices = {of["statistic"]: values for name, of, values in metrics if name == "DriftPSI"}
+    assert indices.keys() == {"classes", "stroke"}
+    assert max(max(values) for values in indices.values()) < 0.1
 
 
 def test_a_day_with_another_pen_does(
-    daily: tuple[ModuleType, str, Any], capsys: pytest.CaptureFixture[str]
+    watched: tuple[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    function, version, logs = daily
+    version, logs = watched
     write(logs, version, 300, stroke=5.5)
-    (verdict,) = function.handler({}, None)["verdicts"]
+    (verdict,) = daily.handler({}, None)["verdicts"]
     assert verdict["verdict"] == "drift"
     assert verdict["statistics"]["classes"]["verdict"] == "none"
+    assert ("DriftDetected", {"service": "predict"}, [1]) in emitted(capsys)
+
+
+def test_metrics_of_two_stacks_are_not_added_up(
+    watched: tuple[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has the stack's name among its dimensions, as the metrics of the predict function do."""
+    version, logs = watched
+    write(logs, version, 300, stroke=5.5)
+    daily.handler({}, None)
     metrics = emitted(capsys)
-    assert [line["DriftDetected"] for line in metrics if "DriftDetected" in line] == [1]
+    assert {of["service"] for _, of, _ in metrics} == {"predict"}
+    assert {(name, *sorted(of)) for name, of, _ in metrics} == {
+        ("DriftDetected", "service"),
+        ("DriftPSI", "preprocess", "service", "statistic"),
+    }
 
 
 def test_little_traffic_and_that_of_other_days_are_no_drift(
-    daily: tuple[ModuleType, str, Any], capsys: pytest.CaptureFixture[str]
+    watched: tuple[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    function, version, logs = daily
+    version, logs = watched
     write(logs, version, 300, stroke=5.5, hours_ago=30)
-    assert function.handler({}, None)["verdicts"] == []
+    assert daily.handler({}, None)["verdicts"] == []
     write(logs, version, 50, stroke=5.5)
-    (verdict,) = function.handler({}, None)["verdicts"]
+    (verdict,) = daily.handler({}, None)["verdicts"]
     assert verdict["verdict"] == "too few"
-    assert {line["DriftDetected"] for line in emitted(capsys)} == {0}
+    assert emitted(capsys) == 2 * [("DriftDetected", {"service": "predict"}, [0])]
+
+
+def test_the_verdict_is_a_line_of_the_log(watched: tuple[str, Any]) -> None:
+    """Structured, for Logs Insights."""
+    version, logs = watched
+    write(logs, version, 50, stroke=5.5)
+    with logged(daily.logger) as lines:
+        verdicts = daily.handler({}, None)["verdicts"]
+    (line,) = lines
+    assert (line["level"], line["message"], line["service"]) == ("INFO", "drift", "predict")
+    assert (line["lines"], line["verdicts"]) == (50, verdicts)
 
 
 def test_a_folder_can_be_the_model_store(
-    daily: tuple[ModuleType, str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watched: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function, version, logs = daily
+    version, logs = watched
     write(logs, version, 300, stroke=0)
     manifest = describe(b"a model")
     ModelStore(tmp_path.as_uri()).publish(manifest, b"a model")
     monkeypatch.setenv("MODEL_STORE_URL", tmp_path.as_uri())
-    (verdict,) = function.handler({}, None)["verdicts"]
+    (verdict,) = daily.handler({}, None)["verdicts"]
     assert verdict["verdict"] == "too few", "its manifest has no baseline for pictures"
 
 

@@ -23,6 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hook
 from model_build.store import ModelStore
+from tests.unit.log_lines import logged
 from tests.unit.manifests import describe
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:predict:7"
@@ -258,10 +259,15 @@ def test_a_version_that_crashes_never_takes_traffic(aws: Aws) -> None:
 def test_a_check_that_fails_itself_is_no_success(
     aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CodeDeploy is told at once, and need not wait for an hour."""
+    """CodeDeploy is told at once, and need not wait for an hour; the log has the traceback."""
     serve(good)
     monkeypatch.delenv("MIN_ACCURACY")
-    assert "the check itself failed: KeyError" in refused(aws)
+    with logged(hook.logger) as lines:
+        assert "the check itself failed: KeyError" in refused(aws)
+    failure, verdict = lines
+    assert (failure["level"], failure["exception_name"]) == ("ERROR", "KeyError")
+    assert "hook.py" in failure["exception"]
+    assert (verdict["message"], verdict["status"]) == ("verdict", "Failed")
 
 
 def test_a_model_without_golden_images_must_at_least_answer(

@@ -29,6 +29,7 @@ ROLLING_BACK = [
     "LowConfidenceAlarm",
     "ModelLoadFailureAlarm",
 ]
+ABOUT_A_DAY = {"DriftAlarm", "DriftCheckFailureAlarm"}  # and not about a release
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +200,7 @@ def test_codedeploy_moves_the_alias_behind_the_hook(template: Any, preference: s
 
 
 @pytest.mark.parametrize(("parameter", "expected"), [("true", ROLLING_BACK), ("false", None)])
-def test_every_alarm_rolls_a_release_back(
+def test_every_alarm_but_those_of_drift_rolls_a_release_back(
     template: Any, deployed: Any, parameter: str, expected: list[str] | None
 ) -> None:
     """Unless one that is on stands in the way of its repair."""
@@ -210,9 +211,7 @@ def test_every_alarm_rolls_a_release_back(
         return
     assert alarms["Enabled"]
     assert [alarm["Name"]["Ref"] for alarm in alarms["Alarms"]] == expected
-    assert set(expected) == {
-        n for n, r in deployed.items() if r["Type"] == "AWS::CloudWatch::Alarm"
-    }
+    assert set(expected) == alarms_of(deployed).keys() - ABOUT_A_DAY
 
 
 def test_the_hook_checks_the_very_version_that_is_to_have_the_traffic(deployed: Any) -> None:
@@ -268,26 +267,36 @@ def metrics_of(alarm: Any) -> Iterator[tuple[str, str, dict[str, Any], str]]:
 
 def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
     """Those of the function by the very names, namespace and dimension that it writes."""
-    written = set(
-        re.findall(r'add_metric\("(\w+)"', (ROOT / "functions/predict/app.py").read_text())
-    )
+    code = [
+        (ROOT / "functions" / name).read_text() for name in ("predict/app.py", "drift/daily.py")
+    ]
+    written = set(re.findall(r'add_metric\((?:name=)?"(\w+)"', "".join(code)))
+    by_version = re.findall(r'by_version=\("(\w+)",\)', code[0])
+    assert by_version
     variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    for name in ("POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"):
+        daily = deployed["DriftFunction"]["Properties"]["Environment"]["Variables"]
+        assert daily[name] == variables[name]
     api = {"ApiName": {"Ref": "AWS::StackName"}, "Stage": {"Ref": "Environment"}}
     assert deployed["Api"]["Properties"]["Name"] == api["ApiName"]
     seen = set()
-    for alarm in alarms_of(deployed).values():
+    for alarm_name, alarm in alarms_of(deployed).items():
+        function = "DriftFunction" if alarm_name in ABOUT_A_DAY else "PredictFunction"
         for namespace, name, dimensions, _ in metrics_of(alarm):
             seen.add(name)
             if namespace == "AWS/ApiGateway":
                 assert dimensions == api
             elif namespace == "AWS/Lambda":
-                assert dimensions["FunctionName"] == {"Ref": "PredictFunction"}
+                assert dimensions["FunctionName"] == {"Ref": function}
             else:
                 assert namespace == variables["POWERTOOLS_METRICS_NAMESPACE"]
-                assert dimensions == {"service": variables["POWERTOOLS_SERVICE_NAME"]}
+                assert dimensions["service"] == variables["POWERTOOLS_SERVICE_NAME"]
+                own = ["function_version"] if name in by_version else []
+                assert [*dimensions] == ["service", *own]
                 assert name in written
     assert seen == {
-        *("5XXError", "Count", "Errors", "Duration", "Throttles", "Confidence", "ModelLoadFailure")
+        *("5XXError", "Count", "Errors", "Duration", "Throttles", "Confidence", "ModelLoadFailure"),
+        "DriftDetected",
     }
 
 
@@ -306,6 +315,10 @@ def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
         ("ModelLoadFailureAlarm", {"": 1}, True),
         ("DurationAlarm", {"": 3000}, False),
         ("DurationAlarm", {"": 3001}, True),
+        ("DriftAlarm", {"": 0}, False),
+        ("DriftAlarm", {"": 1}, True),
+        ("DriftCheckFailureAlarm", {"": 2}, False),  # Lambda's third try may do
+        ("DriftCheckFailureAlarm", {"": 3}, True),
     ],
 )
 def test_an_alarm_is_raised_by(
@@ -334,12 +347,17 @@ def test_low_confidence_is_the_share_of_answers_under_a_limit(deployed: Any) -> 
     assert statistics == {"PR(0:0.6)", "SampleCount"}
 
 
-def test_the_canary_is_judged_by_its_own_errors(deployed: Any) -> None:
+@pytest.mark.parametrize(
+    ("alarm", "dimension"),
+    [("VersionErrorsAlarm", "ExecutedVersion"), ("LowConfidenceAlarm", "function_version")],
+)
+def test_the_canary_is_judged_by_its_own_answers(deployed: Any, alarm: str, dimension: str) -> None:
     """A tenth of the traffic would be lost in the sum of both versions."""
     version, _ = only(deployed, "AWS::Lambda::Version")
-    ((_, _, dimensions, _),) = metrics_of(alarms_of(deployed)["VersionErrorsAlarm"])
-    assert dimensions["ExecutedVersion"] == {"Fn::GetAtt": [version, "Version"]}
-    assert dimensions["Resource"] == {"Fn::Sub": "${PredictFunction}:live"}
+    for _, _, dimensions, _ in metrics_of(alarms_of(deployed)[alarm]):
+        assert dimensions[dimension] == {"Fn::GetAtt": [version, "Version"]}
+        if "FunctionName" in dimensions:
+            assert dimensions["Resource"] == {"Fn::Sub": "${PredictFunction}:live"}
 
 
 def test_the_dashboard_is_json_and_shows_what_is_asked_of_it(deployed: Any) -> None:
@@ -348,10 +366,13 @@ def test_the_dashboard_is_json_and_shows_what_is_asked_of_it(deployed: Any) -> N
     titles = " ".join(widget["properties"]["title"] for widget in widgets)
     for subject in (
         *("Traffic", "Errors", "Latency", "Cold starts", "Init time", "Confidence", "Class mix"),
-        "Cost",
+        *("Cost", "Drift"),
     ):
         assert subject in titles
     assert "model load" in text
+    # A search finds metrics that have these very dimensions: tests/unit/test_drift_function.py
+    assert "SEARCH('{ClassifierOnLambda,preprocess,service,statistic} " in text
+    assert 'MetricName=\\"DriftPSI\\" service=\\"${AWS::StackName}\\"' in text
     places = {(widget["x"], widget["y"]) for widget in widgets}
     assert len(places) == len(widgets)
 
@@ -362,10 +383,9 @@ def test_the_queries_search_the_functions_log_for_fields_that_it_writes(deployed
     for query in queries:
         assert query["Properties"]["LogGroupNames"] == [{"Ref": "PredictLogGroup"}]
     code = (ROOT / "functions/predict/app.py").read_text()
-    for field in ("predictions", "confidences", "model_version", "request_id", "detail", "status"):
-        assert f"{field}=" in code
-    for message in ("predicted", "refused"):
-        assert f'"{message}",' in code
+    for field in ("predictions", "Confidence", "model_version", "request_id", "detail", "status"):
+        assert re.search(rf'"{field}"|\b{field}=', code), field
+    assert '"refused",' in code
 
 
 # Who may call
@@ -461,6 +481,134 @@ def test_a_web_acl_stands_before_the_stage_if_one_is_named(template: Any, deploy
     assert not Stack(template).condition("HasWebAcl")
 
 
+# Drift, and captured inputs
+
+
+def conditions_of(resources: Any, start: str) -> set[str]:
+    """Conditions of the resources whose names begin so; of those that SAM made of them too."""
+    return {one.get("Condition") for name, one in resources.items() if name.startswith(start)}
+
+
+def test_drift_is_checked_every_day(template: Any, deployed: Any) -> None:
+    """By a schedule that any number of stacks can have, as its name is CloudFormation's to make."""
+    _, schedule = only(deployed, "AWS::Scheduler::Schedule")
+    assert schedule["ScheduleExpression"] == "rate(1 day)"
+    assert "Name" not in schedule
+    assert schedule["Target"] == {
+        "Arn": {"Fn::GetAtt": ["DriftFunction", "Arn"]},
+        "RoleArn": {"Fn::GetAtt": ["DriftScheduleRole", "Arn"]},
+    }
+    variables = deployed["DriftFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["LOG_GROUP"] == {"Ref": "PredictLogGroup"}
+    assert variables["MODEL_STORE_URL"] == {"Fn::Sub": "s3://${ModelBucket}/models"}
+    assert variables["MODEL_NAME"] == {"Ref": "ModelName"}
+    for name in ABOUT_A_DAY:
+        assert (alarms_of(deployed)[name]["Period"]) == 24 * 3600
+
+
+def test_drift_can_go_unchecked(template: Any, deployed: Any) -> None:
+    """Then nothing of it is there, its schedule and alarms included."""
+    assert conditions_of(deployed, "Drift") == {"ChecksDrift"}
+    assert template["Outputs"]["DriftFunctionName"]["Condition"] == "ChecksDrift"
+    assert Stack(template).condition("ChecksDrift")
+    assert not Stack(template, DriftCheck="false").condition("ChecksDrift")
+
+
+def test_drift_is_not_checked_where_the_bucket_has_no_model(image: Any) -> None:
+    assert not Stack(image, ModelSource="image").condition("ChecksDrift")
+
+
+def test_the_check_may_read_answers_and_manifests_alone(template: Any, deployed: Any) -> None:
+    stack = Stack(template)
+    read_logs, read_manifests, write_logs = statements(stack.resolve(deployed["DriftRole"]))
+    assert read_logs["Action"] == "logs:FilterLogEvents"
+    assert read_logs["Resource"] == {"Fn::GetAtt": ["PredictLogGroup", "Arn"]}
+    assert read_manifests["Action"] == "s3:GetObject"
+    assert read_manifests["Resource"] == {
+        "Fn::Sub": "${ModelBucket.Arn}/models/mnist/versions/*/manifest.json"
+    }
+    assert write_logs["Resource"] == {"Fn::GetAtt": ["DriftLogGroup", "Arn"]}
+
+
+def test_the_schedule_may_call_the_check_alone(deployed: Any) -> None:
+    """And no other account's schedule can take its role."""
+    role = deployed["DriftScheduleRole"]
+    (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    account = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert trust["Condition"] == {"StringEquals": account}
+    (call,) = statements(role)
+    assert call["Action"] == "lambda:InvokeFunction"
+    assert call["Resource"] == {"Fn::GetAtt": ["DriftFunction", "Arn"]}
+
+
+def captures(stack: Stack, deployed: Any) -> tuple[Any, list[Any]]:
+    """The predict function's environment, and what it may write to S3."""
+    variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    allowed = statements(stack.resolve(deployed["PredictRole"]))
+    return stack.resolve(variables), [one for one in allowed if one["Action"] == "s3:PutObject"]
+
+
+def test_nothing_is_captured_unless_a_share_is_asked_for(template: Any, deployed: Any) -> None:
+    """No address, no permission, no bucket."""
+    stack = Stack(template)
+    variables, writes = captures(stack, deployed)
+    assert variables["CAPTURE_URL"] == ""
+    assert writes == []
+    assert not stack.condition("Captures")
+    assert conditions_of(deployed, "Capture") == {"Captures"}
+    assert template["Outputs"]["CaptureBucketName"]["Condition"] == "Captures"
+
+
+def test_captured_inputs_are_written_to_a_bucket_of_their_own(template: Any, deployed: Any) -> None:
+    stack = Stack(template, CaptureShare="0.01")
+    assert stack.condition("Captures")
+    variables, writes = captures(stack, deployed)
+    assert variables["CAPTURE_URL"] == {"Fn::Sub": "s3://${CaptureBucket}/mnist"}
+    assert variables["CAPTURE_SHARE"] == "0.01"
+    assert [one["Resource"] for one in writes] == [{"Fn::Sub": "${CaptureBucket.Arn}/mnist/*"}]
+
+
+def test_captured_inputs_expire_and_nothing_of_them_is_public(template: Any, deployed: Any) -> None:
+    """Also once the stack is gone: a version of an expired object would stay, so there are none."""
+    bucket = Stack(template, CaptureExpiryDays="7").resolve(deployed["CaptureBucket"])
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    properties = bucket["Properties"]
+    (rule,) = properties["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", "7")
+    assert not {"Prefix", "TagFilters"} & rule.keys()  # all of it
+    assert "VersioningConfiguration" not in properties
+    (encryption,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+@pytest.mark.parametrize("bucket", ["ModelBucket", "CaptureBucket"])
+def test_a_bucket_takes_no_request_without_tls(deployed: Any, bucket: str) -> None:
+    policy = deployed[f"{bucket}Policy"]
+    assert policy["DeletionPolicy"] == policy["UpdateReplacePolicy"] == "Retain"
+    assert policy["Properties"]["Bucket"] == {"Ref": bucket}
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert {"Fn::Sub": f"${{{bucket}.Arn}}/*"} in statement["Resource"]
+
+
+@pytest.mark.parametrize("name", ["DriftFunction", "PreTrafficFunction"])
+def test_what_a_small_function_carries_is_what_is_tested(template: Any, name: str) -> None:
+    """Its handler is there, and its packages are pinned to the versions of the tests'."""
+    properties = template["Resources"][name]["Properties"]
+    folder = ROOT / properties["CodeUri"]
+    module, function = properties["Handler"].split(".")
+    assert f"def {function}(" in (folder / f"{module}.py").read_text()
+    pin = re.compile(r"^[a-z0-9-]+==\S+", re.MULTILINE)
+    carried = set(pin.findall((folder / "requirements.txt").read_text()))
+    assert {one.partition("==")[0] for one in carried} == {  # and no boto3, which Lambda has
+        *("aws-lambda-powertools", "jmespath", "typing-extensions")
+    }
+    assert carried <= set(pin.findall((ROOT / "requirements/test.txt").read_text()))
+
+
 # Parameters
 
 
@@ -494,6 +642,9 @@ def test_a_web_acl_stands_before_the_stage_if_one_is_named(template: Any, deploy
         ("ApiRateLimit", [1, 10000], [0]),
         ("ProvisionedConcurrency", [0, 10], [-1]),
         ("LogRetentionDays", [30], [31]),
+        ("DriftCheck", ["true", "false"], ["daily", ""]),
+        ("CaptureShare", [0, 0.01, 1], [-0.01, 1.01]),
+        ("CaptureExpiryDays", [1, 30], [0, 4000]),
     ],
 )
 def test_a_wrong_parameter_is_refused_in_words(
@@ -576,24 +727,33 @@ def test_models_outlive_the_stack_and_nothing_of_them_is_public(deployed: Any) -
         assert resource["Type"] != "AWS::Lambda::Url"
 
 
-def test_roles_may_do_what_they_need(deployed: Any) -> None:
+def statements(role: Any) -> list[Any]:
+    """What a role allows, its conditions resolved."""
+    policies = [policy["PolicyDocument"]["Statement"] for policy in role["Properties"]["Policies"]]
+    return [statement for policy in policies for statement in policy]
+
+
+@pytest.mark.parametrize("share", ["0", "0.01"])
+def test_roles_may_do_what_they_need(template: Any, deployed: Any, share: str) -> None:
     """Actions are named one by one; a resource is a star only where there is no narrower one."""
     unrestrictable = {
         "xray:PutTraceSegments",
         "xray:PutTelemetryRecords",
         "cloudwatch:DescribeAlarms",
     }
-    roles = {n: r for n, r in deployed.items() if r["Type"] == "AWS::IAM::Role"}
-    assert set(roles) == {"PredictRole", "PreTrafficRole", "ShiftRole"}  # and none of SAM's
+    stack = Stack(template, CaptureShare=share)
+    roles = {n: stack.resolve(r) for n, r in deployed.items() if r["Type"] == "AWS::IAM::Role"}
+    assert set(roles) == {  # and none of SAM's
+        *("PredictRole", "PreTrafficRole", "ShiftRole", "DriftRole", "DriftScheduleRole")
+    }
     for role in roles.values():
         assert "ManagedPolicyArns" not in role["Properties"]
-        for policy in role["Properties"]["Policies"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
-                actions = statement["Action"]
-                actions = {actions} if isinstance(actions, str) else set(actions)
-                assert not any("*" in action for action in actions)
-                if statement["Resource"] == "*":
-                    assert actions <= unrestrictable
+        for statement in statements(role):
+            actions = statement["Action"]
+            actions = {actions} if isinstance(actions, str) else set(actions)
+            assert not any("*" in action for action in actions)
+            if statement["Resource"] == "*":
+                assert actions <= unrestrictable
 
 
 def test_every_log_group_is_kept_for_as_long_as_is_asked(deployed: Any) -> None:
@@ -605,3 +765,29 @@ def test_every_log_group_is_kept_for_as_long_as_is_asked(deployed: Any) -> None:
     for function in functions:
         assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"].endswith("LogGroup")
     assert deployed["PredictFunction"]["Properties"]["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_the_role_of_a_pipeline_may_make_what_the_stack_has(deployed: Any) -> None:
+    """A service that it may not use, or may not pass a role to, fails a deploy half-way."""
+    document, mistakes = decode(str(ROOT / ".github/oidc-role.yaml"))
+    assert not mistakes
+    (policy,) = document["Resources"]["ExecutionRole"]["Properties"]["Policies"]
+    statements = {one["Sid"]: one for one in policy["PolicyDocument"]["Statement"]}
+    allowed = {
+        action.partition(":")[0]
+        for one in statements.values()
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    used = {resource["Type"].split("::")[1].lower() for resource in deployed.values()}
+    assert used <= allowed
+    passed = statements["RolesToServices"]["Condition"]["StringEquals"]["iam:PassedToService"]
+    trusted = {
+        statement["Principal"]["Service"]
+        for role in deployed.values()
+        if role["Type"] == "AWS::IAM::Role"
+        for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    }
+    assert trusted == set(passed)
+    buckets = {name.lower() for name, one in deployed.items() if one["Type"] == "AWS::S3::Bucket"}
+    named = [one["Fn::Sub"] for one in statements["Buckets"]["Resource"]]
+    assert {name.split("${StackName}-")[1].removesuffix("-*") for name in named} == buckets

@@ -1,0 +1,25 @@
+"""What a logger of Powertools writes, as CloudWatch Logs would get it."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+
+@contextmanager
+def logged(logger: Logger) -> Iterator[list[dict[str, Any]]]:
+    """Give a list that has the lines once the block is left."""
+    handler = logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    lines: list[dict[str, Any]] = []
+    stream = io.StringIO()
+    former = handler.setStream(stream)
+    try:
+        yield lines
+    finally:
+        handler.setStream(former)
+        lines += map(json.loads, stream.getvalue().splitlines())
