@@ -6,21 +6,26 @@ It imports no more than that takes, because each process starts with it (docs/ba
 import csv
 import io
 import json
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import batched
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from model_build.errors import StoreError
+from model_build.errors import NotInStore, StoreError
+from model_build.objects import open_objects
 from model_build.serving import batch, errors, session
 
-_AT_ONCE = 64  # objects a process reads at once: each waits for S3 most of the time
+_SOME = 64  # images read, then classified: S3 answers so many at once, and they fit into the caches
 
 type Content = bytes | errors.PredictError
-type Read = Callable[[str], Content]
+type Read = Callable[[list[str]], Iterator[list[Content]]]  # some keys at a time, in their order
 
 
 @dataclass(frozen=True)
@@ -71,16 +76,24 @@ _worker: _Worker
 
 def start(job: Job, model: dict[str, bytes], endpoint: Endpoint | None) -> None:
     """Prepare this process. model: the model's files by their keys. endpoint: of a bucket."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     global _worker  # noqa: PLW0603 - what a process of the pool keeps from part to part
     loaded = session.load(_Given(model), job.name, job.version)
     _worker = _Worker(job, loaded, _reader(job.source, endpoint))
+
+
+def _end_with_parent() -> None:
+    """A pool's processes wait for work for ever, even when whoever gave it was killed."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def classify(keys: list[str]) -> tuple[bytes, int]:
     """Content of the part that answers these keys, and the number of errors in it."""
     job = _worker.job
     found: list[dict[str, Any]] = []
-    for contents in _read(keys):
+    for contents in _worker.read(keys):
         found += batch.classify(_worker.model, contents, "none" if job.mode == "none" else "auto")
     rows = [{"key": key, **one} for key, one in zip(keys, found, strict=True)]
     if not job.probabilities:
@@ -100,17 +113,6 @@ def rows_of(content: bytes, form: str) -> Iterator[dict[str, Any]]:
         yield from (json.loads(line) for line in text.splitlines())
 
 
-def _read(keys: list[str]) -> Iterator[list[Content]]:
-    """Contents, `_AT_ONCE` at a time; the next are read while these are classified."""
-    with ThreadPoolExecutor(_AT_ONCE) as readers:
-        ahead: list[Future[Content]] = []
-        for some in batched(keys, _AT_ONCE, strict=False):
-            current, ahead = ahead, [readers.submit(_worker.read, key) for key in some]
-            if current:
-                yield [content.result() for content in current]
-        yield [content.result() for content in ahead]
-
-
 def endpoint_of(source: str) -> Endpoint | None:
     """Find out where the bucket of a source is; none for a folder. Raises StoreError."""
     parts = urlsplit(source)
@@ -120,9 +122,11 @@ def endpoint_of(source: str) -> Endpoint | None:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
-        region = boto3.client("s3").head_bucket(Bucket=parts.netloc)["BucketRegion"]
+        client = boto3.client("s3")
+        found = client.head_bucket(Bucket=parts.netloc)
     except (BotoCoreError, ClientError) as error:
         raise StoreError(f"s3://{parts.netloc}: {error}") from error
+    region = found.get("BucketRegion", client.meta.region_name)  # other servers may not say it
     return Endpoint(boto3.client("s3", region_name=region).meta.endpoint_url, region)
 
 
@@ -134,17 +138,26 @@ def _reader(source: str, endpoint: Endpoint | None) -> Read:
 
 
 def _file_reader(folder: Path) -> Read:
-    def read(key: str) -> Content:
+    """One by one: threads take longer than the files."""
+
+    def one(key: str) -> Content:
         try:
             return (folder / key).read_bytes()
         except FileNotFoundError:
             return _removed()
 
+    def read(keys: list[str]) -> Iterator[list[Content]]:
+        for some in batched(keys, _SOME, strict=False):
+            yield [one(key) for key in some]
+
     return read
 
 
 def _object_reader(bucket: str, prefix: str, endpoint: Endpoint) -> Read:
-    """By obstore: boto3 reads a tenth of the objects in the same time (docs/batch.md)."""
+    """The next while these are classified; by obstore, as boto3 takes ten times as long an object.
+
+    docs/batch.md has the figures.
+    """
     from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - a folder needs none
     from obstore.exceptions import BaseError  # noqa: PLC0415
     from obstore.store import S3Store  # noqa: PLC0415
@@ -157,13 +170,26 @@ def _object_reader(bucket: str, prefix: str, endpoint: Endpoint) -> Read:
         credential_provider=Boto3CredentialProvider(),  # profiles too, and new ones in time
     )
 
-    def read(key: str) -> Content:
+    slower = cache(lambda: open_objects(f"s3://{bucket}/{prefix}"))
+
+    def one(key: str) -> Content:
         try:
-            return bytes(objects.get(key).bytes())
-        except FileNotFoundError:
+            if batch.is_path(key):
+                return bytes(objects.get(key).bytes())
+            return slower().read(key)[0]
+        except (FileNotFoundError, NotInStore):
             return _removed()
         except BaseError as error:
             raise StoreError(f"s3://{bucket}/{prefix}/{key}: {error}") from error
+
+    def read(keys: list[str]) -> Iterator[list[Content]]:
+        with ThreadPoolExecutor(_SOME) as threads:
+            ahead: list[Future[Content]] = []
+            for some in batched(keys, _SOME, strict=False):
+                current, ahead = ahead, [threads.submit(one, key) for key in some]
+                if current:
+                    yield [content.result() for content in current]
+            yield [content.result() for content in ahead]
 
     return read
 

@@ -194,6 +194,7 @@ def load_handler() -> Handler:
     """Import the function as Lambda does: its folder is on the path, its environment is set."""
     os.environ.setdefault("MODEL_STORE_URL", LOCAL_STORE)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "predict")
     os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "WARNING")
     os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")

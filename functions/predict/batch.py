@@ -4,6 +4,7 @@ The same image as the HTTP function, started with `batch.handler`; the same prep
 same model, with one forward pass for the whole batch. docs/batch.md shows what calls it.
 """
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,7 @@ from store import open_bucket
 
 MAX_BYTES = 32 * 1024 * 1024  # of one image file: more than 16 megapixels take
 _READERS = 16  # objects read at once: each waits for S3 most of the time
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 model = LazyModel()
 
@@ -60,12 +62,19 @@ def classify(
     ]
 
 
+def is_path(key: str) -> bool:
+    """Whether obstore asks for this very key: empty parts and dots it refuses, or drops."""
+    return not (_CONTROL.search(key) or {"", ".", ".."} & set(key.split("/")))
+
+
 def _contents(bucket: str, keys: list[str]) -> list[bytes | PredictError]:
     from obstore.exceptions import PermissionDeniedError  # noqa: PLC0415 - as in store.py
 
     objects = open_bucket(bucket, "")
 
     def read(key: str) -> bytes | PredictError:
+        if not is_path(key):
+            return UnreadableImage("no object with such a key is read; give it one like a/b.png")
         try:
             found = objects.get(key)
             if found.meta["size"] > MAX_BYTES:

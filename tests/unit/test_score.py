@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from model_build import cli, score  # noqa: F401 - cli registers the commands
+from model_build import cli, score_part  # noqa: F401 - cli registers the commands
 from model_build.console import app
-from model_build.errors import StepError
+from model_build.errors import StepError, StoreError
 from model_build.store import ModelStore
 from tests.unit.local_s3 import BUCKET, serving
 from tests.unit.manifests import describe
@@ -51,7 +55,7 @@ def run(store: ModelStore, *arguments: str | Path) -> tuple[int, str]:
 def answers(folder: Path, form: str = "jsonl") -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted(folder.glob(f"part-*.{form}")):
-        for row in score.rows_of(path.read_bytes(), form):
+        for row in score_part.rows_of(path.read_bytes(), form):
             found[row["key"]] = row
     return found
 
@@ -140,6 +144,7 @@ def test_images_of_a_bucket_are_scored_into_a_bucket(
             file = io.BytesIO()
             Image.fromarray(digits[place]).save(file, "PNG")
             client.put_object(Bucket=BUCKET, Key=f"in/{place}.png", Body=file.getvalue())
+        client.put_object(Bucket=BUCKET, Key="in//9.png", Body=file.getvalue())  # another object
         client.put_object(Bucket=BUCKET, Key="in/", Body=b"")
         code, _ = run(models, f"s3://{BUCKET}/in/", f"s3://{BUCKET}/out/")
         content = client.get_object(Bucket=BUCKET, Key="out/part-00000.jsonl")["Body"].read()
@@ -147,7 +152,8 @@ def test_images_of_a_bucket_are_scored_into_a_bucket(
     assert code == 0
     rows = [json.loads(line) for line in content.splitlines()]
     assert [(row["key"], row["prediction"]) for row in rows] == [
-        (f"{place}.png", place) for place in range(10)
+        ("/9.png", 9),
+        *((f"{place}.png", place) for place in range(10)),
     ]
 
 
@@ -175,3 +181,57 @@ def test_what_can_not_be_scored_is_said(
     models, _ = store
     with pytest.raises(StepError, match=message):
         run(models, tmp_path / source, tmp_path / target)
+
+
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_what_is_gone_since_it_was_listed_is_an_error_in_its_place(
+    store: tuple[ModelStore, str], images: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of others, which are read some at a time."""
+    models, version = store
+    folder = f"mnist/versions/{version}"
+    model = {
+        f"{folder}/manifest.json": json.dumps(models.manifest("mnist", version)).encode(),
+        f"{folder}/model.onnx": models.model("mnist", version),
+    }
+    keys = ["even/ä,0.png"] * 70 + ["gone.png"] + ["odd/ä,7.png"] * 70
+    with serving(monkeypatch):
+        import boto3
+
+        client = boto3.client("s3")
+        for key in {*keys} - {"gone.png"}:
+            client.put_object(Bucket=BUCKET, Key=f"in/{key}", Body=(images / key).read_bytes())
+        client.close()
+        source = images.as_uri() if place == "folder" else f"s3://{BUCKET}/in"
+        job = score_part.Job(source, "file:///nowhere", "mnist", version, mode="none")
+        score_part.start(job, model, score_part.endpoint_of(source))
+        content, failed = score_part.classify(keys)
+    rows = list(score_part.rows_of(content, "jsonl"))
+    assert failed == 1
+    assert [row["key"] for row in rows] == keys
+    assert [row.get("prediction") for row in rows] == [0] * 70 + [None] + [7] * 70
+    assert "removed" in rows[70]["error"]
+
+
+def test_a_bucket_that_can_not_be_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(monkeypatch), pytest.raises(StoreError, match="s3://another"):
+        score_part.endpoint_of("s3://another/in")
+
+
+def test_no_process_outlives_a_run_that_is_killed(
+    store: tuple[ModelStore, str], images: Path, tmp_path: Path
+) -> None:
+    """Its output ends when the last process that holds it has ended."""
+    models, _ = store
+    os.mkfifo(images / "waits.png")  # nobody writes to it: the run does not end
+    command = ["-m", "model_build", "score", images, tmp_path / "out", "--store", models.url]
+    with subprocess.Popen(
+        [sys.executable, *map(str, command), "--part-size", "4"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        while not (tmp_path / "out" / "part-00000.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.kill()
+        process.communicate(timeout=30)

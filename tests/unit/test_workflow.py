@@ -35,13 +35,42 @@ def test_workflows_are_what_github_takes() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_actions_are_pinned_to_a_release(workflow: Any) -> None:
-    """A whole version or a commit; never a branch or a major version, which move."""
-    uses = [
-        s["uses"] for job in workflow["jobs"].values() for s in job.get("steps", []) if "uses" in s
-    ]
-    for one in uses:
-        assert re.fullmatch(r"[\w-]+/[\w-]+@(v\d+\.\d+\.\d+|[0-9a-f]{40})", one), one
+def test_workflows_pass_actionlint() -> None:
+    """Names of jobs, expressions and what they may speak of, inputs of the called workflow."""
+    done = actionlint(*WORKFLOWS)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("inputs.model ||", "inputs.modle ||"),  # no such input
+        ("needs: check", "needs: chekc"),  # no such job
+        ("github.ref ", "github.reff "),  # no such property
+    ],
+)
+def test_actionlint_finds_what_the_schema_lets_pass(right: str, wrong: str, tmp_path: Path) -> None:
+    workflows = tmp_path / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    for workflow in WORKFLOWS:
+        text = workflow.read_text()
+        (workflows / workflow.name).write_text(text.replace(right, wrong))
+    assert actionlint(workflows / "deploy.yml").returncode == 1
+
+
+def actionlint(*workflows: Path) -> subprocess.CompletedProcess[str]:
+    """By its own rules alone, whatever other linters a machine has on its PATH."""
+    program = Path(sys.executable).with_name("actionlint")
+    command = [str(program), "-shellcheck=", "-pyflakes=", *map(str, workflows)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    """With the release beside it, for whoever reads it; a tag or a branch can be moved."""
+    for line in re.findall(r"uses: (.*)", path.read_text()):
+        commit = re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+        assert commit or line.startswith("./.github/workflows/"), line
 
 
 def test_nothing_is_allowed_but_what_a_job_needs(workflow: Any) -> None:
