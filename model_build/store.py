@@ -3,7 +3,7 @@
     <name>/versions/<version>/model.onnx      written once, by a conditional write
     <name>/versions/<version>/manifest.json   written last: a version with one is complete
     <name>/channels/<channel>.json            changed by compare-and-swap only
-    <name>/removal.json                       what gc is removing, while it does
+    <name>/removal.json                       what gc is removing right now
 
 `docs/model-store.md` says why no channel can come to point to a version that gc removes.
 """
@@ -79,28 +79,44 @@ class ModelStore:
         folder = _folder(name, version)
         needed = {version, manifest["lineage"]["parent"]}
         self._refuse_removed(name, needed)
-        self._write_once(f"{folder}/{MODEL}", content)
-        self._write_once(f"{folder}/{MANIFEST}", manifests.encode(manifest))
+        parts = {MODEL: content, MANIFEST: manifests.encode(manifest)}
+        missing = list(parts)
+        while missing:
+            for part in missing:
+                self._write_once(f"{folder}/{part}", parts[part])
+            present = {entry.key for entry in self._objects.entries(f"{folder}/")}
+            # A gc that was quicker may have removed some of it; it comes by only once.
+            missing = [part for part in parts if f"{folder}/{part}" not in present]
         self._refuse_removed(name, needed)
-        self._write_once(f"{folder}/{MODEL}", content)  # gc may have come and gone in between
 
     def manifest(self, name: str, version: str) -> dict[str, Any]:
         """Manifest of a complete version; raises NotInStore if there is none."""
         key = f"{_folder(name, version)}/{MANIFEST}"
-        manifest = self._parsed(key, self._objects.read(key)[0])
+        try:
+            content, _ = self._objects.read(key)
+        except NotInStore as error:
+            raise NotInStore(
+                f"{self.url} has no version {version} of {name!r}; "
+                "`python -m model_build list` shows what it has"
+            ) from error
+        manifest = self._parsed(key, content)
         manifests.check(manifest)
         return manifest
 
     def model(self, name: str, version: str) -> bytes:
         """Model file of a version, checked against its manifest."""
         expected = self.manifest(name, version)["file"]["sha256"]
-        content, _ = self._objects.read(f"{_folder(name, version)}/{MODEL}")
+        content = self.file(name, version)
         if hashlib.sha256(content).hexdigest() != expected:
             raise StoreError(
                 f"the file of {name} {version} is not what its manifest says; "
                 "build and publish a new version"
             )
         return content
+
+    def file(self, name: str, version: str) -> bytes:
+        """Model file of a version as it is, unchecked."""
+        return self._objects.read(f"{_folder(name, version)}/{MODEL}")[0]
 
     def channel(self, name: str, channel: str) -> Channel | None:
         """Content of a channel; None if nothing was ever promoted to it."""
@@ -124,10 +140,6 @@ class ModelStore:
             )
         return str(channel["version"])
 
-    def names(self) -> list[str]:
-        """Names of the models in the store."""
-        return sorted(self.listing())
-
     def listing(self, name: str = "") -> dict[str, Listing]:
         """What the store holds, by the model's name; of one model only, if it is named."""
         if name:
@@ -143,6 +155,8 @@ class ModelStore:
                     listing.versions.setdefault(version, {})[file] = entry
                 case ["channels", file] if _NAME.fullmatch(file) and file.endswith(".json"):
                     listing.channels.append(file.removesuffix(".json"))
+                case ["removal.json"]:
+                    pass
                 case _:
                     listing.others.append(entry)
         return found
@@ -163,9 +177,7 @@ class ModelStore:
 
         return self._change(name, channel, point)[1]
 
-    def rollback(
-        self, name: str, channel: str, to: str | None = None
-    ) -> tuple[Channel, Channel]:
+    def rollback(self, name: str, channel: str, to: str | None = None) -> tuple[Channel, Channel]:
         """Point a channel to the version it had before, or to one further back in its history.
 
         Gives the channel's content before and after. What it leaves is remembered in
@@ -211,12 +223,12 @@ class ModelStore:
             self._objects.create(key, content)
             return mark
         old, tag = self._objects.read(key)
-        since = str(self._parsed(key, old).get("since"))
-        age = datetime.now(UTC) - datetime.fromisoformat(since)
-        if not take_over and age.total_seconds() < _LEASE_SECONDS:
+        removal = self._parsed(key, old)
+        age = datetime.now(UTC) - datetime.fromisoformat(removal["since"])
+        if removal["mark"] and not take_over and age.total_seconds() < _LEASE_SECONDS:
             raise Conflict(
-                f"another gc of {name} is at work since {since}; wait for its end, or give "
-                "--take-over if it was killed"
+                f"another gc of {name} is at work since {removal['since']}; wait for its end, or "
+                "give --take-over if it was killed"
             )
         self._objects.replace(key, content, tag)
         return mark
@@ -238,17 +250,22 @@ class ModelStore:
             self._objects.delete(entry.key)
 
     def end_removal(self, name: str, mark: str) -> None:
-        """Take the announcement back."""
-        if self.removal(name).get("mark") == mark:
-            self._objects.delete(_removal_key(name))
+        """Take the announcement back; raises Conflict if it is not ours any more."""
+        key = _removal_key(name)
+        content, tag = self._objects.read(key)
+        if self._parsed(key, content)["mark"] != mark:
+            raise Conflict(f"another gc of {name} took over; let it finish")
+        ended: dict[str, Any] = {"versions": [], "mark": None, "since": _now()}
+        self._objects.replace(key, manifests.encode(ended), tag)
 
     def removal(self, name: str) -> dict[str, Any]:
         """What gc says it is removing; empty if it is not at work."""
         key = _removal_key(name)
         try:
-            return self._parsed(key, self._objects.read(key)[0])
+            removal = self._parsed(key, self._objects.read(key)[0])
         except NotInStore:
             return {}
+        return removal if removal["mark"] else {}
 
     def delete(self, entry: Entry) -> None:
         """Remove an object that belongs to no version."""
@@ -316,11 +333,15 @@ class ModelStore:
         return document
 
     def _write_once(self, key: str, content: bytes) -> None:
-        try:
-            self._objects.create(key, content)
-        except Conflict:
-            if self._objects.read(key)[0] != content:
-                raise
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._objects.create(key, content)
+            except Conflict:
+                with contextlib.suppress(NotInStore):  # removed just now: write it again
+                    if self._objects.read(key)[0] == content:
+                        return None
+                    raise
+        raise Conflict(f"{key} comes and goes all the time; try again")
 
 
 def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str:

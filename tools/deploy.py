@@ -158,7 +158,7 @@ def build(package: str, parameters: dict[str, str]) -> Path:
     command += ["--base-dir", PROJECT, "--build-dir", folder / "build"]
     command += ["--cached", "--cache-dir", folder / "cache", "--config-file", _no_settings()]
     command += ["--parameter-overrides", *Release("", parameters).overrides]
-    # In a folder of its own: where it runs, SAM keeps fetched packages, and deletes those of another build.
+    # In a folder of its own: SAM keeps fetched packages where it runs, and deletes another build's.
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(command, check=True, cwd=folder, env=_environment(parameters))
     built = folder / "build/template.yaml"
