@@ -14,6 +14,7 @@ from model_build.convert import INPUT_NAME, OUTPUT_NAME
 from model_build.data import SPLIT_SEED, Labelled
 
 BOUNDS = (0.1, 10.0)  # of a temperature
+_WEIGHTS_SCALE = 4  # input of QGemm
 
 
 def calibrate(
@@ -74,9 +75,10 @@ def fit(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
 def apply(source: Path, target: Path, temperature: float) -> None:
     """Write a classifier whose logits are divided by a temperature before its last Softmax.
 
-    p = softmax(z / T): the answer stays, the confidence changes. Where Gemm or onnxruntime's QGemm
-    gives the logits, 1 / T goes into its factors alpha and beta, which cost nothing; after another
-    operator a Mul does it. Works on fp32 and quantised files, before or after optimisation, and a
+    p = softmax(z / T): the answer stays, the confidence changes. Where Gemm gives the logits, 1 / T
+    goes into its factors alpha and beta, which cost nothing; where onnxruntime's QGemm does, into
+    the scale of its weights, which is that of its bias as well (its own alpha takes 2 µs); after
+    another operator a Mul does it. Works on fp32 and quantised files, optimised or not, and a
     second temperature multiplies the first. Raises ValueError for a temperature that is not
     positive, and for a graph that does not end in Softmax.
     """
@@ -85,9 +87,14 @@ def apply(source: Path, target: Path, temperature: float) -> None:
     model = onnx.load(source)
     softmax = _last_softmax(model.graph)
     given_by = next(node for node in model.graph.node if softmax.input[0] in node.output)
-    if _takes_factors(model.graph, given_by) and _uses(model.graph, softmax.input[0]) == 1:
-        for name in _FACTORS[given_by.op_type]:
+    is_only_use = _uses(model.graph, softmax.input[0]) == 1
+    if is_only_use and _takes_factors(model.graph, given_by):
+        for name in ("alpha", "beta"):
             _multiply(given_by, name, 1 / temperature)
+    elif is_only_use and given_by.op_type == "QGemm" and (scale := _own(model.graph, given_by)):
+        values = numpy_helper.to_array(scale)
+        scaled_values = (values / np.float32(temperature)).astype(values.dtype)
+        scale.CopyFrom(numpy_helper.from_array(scaled_values, scale.name))
     else:
         scaled = f"{softmax.input[0]}_calibrated"
         factor = numpy_helper.from_array(np.array(1 / temperature, np.float32), f"{scaled}_factor")
@@ -112,10 +119,6 @@ def logits(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(found, np.float32)
 
 
-# Operators whose output can be scaled by attributes. In QGemm alpha scales the bias as well.
-_FACTORS = {"Gemm": ("alpha", "beta"), "QGemm": ("alpha",)}
-
-
 def _last_softmax(graph: GraphProto) -> NodeProto:
     found: list[NodeProto] = [node for node in graph.node if OUTPUT_NAME in node.output]
     if not found or found[0].op_type != "Softmax":
@@ -126,7 +129,14 @@ def _last_softmax(graph: GraphProto) -> NodeProto:
 def _takes_factors(graph: GraphProto, node: NodeProto) -> bool:
     """A Gemm on dequantised weights does not: other factors than 1 keep it from becoming QGemm."""
     stored = {one.name for one in graph.initializer}
-    return node.op_type == "QGemm" or (node.op_type == "Gemm" and node.input[1] in stored)
+    return node.op_type == "Gemm" and node.input[1] in stored
+
+
+def _own(graph: GraphProto, node: NodeProto) -> TensorProto | None:
+    """Scale of a QGemm's weights, if no other node uses it."""
+    name = node.input[_WEIGHTS_SCALE]
+    found = [one for one in graph.initializer if one.name == name]
+    return found[0] if found and _uses(graph, name) == 1 else None
 
 
 def _uses(graph: GraphProto, name: str) -> int:

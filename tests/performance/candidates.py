@@ -115,6 +115,7 @@ def spec(rounds: int, *, emulator: str, python: str) -> dict[str, Any]:
         "no_proxy": "127.0.0.1",
         "POWERTOOLS_SERVICE_NAME": "predict",
         "POWERTOOLS_METRICS_NAMESPACE": "ClassifierOnLambda",
+        "MODEL_VERSION": chosen.name,  # pinned, as `make deploy` does
         "MODEL_FILE": str(chosen.file),
         "MODEL_URL": f"s3://models/mnist/versions/{chosen.name}/model.onnx",
         "KERAS_FILE": str(ROOT / "build/model/model.keras"),

@@ -110,11 +110,29 @@ def test_what_ends_in_a_product_gets_no_further_node(
     assert {"fp32": "Gemm", "static": "QGemm"}[kind] in after
 
 
+def test_a_scale_that_others_use_too_is_left_alone(
+    folder: Path, mnist: Dataset, tmp_path: Path
+) -> None:
+    model = onnx.load(folder / "static.onnx")
+    (product,) = (node for node in model.graph.node if node.op_type == "QGemm")
+    name = product.input[4]
+    (shape,) = (list(one.dims) for one in model.graph.initializer if one.name == name)
+    model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    onnx.save(model, tmp_path / "two.onnx")
+    temperature.apply(tmp_path / "two.onnx", tmp_path / "calibrated.onnx", 1.7)
+    assert operators(tmp_path / "calibrated.onnx")[-2:] == ["Mul", "Softmax"]
+    temperature.apply(folder / "static.onnx", tmp_path / "own.onnx", 1.7)
+    found, expected = (
+        answers(tmp_path / f"{name}.onnx", mnist.test_images[:50]) for name in ("calibrated", "own")
+    )
+    assert np.allclose(found, expected, atol=1e-6)
+
+
 def test_a_product_of_dequantised_weights_keeps_its_factors(tmp_path: Path, mnist: Dataset) -> None:
     """onnxruntime makes a QGemm of it as a session opens only if they are 1."""
     (tmp_path / "fp32.onnx").write_bytes(convolutional())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(static, "optimise", lambda source, target, _: source.rename(target))
+        patch.setattr(static, "optimise_integers", lambda source, target: source.rename(target))
         static.quantise(tmp_path / "fp32.onnx", tmp_path / "qdq.onnx", mnist.train_images[:64])
     temperature.apply(tmp_path / "qdq.onnx", tmp_path / "calibrated.onnx", 1.7)
     optimise(tmp_path / "calibrated.onnx", tmp_path / "opened.onnx", EXTENDED)
