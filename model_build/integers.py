@@ -83,7 +83,8 @@ def fold_columns(graph: GraphProto) -> None:
     """
     stored = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     first = next((node for node in graph.node if node.op_type == "QLinearConv"), None)
-    size = _image_size(graph, first, stored) if first else None
+    constant = first is not None and stored.keys() >= set(first.input[1:])
+    size = _image_size(graph, first, stored) if first and constant else None
     if first is None or size is None or not _is_foldable(first, size, stored):
         return
     rows, columns = size
@@ -167,7 +168,7 @@ def _chains(graph: GraphProto) -> Iterator[list[NodeProto]]:
         for name in node.input:
             users[name].append(node)
     made = [name for node in graph.node if node.op_type not in _CARRIERS for name in node.output]
-    for start in [one.name for one in graph.input] + made:
+    for start in [_input(graph).name, *made]:
         chain: list[NodeProto] = []
         name = start
         while len(users[name]) == 1:
@@ -218,7 +219,7 @@ def _hands_on(
 
 def _on_blank(model: ModelProto, names: Sequence[str]) -> Stored:
     """Tensors of these names for two blank images."""
-    (source,) = model.graph.input
+    source = _input(model.graph)
     tensor = source.type.tensor_type
     shape = [2, *(one.dim_value for one in tensor.shape.dim[1:])]
     blank = np.zeros(shape, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
@@ -228,6 +229,14 @@ def _on_blank(model: ModelProto, names: Sequence[str]) -> Stored:
     open_.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
     found = _session(open_).run(inner, {source.name: blank}) if inner else []
     return {source.name: blank, **dict(zip(inner, found, strict=True))}
+
+
+def _input(graph: GraphProto) -> onnx.ValueInfoProto:
+    """The one input; older files list their weights among the inputs as well."""
+    stored = {one.name for one in graph.initializer}
+    found: list[onnx.ValueInfoProto] = [one for one in graph.input if one.name not in stored]
+    (image,) = found
+    return image
 
 
 def _session(model: ModelProto) -> ort.InferenceSession:
