@@ -158,7 +158,7 @@ def _samples(payload: Payload, loaded: Model) -> tuple[Sample, Traits]:
             if payload.is_batch:
                 error.detail = f"images[{index}]: {error.detail}"
             raise
-    batch = np.stack(samples) if len(samples) > 1 else samples[0][np.newaxis]
+    batch = np.stack(samples)
     return batch, traits(batch, papers)
 
 

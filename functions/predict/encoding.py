@@ -84,8 +84,6 @@ class Encoding:
         return self._laid_out(values, count)
 
     def _laid_out[T: np.generic](self, values: NDArray[T], count: int) -> NDArray[T]:
-        if len(self.shape) == 2:
-            return values
         if self.channels == 3 and self._channel_axis == 0:
             values = values.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(values.reshape(count, *self.shape))

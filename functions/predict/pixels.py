@@ -175,8 +175,7 @@ def _open(data: bytes) -> Image.Image:
     for name, signatures, plugin in _FORMATS:
         if data.startswith(signatures):
             check(data, name)
-            if name not in Image.OPEN:
-                import_module(plugin)
+            import_module(plugin)
             return _look(data, name)
     if _is_other_image(data):
         raise UnsupportedMediaType(f"this image format is not taken; send {FORMAT_NAMES}")
@@ -257,8 +256,8 @@ def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
         image = image.convert("L" if image.mode == "1" else "RGB")
     if shrink > 1:
         image = image.reduce(shrink)
-    width, height = image.size
-    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, -1)
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
 
 
 def _is_light_ink(layers: Pixels) -> bool:

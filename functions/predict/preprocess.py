@@ -1,7 +1,6 @@
 """Pixels → tensor: any picture of one digit becomes a sample like those of the training set."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -72,15 +71,17 @@ class MnistPipeline:
         """
         if pixels.shape != (self.height, self.width, 1) or pixels.max() < 200:
             return False
-        top, bottom = _extent(pixels.tobytes(), self.width)
-        left, right = _extent(pixels[:, :, 0].T.tobytes(), self.height)
-        if top == 0 or left == 0 or bottom == self.height or right == self.width:
+        by_row, by_column = pixels[:, :, 0].sum(axis=1), pixels[:, :, 0].sum(axis=0)
+        if by_row[0] or by_row[-1] or by_column[0] or by_column[-1]:
             return False
-        if abs(max(bottom - top, right - left) - self.box) > 1:
+        rows, columns = by_row.nonzero()[0], by_column.nonzero()[0]
+        longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+        if abs(longer - self.box) > 1:
             return False
-        ink = pixels.reshape(-1).astype(np.float32)
-        total, off_row, off_column = (_levers(self.height, self.width) @ ink).tolist()
-        return bool(max(abs(off_row), abs(off_column)) <= total)
+        total = by_row.sum()
+        row = by_row @ np.arange(self.height) / total
+        column = by_column @ np.arange(self.width) / total
+        return bool(abs(row - self.height / 2) <= 1 and abs(column - self.width / 2) <= 1)
 
     def as_is(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Take a sample that already is what the model was trained on, pixel for pixel."""
@@ -123,21 +124,6 @@ def pipeline(shape: list[Any], parameters: dict[str, Any]) -> Pipeline:
     import resize  # noqa: PLC0415 - a model of digits does not pay for it
 
     return resize.PIPELINES[name].from_manifest(shape, parameters)
-
-
-def _extent(lines: bytes, length: int) -> tuple[int, int]:
-    """First line with ink, and the one after the last; lines of so many pixels, one a byte."""
-    inked = lines.strip(b"\0")
-    first = len(lines) - len(lines.lstrip(b"\0"))
-    return first // length, -(-(first + len(inked)) // length)
-
-
-@cache
-def _levers(height: int, width: int) -> NDArray[np.float32]:
-    """[3, height * width]: what gives the sum of the ink, and its moments about the middle."""
-    rows, columns = np.indices((height, width), dtype=np.float32)
-    levers = np.stack([np.ones_like(rows), rows - height / 2, columns - width / 2])
-    return levers.reshape(3, -1)
 
 
 def check_size(pixels: Pixels, height: int, width: int) -> None:

@@ -35,10 +35,10 @@ def traits(samples: Sample, papers: Sequence[float]) -> Traits:
     grey = samples if samples.ndim == 3 else samples[..., 1]
     _, height, width = grey.shape
     ink, stroke = [], []
-    for inked in grey > 127:
-        bits = int.from_bytes(inked.tobytes())  # eight to a pixel, of which the last one tells
-        area = bits.bit_count()
-        perimeter = (bits ^ (bits >> 8)).bit_count() + (bits ^ (bits >> 8 * width)).bit_count()
-        ink.append(round(area / (height * width), 4))
+    for flat in (grey > 127).reshape(len(grey), height * width):
+        area = int(np.count_nonzero(flat))
+        perimeter = int(np.count_nonzero(flat[1:] != flat[:-1]))
+        perimeter += int(np.count_nonzero(flat[width:] != flat[:-width]))
+        ink.append(round(area / flat.size, 4))
         stroke.append(round(2 * area / max(perimeter, 1), 3))
     return {"ink": ink, "stroke": stroke, "paper": list(papers)}

@@ -35,6 +35,7 @@ if __name__ == "__main__":  # a process of `score`'s pool imports this file, and
     from model_build.objects import open_objects
     from model_build.score_part import Job
     from model_build.store import ModelStore
+    from tests.performance.warm import Context
 
 ROOT = Path(__file__).parents[2]
 STORE = (ROOT / "build" / "model-store").as_uri()
@@ -42,12 +43,6 @@ DELAY_MS = 20
 BATCH = 32  # images that one request takes
 
 type Scorer = Callable[[str, str], object]  # from here, to there
-
-
-class Context:
-    """What Lambda hands over beside the event, as far as the function looks at it."""
-
-    aws_request_id = "bench"
 
 
 def samples(folder: Path, count: int) -> None:
