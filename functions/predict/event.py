@@ -3,16 +3,13 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import parse_qsl, unquote, unquote_plus
+from typing import Any, NamedTuple
 
 from errors import BadRequest
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request. Header names are in lower case; the body is decoded from base64."""
 
     method: str
@@ -44,16 +41,11 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
     path = _from_template(template, _texts(event, "pathParameters")) or _without_stage(
         path, context.get("stage")
     )
-    query = _last(event, "queryStringParameters", "multiValueQueryStringParameters")
-    if "elb" in context:  # a load balancer hands the query over as it was sent
-        query = {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
-    elif isinstance(raw := event.get("rawQueryString"), str):  # the other joins values by commas
-        query |= parse_qsl(raw, keep_blank_values=True)
     headers = _last(event, "headers", "multiValueHeaders")
     return Request(
         method=method.upper(),
-        path="/" + unquote(path).strip("/"),
-        query=query,
+        path="/" + _unquoted(path).strip("/"),
+        query=_query(event, encoded="elb" in context),
         headers={name.lower(): value for name, value in headers.items()},
         body=_body(event),
         request_id=request_id(event, lambda_request_id),
@@ -91,12 +83,33 @@ def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
 
 def _last(event: Mapping[str, Any], single: str, multiple: str) -> dict[str, str]:
     """Single values of names; where only lists were sent, the last of each."""
-    lists = {
+    return _texts(event, single) or {
         name: values[-1]
         for name, values in _part(event, multiple).items()
         if isinstance(values, list) and values and isinstance(values[-1], str)
     }
-    return lists | _texts(event, single)
+
+
+def _query(event: Mapping[str, Any], *, encoded: bool) -> dict[str, str]:
+    """Parameters of the query. encoded: as they were sent, as a load balancer hands them over."""
+    query = _last(event, "queryStringParameters", "multiValueQueryStringParameters")
+    raw = event.get("rawQueryString")
+    if not (query and encoded) and not raw:
+        return query
+    from urllib.parse import parse_qsl, unquote_plus  # noqa: PLC0415 - as below
+
+    if encoded:
+        return {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
+    # Version 2.0 has them raw as well; the others it joins by commas.
+    return query | dict(parse_qsl(raw, keep_blank_values=True) if isinstance(raw, str) else ())
+
+
+def _unquoted(path: str) -> str:
+    if "%" not in path:
+        return path
+    from urllib.parse import unquote  # noqa: PLC0415 - a fiftieth of a cold start, rarely needed
+
+    return unquote(path)
 
 
 def _from_template(template: str, parameters: Mapping[str, str]) -> str | None:

@@ -9,7 +9,7 @@ Dark ink on light paper and light ink on dark paper are the same to it: ink is w
 the border of the picture.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,8 +206,7 @@ def _around[T: np.generic](padded: NDArray[T], combine: np.ufunc) -> NDArray[T]:
     return around
 
 
-@dataclass(frozen=True)
-class _Window:
+class _Window(NamedTuple):
     """Part of a picture, one pixel for `step` x `step`; edges in pixels of the picture."""
 
     top: int

@@ -3,9 +3,8 @@
 import base64
 import binascii
 import json
-from dataclasses import dataclass
 from reprlib import repr as short  # a client's own megabytes are not sent back
-from typing import Any
+from typing import Any, NamedTuple
 
 from errors import BadRequest, TooLarge, UnreadableImage, UnsupportedMediaType
 from event import Request
@@ -22,8 +21,7 @@ _TAKEN = (
 _MAX_DATA_URL_HEADER = 1024  # characters in front of the data: a type and a parameter or two
 
 
-@dataclass(frozen=True)
-class Payload:
+class Payload(NamedTuple):
     """The image files of one request, and how to preprocess them."""
 
     images: list[bytes]

@@ -6,8 +6,7 @@ A load that fails is not remembered: the next request tries again.
 import hashlib
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -22,8 +21,7 @@ from store import Store
 _SCHEMA = 1
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(NamedTuple):
     """One loaded version: its session, and what its manifest says of input and output."""
 
     name: str
