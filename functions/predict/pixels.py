@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+import png
 from errors import TooLarge, UnreadableImage, UnsupportedMediaType
 from progressive import first_scans
 from structure import check
@@ -92,7 +93,7 @@ class Picture:
     ) -> None:
         self._data = data
         try:
-            image = _open(data)
+            image = png.decode_plain(data) or _open(data)
             self.area = math.prod(image.size)
             if self.area > room:
                 raise TooLarge(
@@ -209,6 +210,8 @@ def _damaged() -> UnreadableImage:
 
 
 def _orientation(image: Image.Image) -> Any:
+    if not image.info:  # nothing but pixels
+        return None
     try:
         return image.getexif().get(_EXIF_ORIENTATION)
     except _DAMAGE:

@@ -144,18 +144,22 @@ def test_a_cold_request_imports_what_is_listed_and_nothing_else(cold: dict[str, 
         "boto3",
         "botocore",
         "concurrent.futures",
+        "dataclasses",
         "email",
         "http.client",
         "numpy.ma",
         "numpy.random",
+        "pathlib",
         "PIL.JpegImagePlugin",
+        "PIL.PngImagePlugin",
         "pydantic",
         "ssl",
         "subprocess",
+        "urllib.parse",
     ],
 )
 def test_a_cold_request_leaves_a_heavy_module_alone(cold: dict[str, Any], name: str) -> None:
-    """None of these is needed for a PNG, and each costs a cold start a hundredth or more."""
+    """None of these is needed for a plain PNG, and each costs a cold start a hundredth or so."""
     assert name not in cold["modules"]
 
 
@@ -169,7 +173,7 @@ def test_a_cold_request_opens_hardly_a_file_but_modules(cold: dict[str, Any]) ->
 def test_a_warm_request_takes_few_instructions(store: Path, sample: str) -> None:
     """Of Python's own, which are the same on every machine."""
     counted = run(WARM, sample, MODEL_STORE_URL=store.as_uri())["instructions"]
-    assert counted <= 7_500, counted
+    assert counted <= 5_000, counted
 
 
 def outside_the_standard_library(modules: list[str]) -> set[str]:
