@@ -78,16 +78,16 @@ def predict(request: Request) -> Response:
     payload = read(request)
     loaded = _load_model()
     started = time.perf_counter()
-    batch, observed = _samples(payload, loaded)
+    samples, observed = _samples(payload, loaded)
     metrics.add_metric("PreprocessMs", MetricUnit.Milliseconds, _since(started))
     metrics.add_metadata("preprocess", payload.mode)
     for name, values in observed.items():
         metrics.add_metadata(name, values)
-    answers = _classify(loaded, loaded.encode(batch))[0]
+    answers = _classify(loaded, loaded.encode(samples))[0]
     if os.environ.get("CAPTURE_URL"):
-        _capture(loaded, batch, answers, request.request_id)
+        _capture(loaded, samples, answers, request.request_id)
     if payload.with_input:
-        for found, sample in zip(answers, batch, strict=True):
+        for found, sample in zip(answers, samples, strict=True):
             found["input"] = seen(sample)
     tail = {
         "model": {"name": loaded.name, "version": loaded.version},
@@ -140,8 +140,8 @@ def _load_model() -> Model:
     return loaded
 
 
-def _samples(payload: Payload, loaded: Model) -> tuple[Sample, Traits]:
-    """Batch uint8 [N, H, W] or [N, H, W, 3], and the traits of the images in it.
+def _samples(payload: Payload, loaded: Model) -> tuple[list[Sample], Traits]:
+    """Samples uint8 [H, W] or [H, W, 3], and the traits of the images that they came from.
 
     An image that can't be read fails the batch, by its index.
     """
@@ -158,8 +158,7 @@ def _samples(payload: Payload, loaded: Model) -> tuple[Sample, Traits]:
             if payload.is_batch:
                 error.detail = f"images[{index}]: {error.detail}"
             raise
-    batch = np.stack(samples)
-    return batch, traits(batch, papers)
+    return samples, traits(samples, papers)
 
 
 def _classify(loaded: Model, batch: Tensor) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
@@ -180,13 +179,15 @@ def _probabilities(loaded: Model, batch: Tensor) -> NDArray[np.float32]:
     return _classify(loaded, batch)[1]
 
 
-def _capture(loaded: Model, batch: Sample, answers: list[dict[str, Any]], identity: str) -> None:
+def _capture(
+    loaded: Model, samples: list[Sample], answers: list[dict[str, Any]], identity: str
+) -> None:
     """Keep a share of samples for labelling; a failure is logged, and costs nobody an answer."""
     import capture  # noqa: PLC0415 - off by default
 
     started = time.perf_counter()
     try:
-        kept = capture.keep(loaded, batch, answers, identity)
+        kept = capture.keep(loaded, samples, answers, identity)
     except Exception as error:  # noqa: BLE001 - obstore's own errors, a wrong setting
         logger.warning("not captured", reason=str(error))
         return

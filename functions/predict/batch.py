@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
 from answer import prediction
 from errors import PredictError, TooLarge, UnreadableImage
 from pixels import Picture
@@ -56,7 +54,7 @@ def classify(
             samples.append(loaded.preprocess(picture.pixels, mode, picture.closer))
         except PredictError as error:
             errors[place] = {"error": error.detail}
-    rows = iter(loaded.probabilities(loaded.encode(np.stack(samples))) if samples else ())
+    rows = iter(loaded.probabilities(loaded.encode(samples)) if samples else ())
     return [
         errors.get(place) or prediction(next(rows), loaded.labels) for place in range(len(contents))
     ]

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from encoding import Sample
+from encoding import Sample, Samples
 from session import Model
 from store import open_bucket
 
@@ -30,9 +30,9 @@ _SECONDS = 1.0  # of one write, no second try: the client is waiting
 
 
 def keep(
-    loaded: Model, samples: Sample, answers: Sequence[dict[str, Any]], request_id: str
+    loaded: Model, samples: Samples, answers: Sequence[dict[str, Any]], request_id: str
 ) -> list[str]:
-    """Write a share of samples uint8 [N, H, W] or [N, H, W, 3]; give the keys written.
+    """Write a share of samples uint8 [H, W] or [H, W, 3]; give the keys written.
 
     Environment: CAPTURE_URL, s3://bucket/prefix; CAPTURE_SHARE, 0 to 1 (default 0.01). Each becomes
     a PNG and a JSON document of the same name. Raises what went wrong; the caller logs it.

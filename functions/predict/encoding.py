@@ -4,18 +4,18 @@ A sample is what a pipeline makes of a picture: uint8 [H, W], or [H, W, 3] in RG
 uint8 [N, H, W] takes it as it is.
 """
 
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 type Sample = NDArray[np.uint8]
+type Samples = Sequence[Sample] | NDArray[np.uint8]  # of one shape; as an array, [N, …]
 type Tensor = NDArray[np.uint8] | NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Encoding:
+class Encoding(NamedTuple):
     """What a manifest's `input` says of the tensor.
 
     shape: of one sample in the tensor: (H, W), (C, H, W) or (H, W, C), C 1 or 3. dtype: `uint8`
@@ -72,21 +72,21 @@ class Encoding:
         """Tensor [1, …] of a black picture."""
         return self(np.zeros((1, *self.samples_shape[1:]), dtype=np.uint8))
 
-    def __call__(self, samples: Sample) -> Tensor:
-        """Turn samples uint8 [N, H, W] or [N, H, W, 3] into the model's [N, *shape]."""
-        count = len(samples)
+    def __call__(self, samples: Samples) -> Tensor:
+        """Turn N samples uint8 [H, W] or [H, W, 3] into the model's [N, *shape]."""
+        raw = np.asarray(samples)
         if self.dtype == "uint8":
-            return self._laid_out(samples, count)
-        values = samples.astype(np.float32) * np.float32(self.scale)
+            return self._laid_out(raw)
+        values = raw.astype(np.float32) * np.float32(self.scale)
         if self.mean != (0.0,) or self.std != (1.0,):
             mean, std = (np.array(numbers, np.float32) for numbers in (self.mean, self.std))
             values = (values - mean) / std
-        return self._laid_out(values, count)
+        return self._laid_out(values)
 
-    def _laid_out[T: np.generic](self, values: NDArray[T], count: int) -> NDArray[T]:
+    def _laid_out[T: np.generic](self, values: NDArray[T]) -> NDArray[T]:
         if self.channels == 3 and self._channel_axis == 0:
-            values = values.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(values.reshape(count, *self.shape))
+            values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+        return values.reshape(len(values), *self.shape)
 
     @property
     def _channel_axis(self) -> int:

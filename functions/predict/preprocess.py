@@ -1,7 +1,7 @@
 """Pixels → tensor: any picture of one digit becomes a sample like those of the training set."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,7 @@ class Pipeline(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class MnistPipeline:
+class MnistPipeline(NamedTuple):
     """How MNIST was made (LeCun et al. 1998, section III-A), for any picture of a digit.
 
     height, width: the model's input, in pixels. box: the digit's longer side, in pixels.
@@ -71,17 +70,14 @@ class MnistPipeline:
         """
         if pixels.shape != (self.height, self.width, 1) or pixels.max() < 200:
             return False
-        by_row, by_column = pixels[:, :, 0].sum(axis=1), pixels[:, :, 0].sum(axis=0)
-        if by_row[0] or by_row[-1] or by_column[0] or by_column[-1]:
+        ink = pixels[:, :, 0]
+        (top, bottom), (left, right) = _written_rows(ink), _written_rows(ink.T)
+        if not (top > 0 and bottom < self.height - 1 and left > 0 and right < self.width - 1):
             return False
-        rows, columns = by_row.nonzero()[0], by_column.nonzero()[0]
-        longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-        if abs(longer - self.box) > 1:
+        if abs(max(bottom - top, right - left) + 1 - self.box) > 1:
             return False
-        total = by_row.sum()
-        row = by_row @ np.arange(self.height) / total
-        column = by_column @ np.arange(self.width) / total
-        return bool(abs(row - self.height / 2) <= 1 and abs(column - self.width / 2) <= 1)
+        row, column = center_of_mass(ink)
+        return abs(row - self.height / 2) <= 1 and abs(column - self.width / 2) <= 1
 
     def as_is(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Take a sample that already is what the model was trained on, pixel for pixel."""
@@ -135,15 +131,29 @@ def check_size(pixels: Pixels, height: int, width: int) -> None:
         )
 
 
-def center_of_mass(ink: Ink) -> tuple[float, float]:
+def center_of_mass(ink: Ink | Sample) -> tuple[float, float]:
     """Row and column of the ink's centre of mass, in pixels; ink [H, W], 0 is paper.
 
     Source: LeCun et al. 1998, section III-A.
     """
-    total = float(ink.sum())
-    rows = float(ink.sum(axis=1) @ np.arange(ink.shape[0]))
-    columns = float(ink.sum(axis=0) @ np.arange(ink.shape[1]))
+    down, across = _moments(ink.shape[0]), _moments(ink.shape[1])
+    (total, columns), (rows, _) = down.dot(ink).dot(across.T).tolist()
     return rows / total, columns / total
+
+
+@lru_cache(maxsize=256)
+def _moments(length: int) -> NDArray[np.float64]:
+    """[2, length]: what sums up values along an axis, as they are and weighted by their place."""
+    return np.stack([np.ones(length), np.arange(length)])
+
+
+def _written_rows(ink: Pixels) -> tuple[int, int]:
+    """First and last row of [H, W] with anything but 0, of which there is some."""
+    content = ink.tobytes()
+    row = len(content) // len(ink)  # bytes
+    first = len(content) - len(content.lstrip(b"\0"))
+    last = len(content.rstrip(b"\0")) - 1
+    return first // row, last // row
 
 
 def _place(frame: int, length: int, center: float) -> int:

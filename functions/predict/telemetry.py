@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -69,7 +70,7 @@ class Logger:
             **self._keys,
             **fields,
         }
-        _print(line | _trace())
+        _print(_encode(line | _trace()))
 
 
 class Metrics:
@@ -90,6 +91,8 @@ class Metrics:
         self._values: dict[str, list[float]] = {}
         self._units: dict[str, str] = {}
         self._metadata: dict[str, Any] = {}
+        # By the metrics of a line: nearly every line has the same ones.
+        self._directives: dict[tuple[str, ...], tuple[str, dict[str, str]]] = {}
 
     def add_metric(self, name: str, unit: MetricUnit, value: float) -> None:
         """Add a value to a metric of the line."""
@@ -106,18 +109,28 @@ class Metrics:
         self._values, self._units, self._metadata = {}, {}, {}
         if self._disabled or not values:
             return
-        directives = [self._directive(units, ["service"])]
-        line: dict[str, Any] = {"service": self._service, **metadata, **values, **_trace()}
-        if own := {name: units[name] for name in self._by_version if name in units}:
-            directives.append(self._directive(own, ["service", "function_version"]))
-            line["function_version"] = self._version
-        head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": directives}
-        _print({"_aws": head, **line})
+        names = tuple(units)
+        if names not in self._directives:
+            self._directives[names] = self._make_directives(units)
+        directives, dimensions = self._directives[names]
+        line = _encode(dimensions | metadata | values | _trace())
+        now = int(time.time() * 1000)
+        head = f'{{"_aws": {{"Timestamp": {now}, "CloudWatchMetrics": {directives}}}, '
+        _print(head + line.removeprefix("{"))
 
-    def _directive(self, units: dict[str, str], dimensions: list[str]) -> dict[str, Any]:
+    def _make_directives(self, units: dict[str, str]) -> tuple[str, dict[str, str]]:
+        """What CloudWatch is to make of a line's metrics, in JSON, and their dimensions."""
+        dimensions = {"service": self._service}
+        directives = [self._directive(units, dimensions)]
+        if own := {name: units[name] for name in self._by_version if name in units}:
+            dimensions = dimensions | {"function_version": self._version}
+            directives.append(self._directive(own, dimensions))
+        return _encode(directives), dimensions
+
+    def _directive(self, units: dict[str, str], dimensions: Iterable[str]) -> dict[str, Any]:
         return {
             "Namespace": self._namespace,
-            "Dimensions": [dimensions],
+            "Dimensions": [list(dimensions)],
             "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()],
         }
 
@@ -132,5 +145,5 @@ def _trace() -> dict[str, str]:
     return {"xray_trace_id": trace.partition(";")[0].removeprefix("Root=")} if trace else {}
 
 
-def _print(line: dict[str, Any]) -> None:
-    print(_encode(line), flush=True)  # noqa: T201 - it is Lambda's log
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - it is Lambda's log

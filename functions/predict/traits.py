@@ -5,12 +5,11 @@ They are logged with every answer, for drift to be seen, so they cost microsecon
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from encoding import Sample
+from encoding import Samples
 from pixels import Pixels
 
 _EDGE_PIXELS = 64  # of each of the two edges looked at: enough for a mean
+_WRITTEN = bytes(value > 127 for value in range(256))  # 1 for over half of full ink
 
 type Traits = dict[str, list[float]]  # each trait's values, an image each: the form of the log line
 
@@ -23,22 +22,30 @@ def paper(pixels: Pixels) -> float:
     """
     height, across, channels = pixels.shape
     edges = pixels[:: max(height - 1, 1), :: -(-across // _EDGE_PIXELS), channels // 2]
-    return round(float(np.add.reduce(edges, None, np.float64)) / edges.size / 255, 3)
+    values = edges.ravel().tolist()
+    return round(sum(values) / len(values) / 255, 3)
 
 
-def traits(samples: Sample, papers: Sequence[float]) -> Traits:
-    """Traits of samples uint8 [N, H, W] or [N, H, W, 3], and of the pictures that they came from.
+def traits(samples: Samples, papers: Sequence[float]) -> Traits:
+    """Traits of samples uint8 [H, W] or [H, W, 3], and of the pictures that they came from.
 
     ink: share of a sample's pixels over half of full ink. stroke: their area by half their
     perimeter, about the pen's width in pixels of the sample. paper: as above, of each picture.
     """
-    grey = samples if samples.ndim == 3 else samples[..., 1]
-    _, height, width = grey.shape
     ink, stroke = [], []
-    for flat in (grey > 127).reshape(len(grey), height * width):
-        area = int(np.count_nonzero(flat))
-        perimeter = int(np.count_nonzero(flat[1:] != flat[:-1]))
-        perimeter += int(np.count_nonzero(flat[width:] != flat[:-width]))
-        ink.append(round(area / flat.size, 4))
+    for sample in samples:
+        grey = sample if sample.ndim == 2 else sample[:, :, 1]
+        size, width = grey.size, grey.shape[1]
+        # A byte a pixel, 0 or 1, as one long integer: in half the time that arrays take.
+        written = int.from_bytes(grey.tobytes().translate(_WRITTEN))
+        area = written.bit_count()
+        perimeter = _changes(written, 1, size) + _changes(written, width, size)
+        ink.append(round(area / size, 4))
         stroke.append(round(2 * area / max(perimeter, 1), 3))
     return {"ink": ink, "stroke": stroke, "paper": list(papers)}
+
+
+def _changes(written: int, step: int, size: int) -> int:
+    """How many of `size` pixels, one byte each, are unlike the one `step` pixels before."""
+    without_one_before = written >> 8 * (size - step)
+    return (written ^ written >> 8 * step).bit_count() - without_one_before.bit_count()

@@ -204,6 +204,17 @@ def test_traits_of_any_picture_are_plain_numbers(shape: tuple[int, ...]) -> None
     assert json.loads(json.dumps(found)) == {"ink": [0], "stroke": [0], "paper": [0.027]}
 
 
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_traits_count_pixels_and_edges(height: int, width: int, seed: int) -> None:
+    """As two arrays laid over each other count them; a row goes on in the next."""
+    image = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    written = (image > 127).ravel()
+    edges = sum(int((written[step:] != written[:-step]).sum()) for step in (1, width))
+    found = traits.traits([image], [0.5])
+    assert found["ink"] == [round(written.sum() / written.size, 4)]
+    assert found["stroke"] == [round(2 * int(written.sum()) / max(edges, 1), 3)]
+
+
 def test_traits_of_a_sample_in_colour_are_those_of_its_green() -> None:
     grey = sample(3)[np.newaxis]
     colour = np.stack([grey // 4, grey, grey // 4], axis=3)
