@@ -1,7 +1,7 @@
 """make bench: measures the function and its peers in one run, and writes docs/performance.md.
 
-In a container of the base image where Docker has it, else on the host with the emulator that the
-SAM CLI ships. The raw figures stay in build/bench/results.json.
+In containers of the base image where Docker has it, so on the Python that serves, else on the host
+with the emulator that the SAM CLI ships. The raw figures stay in build/bench/results.json.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,11 @@ def measure(rounds: int) -> dict[str, Any]:
     docker = has_base_image()
     found: dict[str, Any] = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "machine": machine() | {"load": round(load_before, 2), "docker": docker},
+        "machine": machine(docker=docker) | {"load": round(load_before, 2), "docker": docker},
         "rounds": rounds,
         "cold": cold(rounds, docker=docker),
-        **{what: warm(what) for what in ("requests", "stages", "models", "memory")},
-        "imports": import_time(),
+        **{what: warm(what, docker=docker) for what in ("requests", "stages", "models", "memory")},
+        "imports": import_time(docker=docker),
         "image": layers() if docker else None,
     }
     found["machine"]["load after"] = round(os.getloadavg()[0], 2)
@@ -76,28 +77,28 @@ def cold(rounds: int, *, docker: bool) -> dict[str, Any]:
     given = BUILD / "cold.json"
     if docker:
         spec = candidates.spec(rounds, emulator="/usr/local/bin/aws-lambda-rie", python="python")
-        given.write_text(json.dumps(spec))
-        mounts = ["--volume", f"{ROOT}:{ROOT}:ro"]
-        command = [
-            "docker",
-            "run",
-            "--rm",
-            *mounts,
-            "--entrypoint",
-            "python",
-            BASE_IMAGE,
-            str(COLD),
-        ]
     else:
         emulator = f"{ROOT}/{EMULATOR}{'arm64' if platform.machine() == 'aarch64' else 'x86_64'}"
-        given.write_text(json.dumps(candidates.spec(rounds, emulator=emulator, python=str(PYTHON))))
-        command = [str(PYTHON), str(COLD)]
-    output = subprocess.run([*command, given], check=True, stdout=subprocess.PIPE).stdout
-    found: dict[str, Any] = json.loads(output)
+        spec = candidates.spec(rounds, emulator=emulator, python=str(PYTHON))
+    given.write_text(json.dumps(spec))
+    command = [*interpreter({}, docker=docker), str(COLD), str(given)]
+    found: dict[str, Any] = json.loads(subprocess.check_output(command))
     return found
 
 
-def warm(what: str) -> dict[str, Any]:
+def interpreter(settings: Mapping[str, str], *, docker: bool) -> list[str]:
+    """Command of a Python with nothing but these settings in its environment, and the host's PATH.
+
+    With Docker it is that of the base image, in a container, with its own PATH.
+    """
+    given = [f"{name}={value}" for name, value in settings.items()]
+    if not docker:
+        return ["env", "-i", f"PATH={os.environ['PATH']}", *given, str(PYTHON)]
+    run = ["docker", "run", "--rm", "--volume", f"{ROOT}:{ROOT}:ro"]
+    return [*run, *(f"--env={one}" for one in given), "--entrypoint", "python", BASE_IMAGE]
+
+
+def warm(what: str, *, docker: bool) -> dict[str, Any]:
     """One of the measurements of warm.py, in a process of its own."""
     given = BUILD / "warm.json"
     versions = candidates.versions()
@@ -110,20 +111,15 @@ def warm(what: str) -> dict[str, Any]:
         )
     )
     print(what, file=sys.stderr)  # noqa: T201
-    output = subprocess.run(
-        [PYTHON, WARM, what, given],
-        check=True,
-        stdout=subprocess.PIPE,
-        env=environment() | {"MODEL_FILE": str(versions.file)},
-    ).stdout
-    found: dict[str, Any] = json.loads(output)
+    settings = environment() | {"MODEL_FILE": str(versions.file)}
+    command = [*interpreter(settings, docker=docker), str(WARM), what, str(given)]
+    found: dict[str, Any] = json.loads(subprocess.check_output(command))
     return found
 
 
 def environment() -> dict[str, str]:
-    """Environment of a process that runs the function on the host, with the model in a folder."""
+    """Environment of a process that runs the function, with the model in a folder."""
     return {
-        "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{BUILD / 'task'}:{BUILD / 'peers'}:{PACKAGES}",
         "MODEL_STORE_URL": STORE.as_uri(),
         "ORT_DISABLE_TELEMETRY": "1",
@@ -157,15 +153,17 @@ def photo() -> bytes:
     return file.getvalue()
 
 
-def import_time() -> str:
+def import_time(*, docker: bool) -> str:
     """What -X importtime says of the quickest of seven imports of the function."""
     printed = [
         subprocess.run(
-            [PYTHON, "-X", "importtime", "-c", "import awslambdaric.bootstrap, app"],
+            [
+                *interpreter(environment(), docker=docker),
+                *("-X", "importtime", "-c", "import awslambdaric.bootstrap, app"),
+            ],
             check=True,
             capture_output=True,
             text=True,
-            env=environment(),
         ).stderr
         for _ in range(7)
     ]
@@ -184,7 +182,7 @@ def layers() -> dict[str, float]:
     return {"over the base": (sizes[0] - sizes[1]) / 1e6, "base": sizes[1] / 1e6}
 
 
-def machine() -> dict[str, Any]:
+def machine(*, docker: bool) -> dict[str, Any]:
     """What this was measured on."""
     cpu = next(
         (
@@ -195,11 +193,16 @@ def machine() -> dict[str, Any]:
         platform.machine(),
     )
     flags = Path("/proc/cpuinfo").read_text()
+    version = [
+        *interpreter({}, docker=docker),
+        "-c",
+        "import platform as p; print(p.python_version())",
+    ]
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
         "vnni": "avx512_vnni" in flags or "avx_vnni" in flags,
-        "python": platform.python_version(),
+        "python": subprocess.check_output(version, text=True).strip(),
         "kernel": platform.release().partition("-")[0],
     }
 

@@ -72,8 +72,8 @@ def requests(events: dict[str, Any]) -> dict[str, Times]:
         "drawing": in_turn(
             {"function": of("drawing"), "bare": lambda: floor.classify(digit)}, rounds=500
         ),
-        "photo": in_turn({"function": of("photo"), "bare": bare_decode}, rounds=30),
-        "batch": in_turn({"function": of("batch"), "bare": singles}, rounds=60),
+        "photo": in_turn({"function": of("photo"), "bare": bare_decode}, rounds=60),
+        "batch": in_turn({"function": of("batch"), "bare": singles}, rounds=300),
     }
 
 
