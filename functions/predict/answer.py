@@ -15,12 +15,14 @@ from errors import PredictError
 type Response = dict[str, Any]
 
 
-def prediction(probabilities: NDArray[np.float32], labels: list[Any]) -> dict[str, Any]:
-    """Body of one prediction from its softmax [classes]."""
-    values = probabilities.tolist()
-    best = values.index(max(values))
-    values = [round(value, 6) for value in values]
-    return {"prediction": labels[best], "confidence": values[best], "probabilities": values}
+def predictions(probabilities: NDArray[np.float32], labels: list[Any]) -> list[dict[str, Any]]:
+    """Body of each prediction from its softmax, a row of [N, classes]."""
+    best = probabilities.argmax(axis=1).tolist()
+    rows = probabilities.astype(np.float64).round(6).tolist()
+    return [
+        {"prediction": labels[place], "confidence": values[place], "probabilities": values}
+        for place, values in zip(best, rows, strict=True)
+    ]
 
 
 def seen(sample: NDArray[np.uint8]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from answer import Response, ok, prediction, problem, protocol_error, seen
+from answer import Response, ok, predictions, problem, protocol_error, seen
 from encoding import Sample, Tensor
 from errors import MethodNotAllowed, ModelUnavailable, NotFound, PredictError
 from event import Request, parse, reply, request_id
@@ -166,7 +166,7 @@ def _classify(loaded: Model, batch: Tensor) -> tuple[list[dict[str, Any]], NDArr
     started = time.perf_counter()
     probabilities = loaded.probabilities(batch)
     metrics.add_metric("InferenceMs", MetricUnit.Milliseconds, _since(started))
-    answers = [prediction(row, loaded.labels) for row in probabilities]
+    answers = predictions(probabilities, loaded.labels)
     for answer in answers:
         metrics.add_metric("Confidence", MetricUnit.NoUnit, answer["confidence"])
     metrics.add_metadata("message", "predicted")

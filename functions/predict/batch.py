@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from answer import prediction
+from answer import predictions
 from errors import PredictError, TooLarge, UnreadableImage
 from pixels import Picture
 from preprocess import Mode
@@ -54,10 +54,10 @@ def classify(
             samples.append(loaded.preprocess(picture.pixels, mode, picture.closer))
         except PredictError as error:
             errors[place] = {"error": error.detail}
-    rows = iter(loaded.probabilities(loaded.encode(samples)) if samples else ())
-    return [
-        errors.get(place) or prediction(next(rows), loaded.labels) for place in range(len(contents))
-    ]
+    answers = iter(
+        predictions(loaded.probabilities(loaded.encode(samples)), loaded.labels) if samples else ()
+    )
+    return [errors.get(place) or next(answers) for place in range(len(contents))]
 
 
 def is_path(key: str) -> bool:

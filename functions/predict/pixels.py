@@ -259,8 +259,8 @@ def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
         image = image.convert("L" if image.mode == "1" else "RGB")
     if shrink > 1:
         image = image.reduce(shrink)
-    pixels = np.asarray(image)
-    return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
+    samples = np.frombuffer(image.tobytes(), np.uint8)
+    return samples.reshape(image.height, image.width, -1)
 
 
 def _is_light_ink(layers: Pixels) -> bool:

@@ -21,9 +21,9 @@ def paper(pixels: Pixels) -> float:
     0 to 255.
     """
     height, across, channels = pixels.shape
-    edges = pixels[:: max(height - 1, 1), :: -(-across // _EDGE_PIXELS), channels // 2]
-    values = edges.ravel().tolist()
-    return round(sum(values) / len(values) / 255, 3)
+    every = -(-across // _EDGE_PIXELS)
+    edges: list[list[float]] = pixels[:: max(height - 1, 1), ::every, channels // 2].tolist()
+    return round((sum(edges[0]) + sum(edges[-1])) / (2 * len(edges[0])) / 255, 3)
 
 
 def traits(samples: Samples, papers: Sequence[float]) -> Traits:

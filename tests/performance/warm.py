@@ -91,7 +91,7 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
         picture = Picture(image)
         sample = model.preprocess(picture.pixels, "auto", picture.closer)
         batch = model.encode(sample[np.newaxis])
-        row = model.probabilities(batch)[0]
+        row = model.probabilities(batch)
 
         def logged() -> None:
             for metric in ("ColdStart", "PreprocessMs", "InferenceMs", "Confidence"):
@@ -179,9 +179,9 @@ def _traits(pixels: Any, samples: Any) -> object:
 
 
 def _answer(row: Any, labels: list[Any]) -> object:
-    from answer import ok, prediction
+    from answer import ok, predictions
 
-    return ok(prediction(row, labels))
+    return ok(predictions(row, labels)[0])
 
 
 def _image(event: dict[str, Any]) -> bytes:
