@@ -111,6 +111,13 @@ def test_the_fastest_size_that_costs_hardly_more_is_recommended() -> None:
     assert recommended([Size(128, 0.1, [], [], "killed"), middle]) is middle
 
 
+def test_more_memory_that_hardly_helps_is_not_recommended() -> None:
+    """A tenth of a cold start is what two runs differ by."""
+    middle = size(1769, 400, 4)
+    assert recommended([middle, size(3008, 380, 4)]) is middle
+    assert recommended([middle, size(3008, 360, 4)]).memory_mb == 3008
+
+
 def test_the_page_has_each_size_and_each_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.performance.sizes.RATES", (1, 1200))
     sizes = [Size(128, 0.07, [], [], "killed"), size(1024, 700, 8), size(3008, 400, 6)]
