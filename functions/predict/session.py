@@ -31,17 +31,9 @@ class Model(NamedTuple):
     encode: Encoding  # samples → tensor
     load_ms: float
     session: ort.InferenceSession
+    input_name: str
+    output_name: str  # softmax float32 [N, classes]
     manifest: dict[str, Any]
-
-    @property
-    def input_name(self) -> str:
-        """Name of the one input."""
-        return str(self.manifest["input"]["name"])
-
-    @property
-    def output_name(self) -> str:
-        """Name of the one output, softmax float32 [N, classes]."""
-        return str(self.manifest["output"]["name"])
 
     def probabilities(self, batch: Tensor) -> NDArray[np.float32]:
         """Softmax [N, classes] of a batch, as `encode` gives it."""
@@ -98,7 +90,7 @@ def _open(files: Files, started: float) -> Model:
         encode = Encoding.from_manifest(source)
         preprocess = pipeline(encode.samples_shape, source["preprocess"])
         labels = list(manifest["output"]["labels"])
-        _ = source["name"], manifest["output"]["name"]
+        input_name, output_name = str(source["name"]), str(manifest["output"]["name"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelUnavailable(f"the manifest of {name} {version} is incomplete") from error
     if hashlib.sha256(content).hexdigest() != expected:
@@ -110,6 +102,8 @@ def _open(files: Files, started: float) -> Model:
         preprocess=preprocess,
         encode=encode,
         session=_session(content, name, version),
+        input_name=input_name,
+        output_name=output_name,
         manifest=manifest,
         load_ms=(time.perf_counter() - started) * 1000,
     )

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from tests.performance import candidates, imports, report
-from tests.performance.candidates import BASE_IMAGE, BUILD, PACKAGES, ROOT, STORE
+from tests.performance.candidates import BASE_IMAGE, BUILD, OWN, PACKAGES, ROOT, STORE
 
 PYTHON = ROOT / ".venv/bench/bin/python"
 EMULATOR = ".venv/sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-"
@@ -123,8 +123,10 @@ def environment() -> dict[str, str]:
         "PYTHONPATH": f"{BUILD / 'task'}:{BUILD / 'peers'}:{PACKAGES}",
         "MODEL_STORE_URL": STORE.as_uri(),
         "ORT_DISABLE_TELEMETRY": "1",
-        "OPENBLAS_NUM_THREADS": "1",
         "POWERTOOLS_SERVICE_NAME": "predict",
+        # The runtime client sets it for every request.
+        "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1",
+        **OWN,
     }
 
 

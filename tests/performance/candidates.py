@@ -25,6 +25,9 @@ MOTO = ROOT / ".venv/test/lib/python3.13/site-packages"
 BASE_IMAGE = "public.ecr.aws/lambda/python:3.13"
 INVOKE = "/2015-03-31/functions/function/invocations"
 
+# What the function finds in its environment, as the templates have it where nothing is asked for.
+OWN: dict[str, Any] = {"OPENBLAS_NUM_THREADS": "1", "CORS_ORIGIN": "", "CAPTURE_URL": ""}
+
 LABELS = {
     "floor, one BLAS thread": "The floor with this function's OPENBLAS_NUM_THREADS=1",
     "floor": "The floor: numpy, onnxruntime, Pillow, local model",
@@ -123,10 +126,6 @@ def spec(rounds: int, *, emulator: str, python: str) -> dict[str, Any]:
         "CUDA_VISIBLE_DEVICES": "-1",
     }
 
-    own: dict[str, Any] = {
-        "OPENBLAS_NUM_THREADS": "1"
-    }  # as the Dockerfile and the templates have it
-
     def emulated(
         handler: str, *, task: str = "peers", path: Path = PACKAGES, **env: str
     ) -> dict[str, Any]:
@@ -159,10 +158,10 @@ def spec(rounds: int, *, emulator: str, python: str) -> dict[str, Any]:
         "request": json.dumps(event({"image": image})),
         "candidates": {
             "floor": emulated("floor.handler"),
-            "floor, one BLAS thread": emulated("floor.handler", **own),
-            "function": emulated("app.handler", task="task", **own, MODEL_STORE_URL="s3://models"),
+            "floor, one BLAS thread": emulated("floor.handler", OPENBLAS_NUM_THREADS="1"),
+            "function": emulated("app.handler", task="task", **OWN, MODEL_STORE_URL="s3://models"),
             "function, model on disk": emulated(
-                "app.handler", task="task", **own, MODEL_STORE_URL=STORE.as_uri()
+                "app.handler", task="task", **OWN, MODEL_STORE_URL=STORE.as_uri()
             ),
             "empty": emulated("empty.handler"),
             "usual": emulated("usual.handler"),
