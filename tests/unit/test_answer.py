@@ -17,10 +17,10 @@ def test_each_row_becomes_a_prediction_with_its_label() -> None:
 
 def test_probabilities_have_six_decimals_and_no_more() -> None:
     """float32 would be written with the digits that it takes as a double."""
-    probabilities = np.array([[0.1, 0.2, 0.7]], np.float32)
-    assert (
-        json.dumps(predictions(probabilities, [0, 1, 2])[0]["probabilities"]) == "[0.1, 0.2, 0.7]"
-    )
+    probabilities = np.array([[0.1, 0.2, 0.7], [0.1234564, 0.1234566, 0.753087]], np.float32)
+    first, second = (one["probabilities"] for one in predictions(probabilities, [0, 1, 2]))
+    assert json.dumps(first) == "[0.1, 0.2, 0.7]"
+    assert json.dumps(second) == "[0.123456, 0.123457, 0.753087]"
 
 
 def test_the_larger_of_two_that_look_the_same_is_the_answer() -> None:

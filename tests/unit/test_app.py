@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -612,3 +613,11 @@ def test_any_body_is_answered_and_never_with_an_error_of_ours(
 ) -> None:
     event = make(body, content_type, queryStringParameters={"preprocess": mode})
     assert call(app, event)[0] < 500
+
+
+def test_durations_are_milliseconds_to_the_microsecond(
+    app: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What alarms and the dashboard read."""
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: 6_250_999)
+    assert app._since(1_000_000) == 5.25

@@ -385,6 +385,7 @@ def placed(height: int, width: int, top: int, left: int) -> NDArray[np.uint8]:
         (placed(10, 20, 9, 4), True),
         (placed(20, 10, 4, 6), False),  # off the middle
         (placed(12, 12, 8, 8), False),  # too small
+        (np.maximum(placed(21, 2, 0, 13), placed(6, 12, 15, 8)), False),  # at the frame's edge
         (placed(28, 28, 0, 0), False),  # paper, or a picture of something else
         (placed(20, 10, 4, 9) // 2, False),  # faint
         (255 - placed(20, 10, 4, 9), False),  # black on white
