@@ -93,15 +93,16 @@ def _last(event: Mapping[str, Any], single: str, multiple: str) -> dict[str, str
 def _query(event: Mapping[str, Any], *, encoded: bool) -> dict[str, str]:
     """Parameters of the query. encoded: as they were sent, as a load balancer hands them over."""
     query = _last(event, "queryStringParameters", "multiValueQueryStringParameters")
-    raw = event.get("rawQueryString")
-    if not (query and encoded) and not raw:
-        return query
-    from urllib.parse import parse_qsl, unquote_plus  # noqa: PLC0415 - as below
+    if encoded and query:
+        from urllib.parse import unquote_plus  # noqa: PLC0415 - as below
 
-    if encoded:
         return {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
-    # Version 2.0 has them raw as well; the others it joins by commas.
-    return query | dict(parse_qsl(raw, keep_blank_values=True) if isinstance(raw, str) else ())
+    raw = event.get("rawQueryString")  # of version 2.0, which joins the values above by commas
+    if isinstance(raw, str) and raw:
+        from urllib.parse import parse_qsl  # noqa: PLC0415 - as below
+
+        return query | dict(parse_qsl(raw, keep_blank_values=True))
+    return query
 
 
 def _unquoted(path: str) -> str:
