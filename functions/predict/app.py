@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from answer import Response, ok, predictions, problem, protocol_error, seen
-from encoding import Sample, Tensor
+from encoding import Samples, Tensor
 from errors import MethodNotAllowed, ModelUnavailable, NotFound, PredictError
 from event import Request, parse, reply, request_id
 from payload import Payload, read
@@ -140,11 +140,14 @@ def _load_model() -> Model:
     return loaded
 
 
-def _samples(payload: Payload, loaded: Model) -> tuple[list[Sample], Traits]:
+def _samples(payload: Payload, loaded: Model) -> tuple[Samples, Traits]:
     """Samples uint8 [H, W] or [H, W, 3], and the traits of the images that they came from.
 
     An image that can't be read fails the batch, by its index.
     """
+    finished = loaded.preprocess.read_samples(payload.images)
+    if finished is not None:
+        return finished, traits(finished, [0.0] * len(finished))  # in a frame of black
     samples, papers = [], []
     left = MAX_BATCH_PIXELS
     for index, image in enumerate(payload.images):
@@ -179,9 +182,7 @@ def _probabilities(loaded: Model, batch: Tensor) -> NDArray[np.float32]:
     return _classify(loaded, batch)[1]
 
 
-def _capture(
-    loaded: Model, samples: list[Sample], answers: list[dict[str, Any]], identity: str
-) -> None:
+def _capture(loaded: Model, samples: Samples, answers: list[dict[str, Any]], identity: str) -> None:
     """Keep a share of samples for labelling; a failure is logged, and costs nobody an answer."""
     import capture  # noqa: PLC0415 - off by default
 

@@ -7,8 +7,11 @@ refuse. Source: PNG specification, third edition, sections 5 and 11.
 """
 
 import struct
+from functools import lru_cache
 from zlib import crc32
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 MAX_PIXELS = 640 * 640  # with more, decoding takes so long that nothing is gained
@@ -41,6 +44,29 @@ def decode_plain(data: bytes) -> Image.Image | None:
     if compressed is None:
         return None
     return Image.frombytes(mode, (width, height), compressed, "zip", mode)
+
+
+def decode_grey(data: bytes, pixels: NDArray[np.uint8]) -> bool:
+    """Decode a plain grey file of the size of `pixels` [H, W] into them, without a copy.
+
+    False for any other file. Raises ValueError as above; `pixels` then have changed, too.
+    """
+    height, width = pixels.shape
+    if not data.startswith(_grey_header(height, width)):
+        return False
+    compressed = _pixel_data(data)
+    if compressed is None:
+        return False
+    image = Image.frombuffer("L", (width, height), pixels, "raw", "L", 0, 1)  # in their memory
+    image.frombytes(compressed, "zip", "L")
+    return True
+
+
+@lru_cache(maxsize=1)
+def _grey_header(height: int, width: int) -> bytes:
+    """Beginning of a plain grey file, up to its first chunk after the header."""
+    header = _START + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return header + crc32(header[12:]).to_bytes(4)
 
 
 def _pixel_data(data: bytes) -> bytes | None:

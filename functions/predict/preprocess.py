@@ -1,5 +1,6 @@
 """Pixels → tensor: any picture of one digit becomes a sample like those of the training set."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+import png
 from encoding import Sample
 from errors import UnreadableImage
 from ink import Ink, find_ink, quantile
@@ -15,6 +17,7 @@ from pixels import Closer, Pixels
 type Mode = Literal["auto", "none"]
 
 MODES: tuple[Mode, ...] = ("auto", "none")
+_FULL_INK = 200  # of 255, at least somewhere
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
 
 
@@ -25,6 +28,13 @@ class Pipeline(Protocol):
         """Raise UnreadableImage for a picture that gives no sample.
 
         closer: gives parts of the picture in more detail than `pixels`, to those that look for it.
+        """
+
+    def read_samples(self, files: Sequence[bytes], /) -> NDArray[np.uint8] | None:
+        """Samples [N, H, W] of image files if in either mode there is nothing to do on any of them.
+
+        None otherwise. They go past all that other pictures need, and are looked at all at once
+        (docs/decisions/0005-finished-samples.md).
         """
 
 
@@ -58,26 +68,47 @@ class MnistPipeline(NamedTuple):
         closer: gives parts of the picture in more detail than `pixels`, for a small digit.
         Raises BlankImage when `auto` finds no ink, UnreadableImage for a wrong size in `none`.
         """
-        if mode == "none" or self.is_sample(pixels):
+        if mode == "none":
             return self.as_is(pixels)
+        if pixels.shape == (self.height, self.width, 1):
+            sample = self.as_is(pixels)
+            if self.are_samples(sample[np.newaxis]):
+                return sample
         return self.normalise(find_ink(pixels, closer))
 
-    def is_sample(self, pixels: Pixels) -> bool:
-        """Whether a picture [H, W, C] is made as MNIST already: `auto` has nothing to do on it.
+    def read_samples(self, files: Sequence[bytes], /) -> NDArray[np.uint8] | None:
+        """Samples [N, height, width] of plain grey PNG files if all are made as MNIST already.
 
-        Grey, full ink on a frame of pure black, a box of the right size, its centre of mass in the
-        middle. Looking for the ink anew would take ten times as long (docs/performance.md).
+        None otherwise.
         """
-        if pixels.shape != (self.height, self.width, 1) or pixels.max() < 200:
-            return False
-        ink = pixels[:, :, 0]
-        (top, bottom), (left, right) = _written_rows(ink), _written_rows(ink.T)
-        if not (top > 0 and bottom < self.height - 1 and left > 0 and right < self.width - 1):
-            return False
-        if abs(max(bottom - top, right - left) + 1 - self.box) > 1:
-            return False
-        row, column = center_of_mass(ink)
-        return abs(row - self.height / 2) <= 1 and abs(column - self.width / 2) <= 1
+        samples = np.empty((len(files), self.height, self.width), dtype=np.uint8)
+        try:
+            for file, sample in zip(files, samples, strict=True):
+                if not png.decode_grey(file, sample):
+                    return None
+        except ValueError:  # damaged: the way of all other pictures ends with a sentence on it
+            return None
+        return samples if self.are_samples(samples) else None
+
+    def are_samples(self, pictures: NDArray[np.uint8]) -> bool:
+        """Whether pictures [N, height, width] all are made as MNIST already.
+
+        Full ink on a frame of pure black, a box of the right size, its centre of mass in the
+        middle. Looking for the ink anew would take a hundred times as long (docs/performance.md).
+        """
+        rows = pictures.max(axis=2).tobytes()
+        columns = pictures.max(axis=1).tobytes()
+        for index, (row, column) in enumerate(centers_of_mass(pictures)):
+            down = rows[index * self.height : (index + 1) * self.height]
+            across = columns[index * self.width : (index + 1) * self.width]
+            if down[0] or down[-1] or across[0] or across[-1] or max(down) < _FULL_INK:
+                return False
+            longer = max(len(down.strip(b"\0")), len(across.strip(b"\0")))
+            if abs(longer - self.box) > 1:
+                return False
+            if abs(row - self.height / 2) > 1 or abs(column - self.width / 2) > 1:
+                return False
+        return True
 
     def as_is(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Take a sample that already is what the model was trained on, pixel for pixel."""
@@ -99,7 +130,7 @@ class MnistPipeline(NamedTuple):
                 float(quantile(ink.ravel(), 0.97)), 1e-3
             )  # hairlines keep their full black
         frame = np.zeros((self.height, self.width), dtype=np.uint8)
-        row, column = center_of_mass(ink)
+        ((row, column),) = centers_of_mass(ink[np.newaxis])
         top = _place(self.height, ink.shape[0], row)
         left = _place(self.width, ink.shape[1], column)
         frame[top : top + ink.shape[0], left : left + ink.shape[1]] = np.rint(
@@ -131,29 +162,21 @@ def check_size(pixels: Pixels, height: int, width: int) -> None:
         )
 
 
-def center_of_mass(ink: Ink | Sample) -> tuple[float, float]:
-    """Row and column of the ink's centre of mass, in pixels; ink [H, W], 0 is paper.
+def centers_of_mass(inks: NDArray[np.uint8] | NDArray[np.float32]) -> list[tuple[float, float]]:
+    """Row and column, in pixels, of the centres of mass of inks [N, H, W], 0 is paper.
 
-    Source: LeCun et al. 1998, section III-A.
+    Where there is no ink, 0 and 0. Source: LeCun et al. 1998, section III-A.
     """
-    down, across = _moments(ink.shape[0]), _moments(ink.shape[1])
-    (total, columns), (rows, _) = down.dot(ink).dot(across.T).tolist()
-    return rows / total, columns / total
+    count, height, width = inks.shape
+    sums = inks.reshape(count, height * width).dot(_moments(height, width)).tolist()
+    return [(down / (ink or 1), across / (ink or 1)) for ink, down, across in sums]
 
 
-@lru_cache(maxsize=256)
-def _moments(length: int) -> NDArray[np.float64]:
-    """[2, length]: what sums up values along an axis, as they are and weighted by their place."""
-    return np.stack([np.ones(length), np.arange(length)])
-
-
-def _written_rows(ink: Pixels) -> tuple[int, int]:
-    """First and last row of [H, W] with anything but 0, of which there is some."""
-    content = ink.tobytes()
-    row = len(content) // len(ink)  # bytes
-    first = len(content) - len(content.lstrip(b"\0"))
-    last = len(content.rstrip(b"\0")) - 1
-    return first // row, last // row
+@lru_cache(maxsize=4)
+def _moments(height: int, width: int) -> NDArray[np.float32]:
+    """[H * W, 3]: what sums up values [H * W] as they are, by their row, and by their column."""
+    rows, columns = np.indices((height, width), dtype=np.float32)
+    return np.stack([np.ones_like(rows), rows, columns], axis=2).reshape(height * width, 3)
 
 
 def _place(frame: int, length: int, center: float) -> int:

@@ -3,6 +3,7 @@
 Imported when a manifest names one of them, so that a model of digits does not pay for it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -69,6 +70,9 @@ class ResizePipeline:
         frame[top : top + height, left : left + width] = _resized(sample, height, width)
         return frame
 
+    def read_samples(self, _files: Sequence[bytes], /) -> None:
+        """None: each picture may have to be resized."""
+
 
 @dataclass(frozen=True)
 class ImagenetPipeline:
@@ -110,6 +114,9 @@ class ImagenetPipeline:
         top, left = (rows - down) / 2, (columns - across) / 2
         box = (left, top, left + across, top + down)
         return _resized(in_channels(pixels, self.channels), self.height, self.width, box)
+
+    def read_samples(self, _files: Sequence[bytes], /) -> None:
+        """None: each picture may have to be resized."""
 
 
 PIPELINES: dict[str, type[ResizePipeline] | type[ImagenetPipeline]] = {

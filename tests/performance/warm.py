@@ -78,8 +78,9 @@ def requests(events: dict[str, Any]) -> dict[str, Times]:
 
 
 def stages(events: dict[str, Any]) -> dict[str, Times]:
-    """One request, step by step, of a sample and of a drawing."""
+    """One request, step by step, of a sample, of a drawing and of a photograph."""
     import app
+    import png
     from pixels import Picture
     from telemetry import MetricUnit
 
@@ -98,11 +99,17 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
                 app.metrics.add_metric(metric, MetricUnit.Count, 1)
             app.metrics.flush_metrics()
 
+        decode: Callable[[], object] = partial(Picture, image)
+        preprocess = partial(model.preprocess, picture.pixels, "auto", picture.closer)
+        if model.preprocess.read_samples([image]) is not None:
+            decode = partial(png.decode_grey, image, np.empty_like(sample))
+            preprocess = partial(model.preprocess.are_samples, sample[np.newaxis])
+
         found[name] = in_turn(
             {
                 "event and payload": partial(_read, event),
-                "decode": partial(Picture, image),
-                "preprocess": partial(model.preprocess, picture.pixels, "auto", picture.closer),
+                "decode": decode,
+                "preprocess": preprocess,
                 "traits, for drift": partial(_traits, picture.pixels, sample[np.newaxis]),
                 "inference": partial(model.probabilities, batch),
                 "answer": partial(_answer, row, model.labels),

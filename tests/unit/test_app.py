@@ -426,10 +426,10 @@ def test_what_fails_inside_is_logged_and_not_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(_: bytes, **_options: int) -> None:
+    def fail(*_: Any) -> None:
         raise RuntimeError("secret of /var/task")
 
-    monkeypatch.setattr(app, "Picture", fail)
+    monkeypatch.setattr(app, "traits", fail)
     response = app.handler(rest_event(image_file(digits[3]), "image/png"), Context())
     assert response["statusCode"] == 500
     for inside in ("secret", "RuntimeError", "Traceback", ".py"):
@@ -474,6 +474,39 @@ def test_a_batch_counts_the_confidence_of_each_image(
     answer = call(app, rest_event(*_json({"images": images})))[1]
     (line,), _ = lines(capsys)
     assert line["Confidence"] == [found["confidence"] for found in answer["predictions"]]
+
+
+@pytest.mark.parametrize("mode", ["auto", "none"])
+def test_finished_samples_are_answered_as_any_other_picture_is(
+    app: ModuleType,
+    digits: Digits,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+) -> None:
+    """Alone, in a batch, and in one with other pictures; the log line's traits too."""
+    files = [text(image_file(digit)) for digit in digits]
+    bodies = [
+        {"image": files[0]},
+        {"images": files},
+        {"images": [*files[:2], text(image_file(digits[2], "BMP"))]},
+        {"images": [*files[:2], text(image_file(digits[2][:, ::-1]))]},
+        {"images": [*files[:2], text(image_file(255 - digits[2]))]},
+    ]
+    query = {"preprocess": mode, "input": "true"}
+    events = [rest_event(*_json(body), queryStringParameters=query) for body in bodies]
+
+    def outcomes() -> list[Any]:
+        answers = [call(app, event) for event in events]
+        logged, _ = lines(capsys)
+        traits = ("ink", "stroke", "paper", "predictions", "Confidence", "preprocess")
+        return [answers, [[line[name] for name in traits] for line in logged]]
+
+    quick = outcomes()
+    pipeline = type(app._load_model().preprocess)
+    monkeypatch.setattr(pipeline, "read_samples", lambda *_: None)
+    assert quick == outcomes()
+    assert [status for status, _ in quick[0]] == [200] * len(bodies)
 
 
 def test_log_lines_carry_the_request_and_the_model(

@@ -163,6 +163,60 @@ def test_pixels_that_are_not_all_there_are_refused(data: bytes) -> None:
         png.decode_plain(HEAD + chunk(b"IDAT", data) + END)
 
 
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    smooth=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_grey_file_is_decoded_where_its_pixels_are_wanted(
+    *, height: int, width: int, smooth: bool, seed: int
+) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    if smooth:
+        picture = np.add.outer(np.arange(height), 3 * np.arange(width)).astype(np.uint8)
+    found = np.full((3, height, width), 77, dtype=np.uint8)
+    assert png.decode_grey(saved("L", picture[:, :, np.newaxis]), found[1])
+    assert (found[1] == picture).all()
+    assert (found[::2] == 77).all()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"",
+        HEAD[:-1],
+        HEAD,
+        saved("RGB"),
+        saved("LA"),
+        saved(picture=PICTURE[1:]),
+        saved(picture=PICTURE[:, 1:]),
+        saved(exif=exif()),
+        saved(transparency=7),
+        converted("I;16"),
+        converted("P"),
+    ],
+)
+def test_a_file_of_another_kind_or_size_is_not_decoded_as_grey(file: bytes) -> None:
+    assert not png.decode_grey(file, np.empty((24, 31), np.uint8))
+    assert png.decode_grey(saved(), np.empty((24, 31), np.uint8))
+
+
+@pytest.mark.parametrize("data", [b"", DATA[:40], b"\xff" + DATA[1:]])
+def test_grey_pixels_that_are_not_all_there_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="image data"):
+        png.decode_grey(HEAD + chunk(b"IDAT", data) + END, np.empty((24, 31), np.uint8))
+
+
+def test_more_rows_than_the_header_says_go_nowhere() -> None:
+    """The memory behind the pixels is somebody else's."""
+    rows = zlib.compress((b"\0" + b"\xaa" * 31) * 40)
+    found = np.zeros((2, 24, 31), dtype=np.uint8)
+    assert png.decode_grey(HEAD + chunk(b"IDAT", rows) + END, found[0])
+    assert (found[0] == 0xAA).all()
+    assert not found[1].any()
+
+
 def outcome(file: bytes) -> tuple[Any, ...]:
     """What a client gets: pixels, or the sentence that refuses the file."""
     try:

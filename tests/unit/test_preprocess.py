@@ -18,7 +18,7 @@ from errors import BlankImage, PredictError, UnreadableImage
 from model_build.data import Dataset
 from model_build.pictures import take_picture
 from pixels import decode
-from preprocess import MnistPipeline, center_of_mass
+from preprocess import MnistPipeline, centers_of_mass
 
 type Digit = NDArray[np.uint8]
 type Picture = NDArray[np.uint8]
@@ -207,7 +207,8 @@ def test_a_digit_fills_its_box_with_the_centre_of_mass_in_the_middle(
         sample = PIPELINE(PICTURES[name][0](digit), "auto")
         rows, columns = np.flatnonzero(sample.any(axis=1)), np.flatnonzero(sample.any(axis=0))
         assert max(np.ptp(rows), np.ptp(columns)) + 1 == pytest.approx(20, abs=1)
-        assert center_of_mass(sample.astype(np.float32)) == pytest.approx((14, 14), abs=0.6)
+        ((row, column),) = centers_of_mass(sample[np.newaxis])
+        assert (row, column) == pytest.approx((14, 14), abs=0.6)
         assert sample.max() == 255
 
 
@@ -343,14 +344,21 @@ def test_a_lopsided_digit_stays_inside_the_frame() -> None:
 
 
 @given(
-    hnp.arrays(np.float32, (5, 7), elements=st.floats(0, 1, width=16)).filter(
-        lambda ink: ink.sum() > 0.1
-    )
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 3), st.just(5), st.just(7)), elements=st.floats(0, 1)
+    ).filter(lambda inks: inks.sum(axis=(1, 2)).min() > 0.1)
 )
-def test_the_centre_of_mass_is_the_weighted_mean_of_the_places(ink: NDArray[np.float32]) -> None:
+def test_a_centre_of_mass_is_the_weighted_mean_of_the_places(inks: NDArray[np.float32]) -> None:
     places = [(row, column) for row in range(5) for column in range(7)]
-    expected = np.average(places, axis=0, weights=ink.ravel().astype(np.float64))
-    assert center_of_mass(ink) == pytest.approx(tuple(expected), abs=1e-4)
+    found = centers_of_mass(inks)
+    assert len(found) == len(inks)
+    for ink, center in zip(inks, found, strict=True):
+        expected = np.average(places, axis=0, weights=ink.ravel().astype(np.float64))
+        assert center == pytest.approx(tuple(expected), abs=1e-4)
+
+
+def test_the_centre_of_mass_of_no_ink_is_the_corner() -> None:
+    assert centers_of_mass(np.zeros((1, 5, 7), np.uint8)) == [(0, 0)]
 
 
 @given(
@@ -371,41 +379,106 @@ def test_any_picture_gives_a_sample_or_a_refusal(picture: NDArray[np.uint8], mod
     assert sample.dtype == np.uint8
 
 
-def placed(height: int, width: int, top: int, left: int) -> NDArray[np.uint8]:
-    """Picture [28, 28, 1] of a filled box."""
-    picture = np.zeros((28, 28, 1), dtype=np.uint8)
-    picture[top : top + height, left : left + width] = 255
+def placed(height: int, width: int, top: int, left: int, ink: int = 255) -> NDArray[np.uint8]:
+    """Picture [28, 28] of a filled box."""
+    picture = np.zeros((28, 28), dtype=np.uint8)
+    picture[top : top + height, left : left + width] = ink
     return picture
+
+
+SAMPLE = placed(20, 10, 4, 9)
 
 
 @pytest.mark.parametrize(
     ("picture", "expected"),
     [
-        (placed(20, 10, 4, 9), True),
-        (placed(10, 20, 9, 4), True),
+        (SAMPLE, True),
+        (SAMPLE.T, True),
+        (placed(19, 10, 4, 9), True),
+        (placed(21, 10, 4, 9), True),
+        (placed(20, 10, 4, 9, ink=200), True),
+        (placed(20, 10, 5, 9), True),
         (placed(20, 10, 4, 6), False),  # off the middle
+        (placed(10, 20, 6, 4), False),
         (placed(12, 12, 8, 8), False),  # too small
-        (np.maximum(placed(21, 2, 0, 13), placed(6, 12, 15, 8)), False),  # at the frame's edge
+        (placed(18, 10, 5, 9), False),
+        (placed(22, 10, 3, 9), False),  # too large
+        (np.maximum(placed(21, 2, 0, 13), placed(6, 12, 15, 8)), False),  # at the frame's edges
+        (np.maximum(placed(21, 2, 0, 13), placed(6, 12, 15, 8)).T, False),
+        (np.maximum(placed(21, 2, 7, 13), placed(6, 12, 9, 8)), False),
+        (np.maximum(placed(21, 2, 7, 13), placed(6, 12, 9, 8)).T, False),
         (placed(28, 28, 0, 0), False),  # paper, or a picture of something else
-        (placed(20, 10, 4, 9) // 2, False),  # faint
-        (255 - placed(20, 10, 4, 9), False),  # black on white
-        (placed(20, 10, 4, 9).repeat(3, axis=2), False),
-        (placed(20, 10, 4, 9)[:, :27], False),
-        (np.zeros((28, 28, 1), dtype=np.uint8), False),
+        (placed(20, 10, 4, 9, ink=199), False),  # faint
+        (255 - SAMPLE, False),  # black on white
+        (np.zeros((28, 28), dtype=np.uint8), False),
     ],
 )
 def test_a_sample_is_told_from_pictures_that_are_none(
     picture: NDArray[np.uint8],
     expected: bool,  # noqa: FBT001 - a table's column
 ) -> None:
-    """Size, frame, box and centre are those that MNIST has."""
-    assert MnistPipeline(28, 28).is_sample(picture) is expected
+    """Size of the box, frame and centre are those that MNIST has, wherever it is among others."""
+    for others in ([], [SAMPLE], [SAMPLE.T, SAMPLE]):
+        for place in range(len(others) + 1):
+            pictures = np.stack([*others[:place], picture, *others[place:]])
+            assert PIPELINE.are_samples(pictures) is expected
+
+
+def test_a_frame_need_not_be_a_square() -> None:
+    pipeline = MnistPipeline(30, 26)
+    picture = np.zeros((2, 30, 26), dtype=np.uint8)
+    picture[0, 5:25, 8:18] = picture[1, 10:20, 3:23] = 255
+    assert pipeline.are_samples(picture)
+    picture[1, 10:20, 3] = 0
+    assert pipeline.are_samples(picture)
+    picture[1, 10:20, 4] = 0
+    assert not pipeline.are_samples(picture)
 
 
 def test_a_sample_goes_through_auto_as_it_is(digits: NDArray[np.uint8]) -> None:
     """Pixel for pixel: there is nothing to find that is not where it belongs."""
-    pipeline = MnistPipeline(28, 28)
+    assert PIPELINE.are_samples(digits)
     for digit in digits:
-        pixels = digit[:, :, np.newaxis]
-        assert pipeline.is_sample(pixels)
-        assert (pipeline(pixels, "auto") == digit).all()
+        assert (PIPELINE(digit[:, :, np.newaxis], "auto") == digit).all()
+        deep = digit[:, :, np.newaxis].astype(np.float32) + np.float32(0.3)
+        assert (PIPELINE(deep, "auto") == digit).all()
+
+
+def test_a_picture_in_colour_or_of_another_size_is_no_sample(digits: NDArray[np.uint8]) -> None:
+    for picture in (digits[0, :, :, np.newaxis].repeat(3, axis=2), digits[0, :, 1:, np.newaxis]):
+        assert (PIPELINE(picture, "auto") != digits[0]).any()
+
+
+def saved(picture: NDArray[np.uint8], kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, kind)
+    return file.getvalue()
+
+
+def test_files_of_samples_are_read_all_at_once(digits: NDArray[np.uint8]) -> None:
+    for count in (1, 3, len(digits)):
+        samples = PIPELINE.read_samples([saved(digit) for digit in digits[:count]])
+        assert samples is not None
+        assert samples.dtype == np.uint8
+        assert (samples == digits[:count]).all()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        saved(SAMPLE, "BMP"),
+        saved(SAMPLE[:, :, np.newaxis].repeat(3, axis=2)),
+        saved(SAMPLE[:27]),
+        saved(255 - SAMPLE),
+        saved(SAMPLE)[:60],
+        saved(SAMPLE)[:41] + b"\xff" + saved(SAMPLE)[42:],
+        b"",
+    ],
+    ids=["no PNG", "colour", "another size", "negative", "cut off", "damaged", "empty"],
+)
+def test_with_any_other_file_among_them_none_is_read(other: bytes) -> None:
+    """They are left to what takes any picture, and knows what to say of one that is none."""
+    sample = saved(SAMPLE)
+    assert PIPELINE.read_samples([sample, sample]) is not None
+    for files in ([other], [other, sample], [sample, other]):
+        assert PIPELINE.read_samples(files) is None
