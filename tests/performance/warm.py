@@ -85,12 +85,13 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
     from telemetry import MetricUnit
 
     model = app._load_model()
+    pipeline: Any = model.preprocess  # digits'
     found: dict[str, Times] = {}
     for name in ("digit", "drawing", "photo"):
         event = events[name]
         (image,) = _read(event).images
         picture = Picture(image)
-        sample = model.preprocess(picture.pixels, "auto", picture.closer)
+        sample = pipeline(picture.pixels, "auto", picture.closer)
         batch = model.encode(sample[np.newaxis])
         row = model.probabilities(batch)
 
@@ -100,10 +101,10 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
             app.metrics.flush_metrics()
 
         decode: Callable[[], object] = partial(Picture, image)
-        preprocess = partial(model.preprocess, picture.pixels, "auto", picture.closer)
-        if model.preprocess.read_samples([image]) is not None:
+        preprocess = partial(pipeline, picture.pixels, "auto", picture.closer)
+        if pipeline.read_samples([image]) is not None:
             decode = partial(png.decode_grey, image, np.empty_like(sample))
-            preprocess = partial(model.preprocess.are_samples, sample[np.newaxis])
+            preprocess = partial(pipeline.are_samples, sample[np.newaxis])
 
         found[name] = in_turn(
             {
