@@ -94,7 +94,7 @@ class MnistPipeline(NamedTuple):
         """Whether pictures [N, height, width] all are made as MNIST already.
 
         Full ink on a frame of pure black, a box of the right size, its centre of mass in the
-        middle. Looking for the ink anew would take a hundred times as long (docs/performance.md).
+        middle. Looking for the ink anew would take over forty times as long (docs/performance.md).
         """
         rows = pictures.max(axis=2).tobytes()
         columns = pictures.max(axis=1).tobytes()
