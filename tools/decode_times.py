@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from model_build.data import load_mnist_5k
-from model_build.serving import pixels
+from classifier.image import pixels
+from model_build.data.datasets import load_mnist_5k
 
 _ROUNDS = 7  # the least time of so many counts: other work on the machine only adds
 

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from model_build import data
+from model_build.data import datasets
 from model_build.errors import BuildError, NotInStore
-from model_build.store import ModelStore, copy
+from model_build.store.model_store import ModelStore, copy
 from tools import deployment, emulator, processes, terminal
 from tools.deployment import FOLDER, TEMPLATES, Stack
 from tools.emulator import PROJECT
@@ -175,7 +175,7 @@ def publish(version: str, stack: Stack) -> None:
 
 def held_out_digit(digit: int) -> tuple[bytes, NDArray[np.uint8]]:
     """A digit that no model was trained on, as a PNG file and as its pixels [28, 28]."""
-    samples = data.load("mnist-5k")
+    samples = datasets.load("mnist-5k")
     image = samples.test_images[samples.test_labels == digit][0]
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")

@@ -26,7 +26,7 @@ from typing import Any
 import botocore.exceptions
 
 from model_build.errors import BuildError, NotInStore
-from model_build.store import VERSION, ModelStore, copy
+from model_build.store.model_store import VERSION, ModelStore, copy
 from tools import deployment
 from tools.emulator import PROJECT
 from tools.stack import Release, Stack, StackFailed

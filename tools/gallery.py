@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from model_build.data import load_mnist_5k, load_other_writers
-from model_build.serving import pixels
+from classifier.image import pixels
+from model_build.data.datasets import load_mnist_5k, load_other_writers
 from tools.hard_pictures import HARD, photo, small, tiny_jpeg, tiny_png
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -67,8 +67,7 @@ def reader() -> Read:
 
     Raises ModelUnavailable if build/model-store has no model.
     """
-    import session  # noqa: PLC0415 - the function's, found once model_build.serving is imported
-    import store  # noqa: PLC0415
+    from classifier.model import session, store  # noqa: PLC0415 - onnxruntime takes a second
 
     model = session.load(store.open_store(STORE), "mnist", "production")
 
@@ -126,7 +125,7 @@ def shares(count: int) -> Iterator[str]:
 
     As the lines of a Markdown table. A picture that is refused counts as wrong.
     """
-    from errors import PredictError  # noqa: PLC0415 - the function's, as above
+    from classifier.errors import PredictError  # noqa: PLC0415 - the function's, as above
 
     read = reader()
     digits, labels = load_other_writers()

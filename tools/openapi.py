@@ -16,7 +16,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCE = PROJECT / "openapi.yaml"
-SERVED = PROJECT / "functions" / "predict" / "openapi.json"
+SERVED = PROJECT / "functions/predict/classifier/http/openapi.json"
 GATEWAY = PROJECT / "apigateway.yaml"  # both templates include it
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

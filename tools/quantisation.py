@@ -19,11 +19,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from model_build import data
-from model_build.arithmetic import dequantise, quantise, symmetric
-from model_build.convert import INPUT_NAME, OUTPUT_NAME
-from model_build.evaluate import session, time_side_by_side
-from model_build.techniques import dynamic, static, weight_only
+from model_build.data import datasets
+from model_build.evaluation.evaluate import session, time_side_by_side
+from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
+from model_build.quantise import dynamic, static, weight_only
+from model_build.quantise.arithmetic import dequantise, quantise, symmetric
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
 WORKED = np.array([-0.9, 1.2, 3.4, 0.2, -2.5], np.float32)
@@ -107,7 +107,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 def measure(fp32: Path) -> str:
     """Markdown tables: every technique on one network, and where its time goes."""
-    dataset = data.load("mnist-5k")
+    dataset = datasets.load("mnist-5k")
     with tempfile.TemporaryDirectory() as folder:
         files = {"fp32": fp32}
         for row, write in _techniques(dataset).items():
@@ -131,9 +131,9 @@ def measure(fp32: Path) -> str:
         return "\n".join(lines)
 
 
-def _techniques(dataset: data.Dataset) -> dict[str, Callable[[Path, Path], object]]:
+def _techniques(dataset: datasets.Dataset) -> dict[str, Callable[[Path, Path], object]]:
     per_class = static.CALIBRATION_SAMPLES // dataset.classes
-    chosen = data.stratified_split(dataset.train_labels, per_class)
+    chosen = datasets.stratified_split(dataset.train_labels, per_class)
     samples = dataset.train_images[chosen]
 
     def calibrated(method: static.Method, *, per_channel: bool) -> Callable[[Path, Path], object]:

@@ -198,7 +198,6 @@ def load_handler() -> Handler:
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "predict")
     os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "WARNING")
     os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
-    sys.path.insert(0, str(FUNCTION))
     handler: Handler = importlib.import_module("app").handler
     return handler
 

@@ -19,8 +19,8 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from stability import MIN_IMAGES, Comparison, compare, overall
-from traffic import Traffic, baseline, read_logs
+from drift_check.stability import MIN_IMAGES, Comparison, compare, overall
+from drift_check.traffic import Traffic, baseline, read_logs
 
 DAY_MS = 24 * 3600 * 1000
 

@@ -4,12 +4,12 @@ import os
 import re
 import socket
 import subprocess
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+
 TIMEOUT = 900.0  # a first run trains a model
 
 

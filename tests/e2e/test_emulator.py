@@ -8,13 +8,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tools import emulator
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

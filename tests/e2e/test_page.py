@@ -27,10 +27,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from page import page as page_file
+from classifier.http.page import page as page_file
+from tests.support import ROOT
 from tools.serve import Event, Gateway
 
-ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CHANNEL = ROOT / "build" / "model-store" / "mnist" / "channels" / "production.json"
 KEY = "a-key-of-the-tests"

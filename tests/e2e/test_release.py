@@ -1,6 +1,6 @@
 """`make deploy` and `make rollback` as they are, on MiniStack: `sam build`, `sam deploy`, a POST.
 
-MiniStack shifts no traffic and raises no alarms: tests/unit/test_templates.py looks at resources
+MiniStack shifts no traffic and raises no alarms: tests/unit/templates looks at resources
 for it, and the hook is asked here by hand for the verdict that CodeDeploy asks it for.
 """
 
@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from model_build.store import ModelStore, copy
+from model_build.store.model_store import ModelStore, copy
 from tests.e2e.test_demo import docker  # noqa: F401 - a fixture
-from tests.unit.manifests import describe
+from tests.support import ROOT
+from tests.support.manifests import describe
 from tools import deploy, deployment, emulator
 from tools.stack import Stack
 
-ROOT = Path(__file__).parents[2]
 NAME = "classifier-e2e"
 TIMEOUT = 900.0
 

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.integration.commands import BASE_IMAGE, ROOT, SAM, environment_without_account, run
-from tests.integration.local_service import LocalService, serving
+from tests.support import ROOT
+from tests.support.commands import BASE_IMAGE, SAM, environment_without_account, run
+from tests.support.local_service import LocalService, serving
 
 CHANNEL = ROOT / "build" / "model-store" / "mnist" / "channels" / "production.json"
 

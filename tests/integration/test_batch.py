@@ -17,8 +17,8 @@ import pytest
 from cfnlint.decode import decode  # type: ignore[import-untyped]
 from PIL import Image
 
-from model_build.data import load_mnist_5k
-from tests.integration.commands import ROOT
+from model_build.data.datasets import load_mnist_5k
+from tests.support import ROOT
 from tools import deployment, emulator
 
 CLEAR = [40, 183, 259, 344, 487, 565, 603, 745, 845, 924]  # held-out samples, one of each digit

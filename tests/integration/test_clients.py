@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_build.data import load_mnist_5k
-from tests.integration.commands import ROOT, environment_without_account
+from model_build.data.datasets import load_mnist_5k
 from tests.integration.conftest import give_up
-from tests.integration.local_service import LocalService, serving
+from tests.support import ROOT
+from tests.support.commands import environment_without_account
+from tests.support.local_service import LocalService, serving
 
 PAGE = ROOT / "docs" / "clients.md"
 KEY = "sesame"

@@ -13,12 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from drift_check import stability
 from events.make_events import encode_png, json_event
-from model_build import baseline, data, drift
-from model_build.pictures import take_picture
-from model_build.serving import stability
-from model_build.store import ModelStore
-from tests.integration.commands import ROOT
+from model_build.data import datasets
+from model_build.data.synthetic_pictures import take_picture
+from model_build.evaluation import baseline, drift
+from model_build.store.model_store import ModelStore
+from tests.support import ROOT
 
 STORE = f"file://{ROOT}/build/model-store"
 IMAGES = 300  # a day's traffic: little, so that what is called here is called anywhere
@@ -28,13 +29,13 @@ type Day = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def mnist() -> data.Dataset:
-    return data.load_mnist_5k()
+def mnist() -> datasets.Dataset:
+    return datasets.load_mnist_5k()
 
 
 @pytest.fixture(scope="module")
 def store(
-    model_version: str, mnist: data.Dataset, tmp_path_factory: pytest.TempPathFactory
+    model_version: str, mnist: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> ModelStore:
     """Store with the production model; its baseline is made now if it was published without one."""
     published = ModelStore(STORE)
@@ -59,10 +60,10 @@ def send(model_version: str) -> Iterator[Callable[[list[bytes], str], list[str]]
         patch.setenv("MODEL_VERSION", model_version)
         patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
         patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
-        import app
-        import session
+        from classifier import handler
+        from classifier.model import session
 
-        patch.setattr(app, "model", session.LazyModel())
+        patch.setattr(handler, "model", session.LazyModel())
 
         class Context:
             aws_request_id = "test"
@@ -73,7 +74,7 @@ def send(model_version: str) -> Iterator[Callable[[list[bytes], str], list[str]]
                 batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
                 event = json_event({"images": batch}, {"preprocess": mode})
                 with contextlib.redirect_stdout(log):
-                    response: dict[str, Any] = app.handler(event, Context())
+                    response: dict[str, Any] = handler.handler(event, Context())
                 assert response["statusCode"] == 200, response["body"]
             return log.getvalue().splitlines()
 
@@ -82,7 +83,7 @@ def send(model_version: str) -> Iterator[Callable[[list[bytes], str], list[str]]
 
 @pytest.fixture(scope="module")
 def day(
-    store: ModelStore, mnist: data.Dataset, send: Callable[[list[bytes], str], list[str]]
+    store: ModelStore, mnist: datasets.Dataset, send: Callable[[list[bytes], str], list[str]]
 ) -> Day:
     """Simulate a day of pictures of digits that no baseline has seen; give the verdicts."""
 
@@ -173,7 +174,7 @@ def test_digits_by_other_writers_are_called_by_their_ink(
     store: ModelStore, send: Callable[[list[bytes], str], list[str]]
 ) -> None:
     """They were scanned at 8 x 8: a blunter pen than any of MNIST's, and less sure answers."""
-    digits, _ = data.load_other_writers()
+    digits, _ = datasets.load_other_writers()
     generator = np.random.default_rng(13)
     files = [take_picture(digit, generator, side=150) for digit in digits[600 : 600 + IMAGES]]
     (report,) = drift.compare(drift.collect(send(files, "auto")), store, "mnist")
@@ -184,7 +185,7 @@ def test_digits_by_other_writers_are_called_by_their_ink(
 
 def test_the_verdict_is_drawn(
     store: ModelStore,
-    mnist: data.Dataset,
+    mnist: datasets.Dataset,
     send: Callable[[list[bytes], str], list[str]],
     tmp_path: Path,
 ) -> None:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from events.make_events import encode_png, json_event
-from model_build import data
-from model_build.store import ModelStore, copy
-from tests.integration.commands import ROOT, run
+from model_build.data import datasets
+from model_build.store.model_store import ModelStore, copy
 from tests.integration.conftest import give_up
-from tests.integration.local_service import serving
+from tests.support import ROOT
+from tests.support.commands import run
+from tests.support.local_service import serving
 
 STORE = f"file://{ROOT}/build/model-store"
 LEAST = 0.91  # share of right answers on the 10,000 test images
@@ -27,15 +28,15 @@ type Classify = Callable[[list[bytes], str], list[Any]]
 
 
 @pytest.fixture(scope="module")
-def clothes() -> data.Dataset:
+def clothes() -> datasets.Dataset:
     try:
-        return data.load_fashion_mnist()
+        return datasets.load_fashion_mnist()
     except OSError as error:
         give_up(str(error))
 
 
 @pytest.fixture(scope="module")
-def built(clothes: data.Dataset) -> str:
+def built(clothes: datasets.Dataset) -> str:
     """Version of fashion-mnist in production in the local store; trained if there is none."""
     models = ModelStore(STORE)
     if models.channel("fashion-mnist", "production") is None:
@@ -57,10 +58,10 @@ def classify(built: str) -> Iterator[Classify]:
         patch.setenv("MODEL_VERSION", built)
         patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
         patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
-        import app
-        import session
+        from classifier import handler
+        from classifier.model import session
 
-        patch.setattr(app, "model", session.LazyModel())
+        patch.setattr(handler, "model", session.LazyModel())
 
         class Context:
             aws_request_id = "test"
@@ -70,7 +71,7 @@ def classify(built: str) -> Iterator[Classify]:
             for start in range(0, len(files), 32):
                 batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
                 event = json_event({"images": batch}, {"preprocess": preprocess})
-                response: dict[str, Any] = app.handler(event, Context())
+                response: dict[str, Any] = handler.handler(event, Context())
                 assert response["statusCode"] == 200, response["body"]
                 answers.extend(json.loads(response["body"])["predictions"])
             return answers
@@ -79,7 +80,7 @@ def classify(built: str) -> Iterator[Classify]:
 
 
 def named(labels: NDArray[np.int64]) -> list[str]:
-    return [data.CLOTHES[label] for label in labels]
+    return [datasets.CLOTHES[label] for label in labels]
 
 
 def share_right(answers: list[Any], labels: NDArray[np.int64]) -> float:
@@ -88,22 +89,24 @@ def share_right(answers: list[Any], labels: NDArray[np.int64]) -> float:
 
 
 def test_the_test_images_are_told_apart_through_the_function(
-    classify: Classify, clothes: data.Dataset
+    classify: Classify, clothes: datasets.Dataset
 ) -> None:
     assert len(clothes.test_labels) == 10_000
     answers = classify([encode_png(image) for image in clothes.test_images], "auto")
     assert share_right(answers, clothes.test_labels) >= LEAST
 
 
-def test_what_is_published_is_int8_and_answers_in_words(built: str, clothes: data.Dataset) -> None:
+def test_what_is_published_is_int8_and_answers_in_words(
+    built: str, clothes: datasets.Dataset
+) -> None:
     described = ModelStore(STORE).manifest("fashion-mnist", built)
     assert described["quantization"]["weights"].startswith("int8")
-    assert described["output"]["labels"] == list(data.CLOTHES)
+    assert described["output"]["labels"] == list(datasets.CLOTHES)
     assert described["lineage"]["dataset"]["sha256"] == clothes.sha256
 
 
 def test_a_sample_answers_the_same_as_it_is_larger_and_as_a_negative(
-    classify: Classify, clothes: data.Dataset
+    classify: Classify, clothes: datasets.Dataset
 ) -> None:
     """As a shop shows clothes, dark on white, and larger."""
     images = clothes.test_images[:320]
@@ -117,17 +120,17 @@ def test_a_sample_answers_the_same_as_it_is_larger_and_as_a_negative(
 
 
 @pytest.fixture(scope="module")
-def folder(clothes: data.Dataset, built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(clothes: datasets.Dataset, built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What somebody has who brings a model: an ONNX file, its labels, folders of pictures."""
     folder = tmp_path_factory.mktemp("own")
     models = ModelStore(STORE)
     parent = models.manifest("fashion-mnist", built)["lineage"]["parent"]
     (folder / "clothes.onnx").write_bytes(models.model("fashion-mnist", parent))
-    (folder / "labels.txt").write_text("\n".join(data.CLOTHES) + "\n")
+    (folder / "labels.txt").write_text("\n".join(datasets.CLOTHES) + "\n")
     (folder / "calibration").mkdir()
     for index, image in enumerate(clothes.train_images[:600]):
         Image.fromarray(image).save(folder / "calibration" / f"{index}.png")
-    for label in data.CLOTHES:
+    for label in datasets.CLOTHES:
         (folder / "test" / label.replace("/", "_")).mkdir(parents=True)
     pictures = zip(clothes.test_images, named(clothes.test_labels), strict=True)
     for index, (image, label) in enumerate(pictures):
@@ -158,7 +161,7 @@ def test_the_import_evaluates_what_it_publishes_on_the_folder(store: str, built:
     version = models.resolve("fashion-mnist", "production")
     described = models.manifest("fashion-mnist", version)
     assert described["quantization"]["calibration"]["samples"] == 512
-    assert described["output"]["labels"] == list(data.CLOTHES)
+    assert described["output"]["labels"] == list(datasets.CLOTHES)
     assert sum(described["baseline"]["predicted_counts"]) == 10_000
     assert described["metrics"]["accuracy"] >= LEAST
     theirs = ModelStore(STORE).manifest("fashion-mnist", built)
@@ -169,9 +172,9 @@ def test_the_import_evaluates_what_it_publishes_on_the_folder(store: str, built:
 
 
 def test_both_models_are_served_from_one_store_by_one_code(
-    store: str, clothes: data.Dataset, tmp_path: Path
+    store: str, clothes: datasets.Dataset, tmp_path: Path
 ) -> None:
-    digits = data.load_mnist_5k()
+    digits = datasets.load_mnist_5k()
     sets: dict[str, tuple[NDArray[np.uint8], list[Any]]] = {
         "mnist": (digits.test_images[::25], digits.test_labels[::25].tolist()),
         "fashion-mnist": (clothes.test_images[:40], named(clothes.test_labels[:40])),

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from events.make_events import encode_png, json_event
-from model_build import data
-from model_build.pictures import take_picture
-from model_build.store import ModelStore
-from tests.integration.commands import ROOT
+from model_build.data import datasets
+from model_build.data.synthetic_pictures import take_picture
+from model_build.store.model_store import ModelStore
+from tests.support import ROOT
 
 STORE = f"file://{ROOT}/build/model-store"
 
@@ -40,10 +40,10 @@ def classify(model_version: str) -> Iterator[Classify]:
         patch.setenv("MODEL_VERSION", model_version)
         patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
         patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
-        import app
-        import session
+        from classifier import handler
+        from classifier.model import session
 
-        patch.setattr(app, "model", session.LazyModel())
+        patch.setattr(handler, "model", session.LazyModel())
 
         class Context:
             aws_request_id = "test"
@@ -53,7 +53,7 @@ def classify(model_version: str) -> Iterator[Classify]:
             for start in range(0, len(files), 32):
                 batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
                 event = json_event({"images": batch}, {"preprocess": preprocess})
-                response: dict[str, Any] = app.handler(event, Context())
+                response: dict[str, Any] = handler.handler(event, Context())
                 assert response["statusCode"] == 200, response["body"]
                 found = json.loads(response["body"])["predictions"]
                 answers.extend(one["prediction"] for one in found)
@@ -69,7 +69,7 @@ def share_right(answers: list[int], labels: NDArray[np.int64]) -> float:
 def test_held_out_samples_are_read_and_keep_their_answer_through_auto(
     classify: Classify, expected: tuple[float, float]
 ) -> None:
-    mnist = data.load_mnist_5k()
+    mnist = datasets.load_mnist_5k()
     files = [encode_png(image) for image in mnist.test_images]
     as_is, auto = classify(files, "none"), classify(files, "auto")
     assert share_right(as_is, mnist.test_labels) >= expected[0]
@@ -80,7 +80,7 @@ def test_ordinary_pictures_of_other_writers_digits_are_read(
     classify: Classify, expected: tuple[float, float]
 ) -> None:
     """Dark or coloured pen on paper, uneven light, off-centre, blur and noise, as JPEG."""
-    digits, labels = data.load_other_writers()
+    digits, labels = datasets.load_other_writers()
     generator = np.random.default_rng(11)
     pictures = [take_picture(digit, generator) for digit in digits[600:1200]]
     assert share_right(classify(pictures, "auto"), labels[600:1200]) >= expected[1]

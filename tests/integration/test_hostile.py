@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.data.make_hostile import CASES, INFER, MEBIBYTES_4, Request, digit, saved
-from tests.integration.local_service import LocalService, serving
+from tests.support.hostile_files import CASES, INFER, MEBIBYTES_4, Request, digit, saved
+from tests.support.local_service import LocalService, serving
 
 MEMORY_LIMIT = 512 * 1024 * 1024  # bytes, at the peak
 CPU_LIMIT = 2.0  # seconds of processor time; the worst takes 0.9 on two cores of 2024

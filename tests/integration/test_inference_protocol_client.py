@@ -13,8 +13,8 @@ from tritonclient.http import (  # type: ignore[import-untyped]
 )
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
-from model_build.data import load_mnist_5k
-from tests.integration.local_service import LocalService
+from model_build.data.datasets import load_mnist_5k
+from tests.support.local_service import LocalService
 
 MODEL = "mnist"
 DATATYPES = {"UINT8": np.uint8, "FP32": np.float32}

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.integration.conformance import check_conformance
-from tests.integration.local_service import LocalService
+from tests.support.conformance import check_conformance
+from tests.support.local_service import LocalService
 
 
 def test_the_service_answers_as_its_interface_states(service: LocalService, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.integration.commands import BASE_IMAGE, ROOT, run
-from tests.integration.conformance import check_conformance
+from tests.support import ROOT
+from tests.support.commands import BASE_IMAGE, run
+from tests.support.conformance import check_conformance
 
 EVENTS = ROOT / "events"
 SIZE_LIMIT_MB = 150  # of our own layers; Lambda loads what a cold start reads, so every MB tells

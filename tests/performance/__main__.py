@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image
 
 from tests.performance import candidates, imports, report
-from tests.performance.candidates import BASE_IMAGE, BUILD, OWN, PACKAGES, ROOT, STORE
+from tests.performance.candidates import BASE_IMAGE, BUILD, OWN, PACKAGES, STORE
+from tests.support import ROOT
 
 PYTHON = ROOT / ".venv/bench/bin/python"
 EMULATOR = ".venv/sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-"

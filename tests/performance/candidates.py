@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_build.data import load_mnist_5k
+from model_build.data.datasets import load_mnist_5k
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "bench"
 STORE = ROOT / "build" / "model-store"
 PACKAGES = ROOT / ".venv/bench/lib/python3.13/site-packages"

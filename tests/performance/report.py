@@ -11,7 +11,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from tests.performance import imports
-from tests.performance.candidates import LABELS, ROOT
+from tests.performance.candidates import LABELS
+from tests.support import ROOT
 
 DOCS = ROOT / "docs"
 IMAGES = DOCS / "images"
@@ -93,7 +94,7 @@ Resident memory of the function's process, nine of ten requests a 28 × 28 PNG, 
 
 `make bench`; `ROUNDS=5` for a quick look. It needs `make model` first. The peers are in `tests/performance/peers/`, and the raw figures
 in `build/bench/results.json`. `make test` holds what does not depend on a machine's mood, with
-`tests/unit/test_budgets.py`: the modules that a cold request imports, the files it opens, and the instructions of a
+`tests/unit/predict/test_budgets.py`: the modules that a cold request imports, the files it opens, and the instructions of a
 warm one. `tests/integration/test_sam_local.py` holds the size of the image.
 """
 

@@ -24,20 +24,20 @@ from pathlib import Path
 from typing import Any
 
 from tests.performance.quick_s3 import BUCKET
+from tests.support import ROOT
 
 if __name__ == "__main__":  # a process of `score`'s pool imports this file, and needs none of these
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the template sets it, before numpy looks
     import numpy as np
     from PIL import Image
 
-    from model_build import score
-    from model_build.data import load_mnist_5k
-    from model_build.objects import open_objects
-    from model_build.score_part import Job
-    from model_build.store import ModelStore
+    from model_build.data.datasets import load_mnist_5k
+    from model_build.scoring import score
+    from model_build.scoring.score_part import Job
+    from model_build.store.backends import open_objects
+    from model_build.store.model_store import ModelStore
     from tests.performance.warm import Context
 
-ROOT = Path(__file__).parents[2]
 STORE = (ROOT / "build" / "model-store").as_uri()
 DELAY_MS = 20
 BATCH = 32  # images that one request takes

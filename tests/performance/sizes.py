@@ -26,11 +26,11 @@ import jinja2
 import numpy as np
 
 from events.make_events import encode_png, json_event
-from model_build.data import load_mnist_5k
+from model_build.data.datasets import load_mnist_5k
 from tests.performance.pricing import PRICES, per_million
 from tests.performance.scaling import Outcome, Service, poisson, simulate
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 MEASURED = ROOT / "build" / "bench" / "sizes.json"
 PAGE = ROOT / "docs" / "scaling.md"
 PICTURE = ROOT / "docs" / "images" / "scaling-memory.png"

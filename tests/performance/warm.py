@@ -46,7 +46,7 @@ def requests(events: dict[str, Any]) -> dict[str, Times]:
     """Requests of the handler against the least that could answer them."""
     import floor  # type: ignore[import-not-found] # one of the peers
 
-    import app
+    from classifier import handler
 
     context = Context()
 
@@ -58,7 +58,7 @@ def requests(events: dict[str, Any]) -> dict[str, Times]:
             handled("digit")
 
     def handled(name: str) -> None:
-        response = app.handler(events[name], context)
+        response = handler.handler(events[name], context)
         assert response["statusCode"] == 200, response["body"]
 
     def of(name: str) -> Callable[[], None]:
@@ -79,12 +79,12 @@ def requests(events: dict[str, Any]) -> dict[str, Times]:
 
 def stages(events: dict[str, Any]) -> dict[str, Times]:
     """One request, step by step, of a sample, of a drawing and of a photograph."""
-    import app
-    import png
-    from pixels import Picture
-    from telemetry import MetricUnit
+    from classifier import handler
+    from classifier.image import png
+    from classifier.image.pixels import Picture
+    from classifier.monitoring.telemetry import MetricUnit
 
-    model = app._load_model()
+    model = handler._load_model()
     pipeline: Any = model.preprocess  # digits'
     found: dict[str, Times] = {}
     for name in ("digit", "drawing", "photo"):
@@ -97,8 +97,8 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
 
         def logged() -> None:
             for metric in ("ColdStart", "PreprocessMs", "InferenceMs", "Confidence"):
-                app.metrics.add_metric(metric, MetricUnit.Count, 1)
-            app.metrics.flush_metrics()
+                handler.metrics.add_metric(metric, MetricUnit.Count, 1)
+            handler.metrics.flush_metrics()
 
         decode: Callable[[], object] = partial(Picture, image)
         preprocess = partial(pipeline, picture.pixels, "auto", picture.closer)
@@ -115,7 +115,7 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
                 "inference": partial(model.probabilities, batch),
                 "answer": partial(_answer, row, model.labels),
                 "log line": logged,
-                "whole handler": partial(app.handler, event, Context()),
+                "whole handler": partial(handler.handler, event, Context()),
             },
             rounds=20 if name == "photo" else 400,
         )
@@ -157,11 +157,11 @@ def memory(events: dict[str, Any]) -> dict[str, float]:
     """
     import awslambdaric.bootstrap  # noqa: F401 - what Lambda has loaded
 
-    import app
+    from classifier import handler
 
     found: dict[str, float] = {}
     for number in range(1, 10_001):
-        app.handler(events["digit" if number % 10 else "drawing"], Context())
+        handler.handler(events["digit" if number % 10 else "drawing"], Context())
         if number in (1, 100, 1_000, 10_000):
             found[f"resident after {number}"] = _status("VmRSS")
             found[f"peak after {number}"] = _status("VmHWM")  # ru_maxrss begins with the parent's
@@ -174,20 +174,20 @@ def _status(field: str) -> float:
 
 
 def _read(event: dict[str, Any]) -> Any:
-    from event import parse
-    from payload import read
+    from classifier.http.event import parse
+    from classifier.http.payload import read
 
     return read(parse(event, "bench"))
 
 
 def _traits(pixels: Any, samples: Any) -> object:
-    from traits import paper, traits
+    from classifier.monitoring.traits import paper, traits
 
     return traits(samples, [paper(pixels)])
 
 
 def _answer(row: Any, labels: list[Any]) -> object:
-    from answer import ok, predictions
+    from classifier.http.response import ok, predictions
 
     return ok(predictions(row, labels)[0])
 

@@ -1,0 +1,1 @@
+"""Live traffic compared with what the model was evaluated on."""

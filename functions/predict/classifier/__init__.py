@@ -1,0 +1,1 @@
+"""An image classifier behind HTTP: event → image → sample → probabilities → answer."""

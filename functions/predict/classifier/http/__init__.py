@@ -1,0 +1,1 @@
+"""Events in, responses out."""

@@ -1,0 +1,68 @@
+"""Routes about the service itself: readiness, the model, the interface, the page."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.http import page
+from classifier.http.event import Request
+from classifier.http.response import Response, document, ok
+from classifier.model.session import Model
+from classifier.prepare.encoding import Tensor
+
+# Of the manifest; lineage and the baseline for drift stay inside.
+_PUBLIC = ("name", "version", "created", "input", "output", "quantization", "metrics")
+
+
+@dataclass(frozen=True)
+class Served:
+    """The model as `app.py` serves it: loaded on demand, its answers logged and measured."""
+
+    model: Callable[[], Model]
+    classify: Callable[[Model, Tensor], NDArray[np.float32]]
+
+
+type Route = tuple[re.Pattern[str], str, Callable[..., Response]]
+
+
+def health(_request: Request, _served: Served) -> Response:
+    """GET /health: the function runs; the model is not touched."""
+    return ok({"status": "ok"})
+
+
+def ready(_request: Request, served: Served) -> Response:
+    """GET /ready: a prediction would be answered."""
+    model = served.model()
+    return ok({"status": "ready", "model": {"name": model.name, "version": model.version}})
+
+
+def model_card(_request: Request, served: Served) -> Response:
+    """GET /model: the public part of the manifest."""
+    manifest = served.model().manifest
+    return ok({part: manifest[part] for part in _PUBLIC if part in manifest})
+
+
+def interface(_request: Request, _served: Served) -> Response:
+    """GET /openapi.json: the interface, as OpenAPI."""
+    return document(
+        Path(__file__).with_name("openapi.json").read_text(),
+        {"Content-Type": "application/json", "Cache-Control": "public, max-age=300"},
+    )
+
+
+def show_page(_request: Request, _served: Served) -> Response:
+    """GET /: the page to try it."""
+    return document(*page.page())
+
+
+ROUTES: list[Route] = [
+    (re.compile("/"), "GET", show_page),
+    (re.compile("/health"), "GET", health),
+    (re.compile("/ready"), "GET", ready),
+    (re.compile("/model"), "GET", model_card),
+    (re.compile(r"/openapi\.json"), "GET", interface),
+]

@@ -1,0 +1,273 @@
+"""Bytes → pixels: an encoded image becomes an array, checked before it is decoded."""
+
+import io
+import math
+import struct
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from classifier.errors import TooLarge, UnreadableImage, UnsupportedMediaType
+from classifier.image import png
+from classifier.image.progressive import first_scans
+from classifier.image.structure import check
+
+type Pixels = NDArray[np.uint8] | NDArray[np.float32]
+
+MAX_PIXELS = 16_000_000
+MAX_BATCH_PIXELS = 32_000_000  # of one request: 32 images of a megapixel; more would take seconds
+WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
+_DRAFT_SIDE = 400  # at least, where a JPEG's decoder brings it down
+_PART_SIDE = 256  # of a part that is looked at closer
+_BAND = 64  # rows of the result that are made at a time
+_LIGHT = 0.8  # of white: from here on ink would be lost on it
+
+# Format, its signature at offset 0, and its plugin: Image.open would import five of them for any
+# one, a twenty-fifth of a cold start (docs/performance.md).
+_FORMATS: tuple[tuple[str, tuple[bytes, ...], str], ...] = (
+    ("PNG", (b"\x89PNG\r\n\x1a\n",), "PIL.PngImagePlugin"),
+    ("JPEG", (b"\xff\xd8\xff",), "PIL.JpegImagePlugin"),
+    ("GIF", (b"GIF87a", b"GIF89a"), "PIL.GifImagePlugin"),
+    ("BMP", (b"BM",), "PIL.BmpImagePlugin"),
+    ("WEBP", (b"RIFF",), "PIL.WebPImagePlugin"),
+    ("TIFF", (b"II*\x00", b"MM\x00*"), "PIL.TiffImagePlugin"),
+)
+FORMAT_NAMES = ", ".join(name for name, _, _ in _FORMATS)
+# What Pillow's decoders raise on damaged files.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+)
+_EXIF_ORIENTATION = 0x0112
+# What undoes each EXIF orientation of [H, W, C]: step of the rows, step of the columns, and whether
+# these are then exchanged (Exif 2.3, section 4.6.4).
+_TURNS: dict[Any, tuple[int, int, bool]] = {
+    2: (1, -1, False),
+    3: (-1, -1, False),
+    4: (-1, 1, False),
+    5: (1, 1, True),
+    6: (-1, 1, True),
+    7: (-1, -1, True),
+    8: (1, -1, True),
+}
+
+
+class Part(NamedTuple):
+    """Part of a picture, its edges as shares, 0 to 1, of the upright picture's height and width."""
+
+    top: float
+    bottom: float
+    left: float
+    right: float
+
+
+type Closer = Callable[[Part], Pixels | None]
+
+
+class Picture:
+    """An image file, decoded: the whole at a working size, and any part of it closer.
+
+    pixels: [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255; uint8, but float32 where the file has more
+    than 8 bits a sample. EXIF orientation is undone, 16-bit samples are scaled, an animation gives
+    its first frame. Transparency lies on white; light ink on transparency, on black. An image
+    whose longer side is over `working_side` is brought down by averaging to at most twice that
+    side, a JPEG by its own decoder, for a fraction of the time, to at least `_DRAFT_SIDE`.
+    area: pixels of the file. room: what is left of MAX_BATCH_PIXELS for it.
+
+    Raises UnsupportedMediaType for a format that is not taken, TooLarge for an image over 16
+    megapixels, known before decoding, and UnreadableImage for bytes that are no complete image.
+    """
+
+    def __init__(
+        self, data: bytes, *, working_side: int = WORKING_SIDE, room: int = MAX_PIXELS
+    ) -> None:
+        self._data = data
+        try:
+            image = png.decode_plain(data) or _open(data)
+            self.area = math.prod(image.size)
+            if self.area > room:
+                raise TooLarge(
+                    f"the images up to this one have over {MAX_BATCH_PIXELS // 10**6} megapixels "
+                    "together; send smaller ones, or fewer in a request"
+                )
+            full = max(image.size)
+            if image.format == "JPEG" and full // _DRAFT_SIDE >= 8:
+                first = first_scans(data)
+                image = image if first is data else _open(first)
+            self._image = _load(image, full // _DRAFT_SIDE)
+            self._drafted = max(image.size) < full
+            self._orientation = _orientation(image)  # now: Pillow turns a TIFF as it loads it
+            self._deep = image.mode.startswith("I") and np.asarray(image).max(initial=0) > 255
+            shrink = max(1, max(image.size) // working_side)
+            self._is_whole = shrink == 1 and not self._drafted
+            layers = _layers(image, shrink, deep=self._deep)
+        except _DAMAGE as error:
+            raise _damaged() from error
+        self._on_black = layers.shape[2] == 4 and _is_light_ink(layers)
+        self.pixels = self._flat(layers)
+
+    def closer(self, part: Part) -> Pixels | None:
+        """Give a part of the picture [h, w, C] in more detail; none if `pixels` has all there is.
+
+        It is brought down by a whole factor to at most twice `_PART_SIDE`.
+        """
+        if self._is_whole:
+            return None
+        rows, columns = self._stored(part)
+        image = self._image
+        try:
+            if self._drafted:
+                image = _open(self._data)
+                width, height = image.size
+                side = max((rows[1] - rows[0]) * height, (columns[1] - columns[0]) * width)
+                image = _load(image, int(side) // _PART_SIDE)
+            width, height = image.size
+            box = (
+                int(columns[0] * width),
+                int(rows[0] * height),
+                math.ceil(columns[1] * width),
+                math.ceil(rows[1] * height),
+            )
+            image = image.crop(box)
+            shrink = max(1, max(image.size) // _PART_SIDE)
+            return self._flat(_layers(image, shrink, deep=self._deep))
+        except _DAMAGE as error:
+            raise _damaged() from error
+
+    def _flat(self, layers: Pixels) -> Pixels:
+        """Layers [H, W, C], premultiplied alpha the last of four, upright on the background."""
+        if layers.shape[2] == 4:
+            uncovered = 255 - layers[:, :, 3:]
+            layers = layers[:, :, :3] + (0 if self._on_black else uncovered)
+        rows, columns, exchanged = _TURNS.get(self._orientation, (1, 1, False))
+        layers = layers[::rows, ::columns]
+        return layers.swapaxes(0, 1) if exchanged else layers
+
+    def _stored(self, part: Part) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Rows and columns of a part, in shares, as the file stores them."""
+        rows, columns = (part.top, part.bottom), (part.left, part.right)
+        down, across, exchanged = _TURNS.get(self._orientation, (1, 1, False))
+        if exchanged:
+            rows, columns = columns, rows
+        return (
+            rows if down > 0 else (1 - rows[1], 1 - rows[0]),
+            columns if across > 0 else (1 - columns[1], 1 - columns[0]),
+        )
+
+
+def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
+    """Decode an image file into the `pixels` of a Picture, and raise what it raises."""
+    return Picture(data, working_side=working_side).pixels
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise UnreadableImage(f"the image is empty; send a {FORMAT_NAMES} file")
+    for name, signatures, plugin in _FORMATS:
+        if data.startswith(signatures):
+            check(data, name)
+            import_module(plugin)
+            return _look(data, name)
+    if _is_other_image(data):
+        raise UnsupportedMediaType(f"this image format is not taken; send {FORMAT_NAMES}")
+    raise UnreadableImage(f"there is no image in the bytes; send a {FORMAT_NAMES} file")
+
+
+def _look(data: bytes, kind: str) -> Image.Image:
+    """Open a file as one format; nothing is decoded yet."""
+    try:
+        plugin, _ = Image.OPEN[kind]
+        image = plugin(io.BytesIO(data), "")
+    except Image.DecompressionBombError as error:  # of a part, such as a GIF's frame
+        raise TooLarge(
+            f"the image has too many pixels; send at most {MAX_PIXELS // 10**6} megapixels"
+        ) from error
+    except _DAMAGE as error:
+        raise _damaged() from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise TooLarge(
+            f"the image has {width} x {height} pixels; send at most {MAX_PIXELS // 10**6} "
+            "megapixels"
+        )
+    return image
+
+
+def _damaged() -> UnreadableImage:
+    return UnreadableImage(
+        "the image is damaged or truncated and can't be decoded; send the whole file"
+    )
+
+
+def _orientation(image: Image.Image) -> Any:
+    if not image.info:  # nothing but pixels
+        return None
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION)
+    except _DAMAGE:
+        return None  # damaged EXIF costs the turn, not the picture
+
+
+def _is_other_image(data: bytes) -> bool:
+    iso_media = data[4:8] == b"ftyp"  # HEIC and AVIF
+    return iso_media or data.lstrip()[:5].lower() in (b"<svg ", b"<?xml", b"%pdf-")
+
+
+def _load(image: Image.Image, shrink: int) -> Image.Image:
+    """Decode; a JPEG's decoder itself brings it down by the 2, 4 or 8 that is in `shrink`."""
+    if shrink > 1:
+        width, height = image.size
+        image.draft(image.mode, (width // shrink, height // shrink))
+    image.load()
+    return image
+
+
+def _layers(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
+    """Decoded image as [H, W, C], C 1, 3, or 4 with alpha; averaged over shrink x shrink pixels."""
+    if shrink == 1:
+        return _convert(image, 1, deep=deep)
+    # In bands, because each step on the way makes a copy: of 16 megapixels, 64 MB.
+    width, height = image.size
+    band = shrink * _BAND
+    return np.concatenate(
+        [
+            _convert(image.crop((0, top, width, min(top + band, height))), shrink, deep=deep)
+            for top in range(0, height, band)
+        ]
+    )
+
+
+def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
+    """Decoded image, or a band of it. deep: its integers go up to 65535."""
+    if image.mode.startswith("I") or image.mode == "F":
+        samples = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        grey = Image.fromarray(np.clip(samples * (255.0 / 65535.0 if deep else 1.0), 0, 255))
+        return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
+    if image.has_transparency_data:
+        image = image.convert("RGBA").convert("RGBa")  # premultiplied: means stay right
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if shrink > 1:
+        image = image.reduce(shrink)
+    samples = np.frombuffer(image.tobytes(), np.uint8)
+    return samples.reshape(image.height, image.width, -1)
+
+
+def _is_light_ink(layers: Pixels) -> bool:
+    """Whether what lies on transparency is light all over, as a drawing in white is.
+
+    What covers more than half of the picture is a page. layers: [H, W, 4], premultiplied.
+    """
+    alpha = layers[:, :, 3].astype(np.float32)
+    light = alpha[layers[:, :, :3].min(axis=2) >= _LIGHT * alpha].sum()
+    return bool(0.97 * alpha.sum() < light and alpha.mean() < 255 / 2)

@@ -1,0 +1,1 @@
+"""The model: fetched from the store, checked, run."""

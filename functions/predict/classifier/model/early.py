@@ -1,0 +1,14 @@
+"""Imported first of all: begins to fetch the model from S3, which answers while Python imports.
+
+docs/performance.md has what it gains. A folder is not worth a thread.
+"""
+
+import os
+
+from classifier.model.fetch import DEFAULT_STORE, Early, fetch_configured
+
+fetching = (
+    Early(fetch_configured)
+    if os.environ.get("MODEL_STORE_URL", DEFAULT_STORE).startswith("s3:")
+    else None
+)

@@ -1,0 +1,138 @@
+"""Tensor → probabilities: the model, loaded from the store on first use and kept.
+
+A load that fails is not remembered: the next request tries again.
+"""
+
+import hashlib
+import threading
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from classifier.errors import ModelUnavailable
+from classifier.model.fetch import Early, Files, fetch, fetch_configured
+from classifier.model.store import Store
+from classifier.prepare.encoding import Encoding, Tensor
+from classifier.prepare.preprocess import Pipeline, pipeline
+
+_SCHEMA = 1
+
+
+class Model(NamedTuple):
+    """One loaded version: its session, and what its manifest says of input and output."""
+
+    name: str
+    version: str
+    labels: list[Any]
+    preprocess: Pipeline  # picture → sample
+    encode: Encoding  # samples → tensor
+    load_ms: float
+    session: ort.InferenceSession
+    input_name: str
+    output_name: str  # softmax float32 [N, classes]
+    manifest: dict[str, Any]
+
+    def probabilities(self, batch: Tensor) -> NDArray[np.float32]:
+        """Softmax [N, classes] of a batch, as `encode` gives it."""
+        (answer,) = self.session.run([self.output_name], {self.input_name: batch})
+        return np.asarray(answer, dtype=np.float32)
+
+
+class LazyModel:
+    """The function's one model: loaded once, by whichever request needs it first.
+
+    early: its files, if they are being fetched already.
+    """
+
+    def __init__(self, early: Early | None = None) -> None:
+        self._early = early
+        self._lock = threading.Lock()
+        self._model: Model | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a request would be answered without a load."""
+        return self._model is not None
+
+    def get(self) -> Model:
+        """Give the model; load it if need be, as the environment's variables say.
+
+        Raises ModelUnavailable if the store, the manifest or the model file is missing or corrupt.
+        """
+        if self._model is None:
+            with self._lock:
+                if self._model is None:
+                    started = time.perf_counter()
+                    fetched = self._early.take() if self._early else None
+                    self._model = _open(fetched or fetch_configured(), started)
+        return self._model
+
+
+def load(store: Store, name: str, version: str) -> Model:
+    """Load a model by its version, or by the channel that points to one.
+
+    The file is checked against the manifest's sha256 before onnxruntime sees a byte of it.
+    """
+    started = time.perf_counter()
+    return _open(fetch(store, name, version), started)
+
+
+def _open(files: Files, started: float) -> Model:
+    name, version, manifest, content = files
+    try:
+        if manifest["schema"] != _SCHEMA:
+            raise ModelUnavailable(f"manifest schema {manifest['schema']} is not {_SCHEMA}")
+        expected = manifest["file"]["sha256"]
+        source = manifest["input"]
+        encode = Encoding.from_manifest(source)
+        preprocess = pipeline(encode.samples_shape, source["preprocess"])
+        labels = list(manifest["output"]["labels"])
+        input_name, output_name = str(source["name"]), str(manifest["output"]["name"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ModelUnavailable(f"the manifest of {name} {version} is incomplete") from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ModelUnavailable(f"the model file of {name} {version} is not what its manifest says")
+    model = Model(
+        name=name,
+        version=version,
+        labels=labels,
+        preprocess=preprocess,
+        encode=encode,
+        session=_session(content, name, version),
+        input_name=input_name,
+        output_name=output_name,
+        manifest=manifest,
+        load_ms=(time.perf_counter() - started) * 1000,
+    )
+    _check(model)
+    return model
+
+
+def _check(model: Model) -> None:
+    """Answer an empty image: the file takes and gives what its manifest says."""
+    try:
+        shape = model.probabilities(model.encode.blank).shape
+    except Exception as error:  # onnxruntime's own classes, as below
+        raise ModelUnavailable(
+            f"the model file of {model.name} {model.version} does not take its manifest's input"
+        ) from error
+    if shape != (1, len(model.labels)):
+        raise ModelUnavailable(
+            f"the model file of {model.name} {model.version} gives {shape} for "
+            f"{len(model.labels)} labels"
+        )
+
+
+def _session(content: bytes, name: str, version: str) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    # A Lambda has a share of one or two cores: a second thread gives the same median and 30 times
+    # the p99, and probing for cores is denied in the sandbox.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own classes, which share no public base
+        raise ModelUnavailable(f"the model file of {name} {version} does not load") from error

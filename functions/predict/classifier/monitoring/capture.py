@@ -1,0 +1,72 @@
+"""A sampled share of inputs → S3, for labelling: off unless CAPTURE_URL names a place.
+
+Only what the model saw is kept, never the picture. docs/drift.md has the cost and the expiry.
+"""
+
+import io
+import json
+import os
+import random
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from classifier.model.session import Model
+from classifier.model.store import open_bucket
+from classifier.prepare.encoding import Sample, Samples
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store as Bucket
+
+_URL = re.compile(r"s3://[A-Za-z0-9._-]+(/.*)?")
+_SECONDS = 1.0  # of one write, no second try: the client is waiting
+
+
+def keep(
+    loaded: Model, samples: Samples, answers: Sequence[dict[str, Any]], request_id: str
+) -> list[str]:
+    """Write a share of samples uint8 [H, W] or [H, W, 3]; give the keys written.
+
+    Environment: CAPTURE_URL, s3://bucket/prefix; CAPTURE_SHARE, 0 to 1 (default 0.01). Each becomes
+    a PNG and a JSON document of the same name. Raises what went wrong; the caller logs it.
+    """
+    share = float(os.environ.get("CAPTURE_SHARE", "0.01"))
+    chosen = [place for place in range(len(answers)) if random.random() < share]  # noqa: S311 - no secret
+    if not chosen:
+        return []
+    bucket = _bucket(os.environ["CAPTURE_URL"])
+    objects: list[tuple[str, bytes]] = []
+    for place in chosen:
+        key = time.strftime(f"%Y/%m/%d/{uuid.uuid4().hex}", time.gmtime())
+        document = {
+            **{name: answers[place][name] for name in ("prediction", "confidence")},
+            "model": {"name": loaded.name, "version": loaded.version},
+            "request_id": request_id,
+            "index": place,
+        }
+        objects.append((f"{key}.png", _png(samples[place])))
+        objects.append((f"{key}.json", json.dumps(document).encode()))
+    with ThreadPoolExecutor(min(len(objects), 16)) as writers:
+        list(writers.map(lambda one: bucket.put(*one), objects))
+    return [key for key, _ in objects]
+
+
+@lru_cache(maxsize=1)  # its connections stay open from request to request
+def _bucket(url: str) -> "Bucket":
+    if not _URL.fullmatch(url):
+        raise ValueError("CAPTURE_URL is no s3://bucket/prefix")
+    parts = urlsplit(url)
+    return open_bucket(parts.netloc, parts.path.strip("/"), seconds=_SECONDS, retries=0)
+
+
+def _png(sample: Sample) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(sample).save(file, "PNG")
+    return file.getvalue()

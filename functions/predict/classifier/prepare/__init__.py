@@ -1,0 +1,1 @@
+"""Pixels → the tensor that the model takes."""

@@ -1,0 +1,114 @@
+"""What the commands share: the application, the console, options, and how progress is shown.
+
+A command lives in a module of its own, `@app.command()` on a function; `cli.py` imports them all.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from model_build.training.train import OnEpoch
+
+app = typer.Typer(
+    help="Train, convert, quantise, check and publish the model that the function serves.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False, markup=False)  # what a user named may hold brackets
+
+
+class Architecture(StrEnum):
+    """Networks to choose from."""
+
+    CNN = "cnn"
+    MLP = "mlp"
+    CNN_DENSE = "cnn-dense"
+
+
+class DatasetName(StrEnum):
+    """Data sets to choose from."""
+
+    MNIST_5K = "mnist-5k"
+    FULL = "full"
+    FASHION = "fashion-mnist"
+
+
+class Profile(StrEnum):
+    """How long to train."""
+
+    QUICK = "quick"
+    FULL = "full"
+
+
+DEFAULT_STORE = Path("build/model-store").resolve().as_uri()
+
+BuildOption = Annotated[Path, typer.Option("--build", help="Folder of the build's files.")]
+DatasetOption = Annotated[
+    DatasetName,
+    typer.Option(
+        "--dataset",
+        help="5,000 digits that are installed, the full 70,000, or 70,000 pictures of clothes.",
+    ),
+]
+ArchitectureOption = Annotated[
+    Architecture,
+    typer.Option(help="For digits a small CNN or an MLP of 128; for clothes cnn-dense."),
+]
+ProfileOption = Annotated[Profile, typer.Option(help="Seconds for a try, minutes for a model.")]
+SeedOption = Annotated[int, typer.Option(help="Same seed, same machine: same model.")]
+StoreOption = Annotated[
+    str, typer.Option(help="Model store: s3://bucket/prefix or file:///folder.")
+]
+NameOption = Annotated[str, typer.Option("--name", help="Name of the model in the store.")]
+MinAccuracyOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Least held-out accuracy of int8 (0.98 for the CNN, 0.92 for the MLP)."
+    ),
+]
+ChannelOption = Annotated[str, typer.Option(help="Channel to point to the version.")]
+
+BUILD = Path("build/model")
+
+
+@contextmanager
+def timed(step: str) -> Iterator[None]:
+    """Print how long a step took, once it is done."""
+    started = time.perf_counter()
+    yield
+    console.print(f"{step}: {time.perf_counter() - started:.1f} s")
+
+
+def progress_bars() -> Progress:
+    """Bars with count and time left; nothing is drawn without a terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def progress() -> Iterator["OnEpoch"]:
+    """Give what draws a bar, an epoch a step; without a terminal, a line every tenth."""
+    with progress_bars() as bars:
+        task = bars.add_task("training")
+
+        def on_epoch(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
+            state = f"loss {loss:.3f}, accuracy {accuracy:.1%}"
+            bars.update(task, completed=epoch, total=epochs, description=f"training, {state}")
+            if not console.is_terminal and (epoch % max(1, epochs // 10) == 0 or epoch == epochs):
+                console.print(f"  epoch {epoch} of {epochs}: {state}")
+
+        yield on_epoch

@@ -1,0 +1,116 @@
+"""Command `drift`: compares live traffic with what the model was evaluated on."""
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from model_build.cli.console import DEFAULT_STORE, NameOption, StoreOption, app, console
+
+if TYPE_CHECKING:
+    from drift_check import stability, traffic
+    from model_build.evaluation.drift import Report
+
+DRIFTED = 3  # exit code
+_STYLES = {"drift": "bold red", "watch": "yellow", "none": "green", "too few": "dim"}
+
+LogGroupOption = Annotated[
+    str, typer.Option(help="Log group of the function: output LogGroup of the stack.")
+]
+FileOption = Annotated[
+    str, typer.Option("--file", help="File of log lines instead; - is standard input.")
+]
+BaselineOption = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="Log lines of a good time, instead of the manifest's."),
+]
+
+
+@app.command()
+def drift(
+    log_group: LogGroupOption = "",
+    since: Annotated[str, typer.Option(help="How far back: 30m, 24h, 7d.")] = "24h",
+    limit: Annotated[int, typer.Option(min=1, help="Most requests to read.")] = 50_000,
+    file: FileOption = "",
+    baseline: BaselineOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+    plot: Annotated[Path, typer.Option(help="Image file to draw.")] = Path("build/drift.png"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002 - typer's way
+) -> None:
+    """Compare live traffic with the model's baseline; exit code 3 if it drifted."""
+    from model_build.evaluation import drift as drifts  # noqa: PLC0415 - onnxruntime takes a second
+    from model_build.store.model_store import ModelStore  # noqa: PLC0415
+
+    if bool(log_group) == bool(file):
+        raise ValueError("name the traffic: either --log-group or --file")
+    live = drifts.collect(_lines(file) if file else _cloud(log_group, since, limit))
+    good = drifts.collect(_lines(str(baseline))) if baseline else None
+    if not live.values:
+        raise ValueError(
+            f"none of the {live.lines:,} log lines tells of a prediction; look further back with "
+            "--since, or at the log group of the predict function"
+        )
+    reports = drifts.compare(live, ModelStore(store), name, good)
+    verdict = drifts.overall(reports)
+    drifts.plot(reports, plot)
+    if as_json:
+        document = {
+            "verdict": verdict,
+            "lines": live.lines,
+            "not_json": live.not_json,
+            "plot": str(plot),
+            "reports": [one.document() for one in reports],
+        }
+        typer.echo(json.dumps(document))
+    else:
+        _print(reports, verdict, live)
+        console.print(f"plot: {plot}", soft_wrap=True)
+    if verdict == "drift":
+        raise typer.Exit(DRIFTED)
+
+
+def _lines(file: str) -> Iterable[str]:
+    if file == "-":
+        return sys.stdin
+    return Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _cloud(log_group: str, since: str, limit: int) -> Iterable[str]:
+    import boto3  # noqa: PLC0415 - a file needs none of it
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    from drift_check import traffic as read  # noqa: PLC0415
+    from model_build.evaluation.drift import period  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    start, end = (int(moment.timestamp() * 1000) for moment in (now - period(since), now))
+    try:
+        yield from read.read_logs(boto3.client("logs"), log_group, start, end, limit)
+    except (BotoCoreError, ClientError) as error:
+        raise ValueError(f"log group {log_group} can't be read: {error}") from error
+
+
+def _print(reports: list["Report"], verdict: "stability.Verdict", live: "traffic.Traffic") -> None:
+    for report in reports:
+        title = f"{report.version}, preprocess={report.preprocess}, {report.images:,} images"
+        if report.note:
+            console.print(f"{title}: not compared, {report.note}", soft_wrap=True)
+            continue
+        table = Table(title=title)
+        table.add_column("statistic")
+        for column in ("PSI", "p-value", "verdict"):
+            table.add_column(column, justify="right")
+        for name, one in report.comparisons.items():
+            called = Text(one.verdict, _STYLES[one.verdict])
+            table.add_row(name, f"{one.psi:.3f}", f"{one.p_value:.2g}", called)
+        console.print(table)
+    if live.not_json:
+        console.print(f"{live.not_json:,} of {live.lines:,} lines were no JSON")
+    console.print(Text.assemble("verdict: ", (verdict, _STYLES[verdict])))

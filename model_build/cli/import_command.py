@@ -1,0 +1,230 @@
+"""Command `import`: somebody's own ONNX classifier, checked, quantised, evaluated and published."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from classifier.prepare import encoding
+from model_build.cli.console import (
+    DEFAULT_STORE,
+    StoreOption,
+    app,
+    console,
+    progress_bars,
+    timed,
+)
+from model_build.data import image_folders
+from model_build.errors import ImportRefused
+from model_build.evaluation import gate
+from model_build.evaluation.evaluate import Evaluation
+from model_build.importing.adoption import adopt
+from model_build.importing.publication import Imported, input_of, may_publish_int8
+from model_build.store.model_store import ModelStore
+
+
+class PipelineName(StrEnum):
+    """Ways from any picture to the model's input."""
+
+    MNIST = "mnist"
+    RESIZE = "resize"
+    IMAGENET = "imagenet"
+
+
+class OutputKind(StrEnum):
+    """What a model gives."""
+
+    AUTO = "auto"
+    LOGITS = "logits"
+    PROBABILITIES = "probabilities"
+
+
+class Background(StrEnum):
+    """What is around what the pictures show."""
+
+    DARK = "dark"
+    LIGHT = "light"
+
+
+ModelArgument = Annotated[Path, typer.Argument(help="ONNX file.")]
+LabelsOption = Annotated[
+    Path, typer.Option(help="Text file, a label a line, in the order of the model's output.")
+]
+PreprocessOption = Annotated[PipelineName, typer.Option(help="How pictures become the input.")]
+CalibrationOption = Annotated[
+    Path, typer.Option(help="Folder of pictures to quantise with; 512 of them are taken.")
+]
+EvaluationOption = Annotated[
+    Path, typer.Option(help="Folder of pictures to evaluate on, a sub-folder a label.")
+]
+NameOption = Annotated[
+    str, typer.Option("--name", help="Name in the store; by default that of the file.")
+]
+ChannelOption = Annotated[str, typer.Option(help="Channel to point to the version, if any.")]
+BackgroundOption = Annotated[
+    Background | None,
+    typer.Option(help="resize: what the model was trained on; a picture on the other is inverted."),
+]
+PadOption = Annotated[bool, typer.Option("--pad", help="resize: keep a picture's proportions.")]
+ScaleOption = Annotated[
+    float | None, typer.Option(help="float32: (value x scale - mean) / std; default 1/255.")
+]
+MeanOption = Annotated[str, typer.Option(help="As above: one number, or R,G,B.")]
+StdOption = Annotated[str, typer.Option(help="As above: one number, or R,G,B.")]
+OutputOption = Annotated[OutputKind, typer.Option(help="What the model gives.")]
+OutputNameOption = Annotated[str | None, typer.Option(help="Which output, if it has many.")]
+MaxLossOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Accuracy that int8 may lose against fp32.")
+]
+MinAccuracyOption = Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")]
+AllowOption = Annotated[
+    bool, typer.Option("--allow-fp32", help="Publish fp32 alone, if int8 loses more.")
+]
+FolderOption = Annotated[Path, typer.Option("--build", help="Folder of the files it makes.")]
+
+
+@app.command("import")
+def import_model(
+    model: ModelArgument,
+    labels: LabelsOption,
+    preprocess: PreprocessOption,
+    calibration: CalibrationOption,
+    evaluation: EvaluationOption,
+    name: NameOption = "",
+    store: StoreOption = DEFAULT_STORE,
+    channel: ChannelOption = "",
+    background: BackgroundOption = None,
+    pad: PadOption = False,  # noqa: FBT002 - a flag of the command line
+    scale: ScaleOption = None,
+    mean: MeanOption = "",
+    std: StdOption = "",
+    output: OutputOption = OutputKind.AUTO,
+    output_name: OutputNameOption = None,
+    max_loss: MaxLossOption = gate.MAX_LOSS,
+    min_accuracy: MinAccuracyOption = 0,
+    allow_fp32: AllowOption = False,  # noqa: FBT002 - a flag of the command line
+    build: FolderOption = Path("build/import"),
+) -> None:
+    """Import an ONNX classifier of your own: check, quantise, evaluate, publish."""
+    name = _name(name or model.stem)
+    target = ModelStore(store)
+    named = image_folders.read_labels(labels)
+    pictures = image_folders.pictures(calibration)
+    evaluated, indices = image_folders.labelled(evaluation, named)
+    parameters = _parameters(preprocess, background, pad=pad)
+    numbers = _numbers(scale, mean, std)
+
+    def encoder(dtype: str, shape: list[Any]) -> encoding.Encoding:
+        source = input_of(dtype, shape, parameters, numbers)
+        return encoding.Encoding.from_manifest(source)
+
+    folder = build / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with timed("check"):
+        adopted = adopt(
+            model,
+            folder / "adopted.onnx",
+            len(named),
+            encoder,
+            output=output.value,
+            output_name=output_name,
+        )
+    for note in adopted.notes:
+        console.print(f"  {note}")
+    source = input_of(adopted.dtype, adopted.shape, parameters, numbers)
+    imported = Imported(folder, named, source)
+    with timed("quantise"), _bar("calibrating", min(len(pictures), 512)) as on_picture:
+        quantization = imported.quantise(pictures, on_picture)
+    evaluating = timed(f"evaluate on {len(evaluated):,} pictures")
+    with evaluating, _bar("evaluating", len(evaluated)) as on_picture:
+        found = imported.evaluate(evaluated, indices, on_picture)
+    console.print(_comparison(found, named))
+    reason = may_publish_int8(found, min_accuracy, max_loss, allow_fp32=allow_fp32)
+    candidates: dict[str, dict[str, Any] | None] = {"fp32": None}
+    if reason is None:
+        candidates["int8"] = quantization
+    else:
+        console.print(f"int8 is not published: {reason}", soft_wrap=True)
+    origin = {
+        "dataset": {"name": evaluation.name, "sha256": image_folders.digest(evaluation, evaluated)},
+        "imported": {"file": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()},
+        "seed": None,
+    }
+    versions = imported.publish(target, name, found, candidates, origin)
+    for candidate, version in versions.items():
+        console.print(f"published {name} {candidate}: {version}", soft_wrap=True)
+    if channel:
+        version = versions.get("int8", versions["fp32"])
+        target.promote(name, version, channel)
+        console.print(f"{channel} of {name} is {version}")
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ImportRefused(f"{name!r} is no model name (letters, digits, '.', '_', '-'): --name")
+    return name
+
+
+def _parameters(
+    pipeline: PipelineName, background: Background | None, *, pad: bool
+) -> dict[str, Any]:
+    """Give a manifest's `preprocess`, but for its numbers."""
+    if pipeline is not PipelineName.RESIZE and (background or pad):
+        raise ImportRefused("--background and --pad belong to --preprocess resize")
+    match pipeline:
+        case PipelineName.MNIST:
+            return {"pipeline": "mnist", "box": 20}
+        case PipelineName.IMAGENET:
+            return {"pipeline": "imagenet", "crop": 224 / 256}
+        case PipelineName.RESIZE:
+            own = {"background": background.value} if background else {}
+            return {"pipeline": "resize", "pad": pad, **own}
+
+
+def _numbers(scale: float | None, mean: str, std: str) -> dict[str, Any]:
+    numbers: dict[str, Any] = {} if scale is None else {"scale": scale}
+    for key, text in (("mean", mean), ("std", std)):
+        if text:
+            try:
+                numbers[key] = [float(part) for part in text.split(",")]
+            except ValueError as error:
+                raise ImportRefused(
+                    f"--{key} {text!r} is neither a number nor three with commas between"
+                ) from error
+    return numbers
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Give what draws a bar, a picture a step; nothing without a terminal."""
+    with progress_bars() as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda: bars.advance(task)
+
+
+def _comparison(found: dict[str, Evaluation], labels: list[int] | list[str]) -> Table:
+    table = Table(title="Pictures through the function's own code")
+    table.add_column("")
+    for name in found:
+        table.add_column(name, justify="right")
+    rows: dict[str, Callable[[Evaluation], str]] = {
+        "accuracy": lambda one: f"{one.accuracy:.2%}",
+        "worst class": lambda one: _worst(one, labels),
+        "calibration error": lambda one: f"{one.expected_calibration_error:.4f}",
+        "size": lambda one: f"{one.bytes / 1024:.0f} KiB",
+        "latency, median": lambda one: f"{one.latency_p50_ms:.3f} ms",
+    }
+    for title, row in rows.items():
+        table.add_row(title, *(row(one) for one in found.values()))
+    return table
+
+
+def _worst(one: Evaluation, labels: list[int] | list[str]) -> str:
+    share = min(one.per_class_accuracy)
+    return f"{share:.1%} ({labels[one.per_class_accuracy.index(share)]})"

@@ -1,0 +1,86 @@
+"""Command `score`: answers for a folder of images, in files."""
+
+import os
+import time
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from model_build.cli.console import (
+    DEFAULT_STORE,
+    NameOption,
+    StoreOption,
+    app,
+    console,
+    progress_bars,
+)
+
+
+class Form(StrEnum):
+    """How answers are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class Preprocess(StrEnum):
+    """What becomes of the pictures: any picture, or samples as they are."""
+
+    AUTO = "auto"
+    NONE = "none"
+
+
+@app.command()
+def score(
+    source: Annotated[str, typer.Argument(metavar="IN", help="s3://…, file://… or a folder.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="The same, for the answers.")],
+    version: Annotated[str, typer.Option(help="Version or channel.")] = "production",
+    preprocess: Annotated[Preprocess, typer.Option(help="As of /predict.")] = Preprocess.AUTO,
+    form: Annotated[Form, typer.Option("--format", help="Of the parts.")] = Form.JSONL,
+    part_size: Annotated[int, typer.Option(min=1, help="Images a part.")] = 500,
+    probabilities: Annotated[bool, typer.Option(help="Write those of every class.")] = False,  # noqa: FBT002 - typer's way
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core.")] = 0,
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+) -> None:
+    """Score a folder of images; run it again and it does what is left.
+
+    A bad image gets an error in its place. Exit code 1 if every image is bad.
+    """
+    from model_build.scoring import score as scoring  # noqa: PLC0415 - onnxruntime takes a second
+    from model_build.scoring.score_part import Job  # noqa: PLC0415
+    from model_build.store.model_store import ModelStore  # noqa: PLC0415
+
+    models, place = ModelStore(store), scoring.address(target)
+    job = Job(
+        scoring.address(source),
+        place,
+        name,
+        scoring.resolve(models, name, version, place),
+        preprocess.value,
+        form.value,
+        part_size,
+        probabilities,
+    )
+    started, now, before = time.perf_counter(), 0, 0
+    with progress_bars() as bars:
+        planned = sum(len(part) for part in scoring.parts(job))
+        task = bars.add_task("scoring", total=planned)
+
+        def on_part(images: int, _errors: int, earlier: bool) -> None:  # noqa: FBT001
+            nonlocal now, before
+            now, before = now + (0 if earlier else images), before + (images if earlier else 0)
+            speed = now / (time.perf_counter() - started)
+            bars.update(task, advance=images, description=f"scoring, {speed:,.0f} images/s")
+
+        totals = scoring.score(job, models, workers or os.process_cpu_count() or 1, on_part)
+    seconds = time.perf_counter() - started
+    console.print(
+        f"{now:,} images in {seconds:.1f} s, {now / seconds:,.0f} a second; {before:,} were done "
+        f"before; {totals.errors:,} of {totals.images:,} have an error",
+        soft_wrap=True,
+    )
+    console.print(f"{name} {job.version}: {place}", soft_wrap=True)
+    if totals.errors == totals.images:
+        raise typer.Exit(1)

@@ -1,0 +1,166 @@
+"""Command `search`: build every recipe, measure all, report, choose."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from model_build.cli.console import (
+    DatasetName,
+    DatasetOption,
+    Profile,
+    ProfileOption,
+    SeedOption,
+    app,
+    console,
+    progress_bars,
+)
+from model_build.data import datasets
+from model_build.engine import recipe
+
+if TYPE_CHECKING:
+    from model_build.engine.factory import OnStage
+    from model_build.search.measurements import Measured, Search
+    from model_build.search.search import OnRecipe
+    from model_build.search.selection import Choice
+    from model_build.training.train import OnEpoch
+
+RecipesOption = Annotated[
+    Path, typer.Option("--recipes", help="Folder of recipes, one TOML file a candidate.")
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="Build this recipe alone; may be given several times."),
+]
+ReferenceOption = Annotated[
+    str, typer.Option(help="Recipe whose latency counts as 1; it is always built.")
+]
+MaxBytesOption = Annotated[
+    int | None, typer.Option(min=1, help="Largest file that may be chosen, in bytes.")
+]
+MaxLatencyOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Longest forward pass that may be chosen, against the reference's."),
+]
+MinAccuracyOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Least accuracy on the validation samples.")
+]
+
+
+@app.command()
+def search(
+    recipes: RecipesOption = recipe.FOLDER,
+    only: OnlyOption = None,
+    reference: ReferenceOption = "cnn",
+    dataset: DatasetOption = DatasetName.MNIST_5K,
+    profile: ProfileOption = Profile.FULL,
+    seed: SeedOption = 0,
+    max_bytes: MaxBytesOption = None,
+    max_latency_ratio: MaxLatencyOption = None,
+    min_accuracy: MinAccuracyOption = None,
+    report: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/report"),
+    cache: Annotated[Path, typer.Option(help="Folder of what is built.")] = Path("build/search"),
+) -> None:
+    """Build all recipes, measure them side by side, write a report, choose one.
+
+    What was built before is not built again. Exit code 1 if no candidate keeps the limits.
+    """
+    known = recipe.load(recipes)
+    names = _named(known, only, reference)
+
+    from model_build.engine.factory import Factory  # noqa: PLC0415
+    from model_build.report import report as reports  # noqa: PLC0415
+    from model_build.search import selection  # noqa: PLC0415 - onnxruntime and matplotlib take a second
+    from model_build.search.search import search as run_search  # noqa: PLC0415
+
+    factory = Factory(cache, datasets.load(dataset), profile.value, seed, known)
+    with _progress() as (on_recipe, on_measure):
+        found = run_search(factory, names, reference, on_recipe, on_measure)
+    choice = selection.choose(
+        found.candidates,
+        max_bytes=max_bytes,
+        max_latency_ratio=max_latency_ratio,
+        min_accuracy=min_accuracy,
+    )
+    reports.write(found, choice, report)
+    console.print(_table(found, choice))
+    for failure in found.failed:
+        console.print(f"failed: {failure['recipe']}: {failure['error']}", soft_wrap=True)
+    for name, reason in choice.reasons.items():
+        console.print(f"  {name}: {reason}", soft_wrap=True)
+    console.print(choice.why, soft_wrap=True)
+    console.print(f"report: {report / 'index.html'}", soft_wrap=True)
+    if choice.chosen is None:
+        raise typer.Exit(1)
+    console.print(f"chosen: {choice.chosen.recipe}, {choice.chosen.file}", soft_wrap=True)
+
+
+def _named(known: dict[str, recipe.Recipe], only: list[str] | None, reference: str) -> list[str]:
+    names = only or list(known)
+    missing = [name for name in (*names, reference) if name not in known]
+    if missing:
+        raise ValueError(f"there is no recipe {missing[0]!r}; there are {', '.join(known)}")
+    return names
+
+
+@contextmanager
+def _progress() -> Iterator[tuple["OnRecipe", Callable[[], None]]]:
+    """Draw a bar of recipes and one of epochs; without a terminal, a line a stage."""
+    with progress_bars() as bars:
+        recipes, epochs = bars.add_task("recipes"), bars.add_task("", visible=False)
+
+        def on_recipe(name: str, number: int, count: int) -> "OnStage":
+            bars.update(recipes, completed=number - 1, total=count, description=name)
+            if not console.is_terminal:
+                console.print(f"{number} of {count}: {name}")
+
+            def on_stage(technique: str, cached: bool) -> "OnEpoch":  # noqa: FBT001
+                bars.reset(epochs, description=f"  {technique}", visible=not cached)
+                if not console.is_terminal:
+                    console.print(f"  {technique}{', built before' if cached else ''}")
+
+                def on_epoch(epoch: int, total: int, loss: float, accuracy: float) -> None:
+                    state = f"  {technique}, loss {loss:.3f}, accuracy {accuracy:.1%}"
+                    bars.update(epochs, completed=epoch, total=total, description=state)
+
+                return on_epoch
+
+            return on_stage
+
+        def on_measure() -> None:
+            bars.update(epochs, visible=False)
+            bars.update(recipes, description="measuring")
+            if not console.is_terminal:
+                console.print("measuring all candidates side by side")
+
+        yield on_recipe, on_measure
+        bars.update(recipes, completed=bars.tasks[recipes].total)
+
+
+def _table(found: "Search", choice: "Choice") -> Table:
+    table = Table(title=f"Candidates; latency and load against {found.reference}")
+    table.add_column("recipe")
+    columns = ("views", "held-out", "± 95 %", "pictures", "ECE", "KiB", "latency", "load")
+    for column in columns:
+        table.add_column(column, justify="right")
+
+    def row(one: "Measured") -> tuple[str, ...]:
+        low, high = one.accuracy_interval
+        return (
+            f"{one.validation_views_accuracy:.2%}",
+            f"{one.accuracy:.1%}",
+            f"{(high - low) / 2:.1%}",
+            f"{one.pictures_accuracy:.1%}",
+            f"{one.expected_calibration_error:.4f}",
+            f"{one.bytes / 1024:.0f}",
+            f"{one.latency_ratio:.2f}",
+            f"{one.load_ratio:.2f}",
+        )
+
+    for one in sorted(found.candidates, key=lambda one: -one.validation_views_accuracy):
+        mark = "* " if choice.chosen is not None and choice.chosen.recipe == one.recipe else "  "
+        table.add_row(mark + one.recipe, *row(one))
+    return table

@@ -1,0 +1,363 @@
+"""Commands on the model store: list, show, diff, promote, rollback, verify, gc, copy."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from model_build.cli.console import (
+    DEFAULT_STORE,
+    ChannelOption,
+    NameOption,
+    StoreOption,
+    app,
+    console,
+)
+from model_build.store import garbage_collection, inventory
+from model_build.store.manifest_diff import ABSENT, Difference, compare
+from model_build.store.model_store import MODEL, ModelStore
+from model_build.store.model_store import copy as copy_version
+from model_build.store.verify import verify
+
+PANEL = "Model store"
+JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON on the output.")]
+OneNameOption = Annotated[str | None, typer.Option("--name", help="One model only.")]
+_COLOURS = {"+": "green", "-": "red", "~": "yellow", " ": ""}
+_SHARES = ("accuracy", "class ")
+
+
+@app.command("list", rich_help_panel=PANEL)
+def list_versions(
+    store: StoreOption = DEFAULT_STORE,
+    name: OneNameOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """List the versions of every model, newest first, and the channels that point to them."""
+    found = inventory.take(ModelStore(store), name)
+    if as_json:
+        _print_json({one.name: _listed(one) for one in found})
+        return
+    if not found:
+        console.print(f"{store} is empty; `python -m model_build publish` fills it", soft_wrap=True)
+    for one in found:
+        console.print(_list_table(one))
+        if incomplete := len(one.listing.incomplete):
+            console.print(
+                f"  and {incomplete} incomplete, which no reader sees; `gc` removes them in time"
+            )
+
+
+@app.command(rich_help_panel=PANEL)
+def show(
+    version: Annotated[str, typer.Argument(help="Version or channel.")] = "production",
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Show a version: its manifest, and the channels and histories that name it."""
+    models = ModelStore(store)
+    version = models.resolve(name, version)
+    manifest = models.manifest(name, version)
+    found = inventory.take(models, name)[0]
+    if as_json:
+        _print_json(
+            {
+                "manifest": manifest,
+                "channels": found.pointed_by(version),
+                "histories": found.remembered_by(version),
+            }
+        )
+        return
+    console.print(Text(f"{name} {version}", "bold"))
+    table = _plain_table()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("created", manifest["created"])
+    table.add_row("channels", ", ".join(found.pointed_by(version)) or "none points to it")
+    table.add_row("in the history of", ", ".join(found.remembered_by(version)) or "none")
+    section = ""
+    for one in compare(manifest, manifest):
+        if one.section != section:
+            section = one.section
+            table.add_row(Text(section, "bold"), "")
+        table.add_row(f"  {one.field}", _shown(one.field, one.left, short=False))
+    if manifest["quantization"] is None:
+        table.add_row(Text("quantization", "bold"), "none, fp32")
+    console.print(table)
+
+
+@app.command(rich_help_panel=PANEL)
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="Version or channel.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Version or channel to compare it to.")],
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Show metrics, quantisation, lineage, input and output of two versions side by side."""
+    models = ModelStore(store)
+    versions = [models.resolve(name, one) for one in (a, b)]
+    differences = compare(*(models.manifest(name, version) for version in versions))
+    if as_json:
+        fields = [
+            {
+                "section": one.section,
+                "field": one.field,
+                "a": None if one.left is ABSENT else one.left,
+                "b": None if one.right is ABSENT else one.right,
+                "sign": one.sign.strip() or "=",
+                "difference": one.change,
+            }
+            for one in differences
+        ]
+        _print_json({"name": name, "a": versions[0], "b": versions[1], "fields": fields})
+        return
+    console.print(f"A: {name} {versions[0]}\nB: {name} {versions[1]}")
+    console.print(_diff_table(differences))
+    console.print("~ changed   + only in B   - only in A")
+
+
+@app.command(rich_help_panel=PANEL)
+def promote(
+    version: Annotated[str, typer.Argument(help="Version, or the channel to take it from.")],
+    channel: ChannelOption = "production",
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+) -> None:
+    """Point a channel to a version, once its file is checked."""
+    models = ModelStore(store)
+    document = models.promote(name, models.resolve(name, version), channel)
+    console.print(f"{channel} of {name} is {document['version']}")
+
+
+@app.command(rich_help_panel=PANEL)
+def rollback(
+    channel: Annotated[str, typer.Option(help="Channel to point back.")] = "production",
+    to: Annotated[
+        str | None, typer.Option(help="Version of its history to go back to, if not the last.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+) -> None:
+    """Point a channel back to the version before; a second time goes back one further."""
+    before, after = ModelStore(store).rollback(name, channel, to)
+    console.print(f"{channel} of {name} was {before['version']}")
+    console.print(f"{channel} of {name} is  {after['version']}")
+
+
+@app.command("verify", rich_help_panel=PANEL)
+def verify_store(
+    store: StoreOption = DEFAULT_STORE,
+    name: OneNameOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Hash every file again and check every manifest and channel; exit 1 if there is a problem."""
+    with _bar("verifying", shown=not as_json) as step:
+        report = verify(ModelStore(store), name, step)
+    if as_json:
+        _print_json(asdict(report))
+    else:
+        for problem in report.problems:
+            console.print(Text.assemble(("problem: ", "red"), problem), soft_wrap=True)
+        for note in report.notes:
+            console.print(Text.assemble(("note: ", "yellow"), note), soft_wrap=True)
+        console.print(
+            f"{_count(report.models, 'model')}, {_count(report.versions, 'version')} "
+            f"({_size(report.bytes)} hashed), {_count(report.channels, 'channel')}: "
+            f"{_count(len(report.problems), 'problem')}, {_count(len(report.notes), 'note')}"
+        )
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=PANEL)
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,  # noqa: FBT002
+    keep: Annotated[int, typer.Option(min=0, help="Keep so many of the newest, too.")] = 0,
+    min_age: Annotated[
+        float, typer.Option(min=0, help="Days before an interrupted publish is removed.")
+    ] = 1,
+    take_over: Annotated[bool, typer.Option(help="Go on where a gc was killed just now.")] = False,  # noqa: FBT002
+    store: StoreOption = DEFAULT_STORE,
+    name: OneNameOption = None,
+) -> None:
+    """Remove versions that no channel and no history names; only says what, without --delete.
+
+    The parents of what is kept are kept: a lineage names them, and an int8 model is built from its
+    fp32 parent.
+    """
+    models = ModelStore(store)
+    age = timedelta(days=min_age)
+    found = inventory.take(models, name)
+    if not found:
+        console.print(f"{store} is empty", soft_wrap=True)
+    for one in found:
+        if delete:
+            with _bar("removing", shown=True) as step:
+                plan = garbage_collection.collect(
+                    models, one.name, newest=keep, min_age=age, take_over=take_over, step=step
+                )
+        else:
+            plan = garbage_collection.plan(models, one.name, newest=keep, min_age=age)
+        verb = "removed" if delete else "would remove"
+        for version, reason in plan.keep.items():
+            console.print(f"keep {one.name} {version}: {reason}", soft_wrap=True)
+        for version, reason in plan.remove.items():
+            line = Text.assemble((verb, "yellow"), f" {one.name} {version}: {reason}")
+            console.print(line, soft_wrap=True)
+        for entry in plan.unfinished:
+            line = Text.assemble((verb, "yellow"), f" {entry.key}: an interrupted write")
+            console.print(line, soft_wrap=True)
+        console.print(
+            f"{one.name}: {verb} {_count(len(plan.remove), 'version')}, {_size(plan.bytes)}"
+            + ("" if delete or not plan.bytes else "; give --delete to do it")
+        )
+
+
+@app.command("copy", rich_help_panel=PANEL)
+def copy_command(
+    target: Annotated[str, typer.Argument(help="Model store to copy to.")],
+    version: Annotated[str, typer.Option(help="Version or channel.")] = "production",
+    channel: Annotated[str, typer.Option(help="Channel to promote it to in the target.")] = "",
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+) -> None:
+    """Copy a version, with its parent, to another store; promote it there if asked."""
+    models = ModelStore(target)
+    copied = copy_version(ModelStore(store), models, name, version)
+    console.print(f"copied {name} {copied} to {target}", soft_wrap=True)
+    if channel:
+        models.promote(name, copied, channel)
+        console.print(f"{channel} of {name} is {copied}")
+
+
+@contextmanager
+def _bar(title: str, *, shown: bool) -> Iterator[garbage_collection.Step]:
+    hidden = not shown or not console.is_terminal
+    with Progress(console=console, disable=hidden, transient=True) as bars:
+        task = bars.add_task(title, total=None)
+        yield lambda done, of: bars.update(task, completed=done, total=of)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2))
+
+
+def _listed(one: inventory.Inventory) -> dict[str, Any]:
+    versions = [
+        {
+            "version": version,
+            "created": manifest and manifest["created"],
+            "bytes": _bytes(one, version),
+            "quantization": manifest and manifest["quantization"],
+            "accuracy": manifest and manifest["metrics"]["accuracy"],
+            "channels": one.pointed_by(version),
+            "histories": one.remembered_by(version),
+        }
+        for version, manifest in one.manifests.items()
+    ]
+    return {"versions": versions, "incomplete": one.listing.incomplete, "channels": one.channels}
+
+
+def _list_table(one: inventory.Inventory) -> Table:
+    table = Table(
+        title=f"{one.name}: {_count(len(one.manifests), 'version')}",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("version", no_wrap=True)
+    table.add_column("created", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("weights")
+    table.add_column("accuracy", justify="right", no_wrap=True)
+    table.add_column("channels", overflow="fold")
+    for version, manifest in one.manifests.items():
+        channels = Text(", ".join(one.pointed_by(version)), "green")
+        size = _size(_bytes(one, version))
+        if manifest is None:
+            table.add_row(version, Text("corrupt", "red"), size, "", "", channels)
+            continue
+        created = manifest["created"].replace("T", " ")[:16]
+        accuracy = f"{manifest['metrics']['accuracy']:.2%}"
+        table.add_row(version, created, size, _weights(manifest), accuracy, channels)
+    return table
+
+
+def _diff_table(differences: list[Difference]) -> Table:
+    table = _plain_table()
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_row("", "", Text("A", "bold"), Text("B", "bold"), Text("B - A", "bold"))
+    section = ""
+    for one in differences:
+        if one.section != section:
+            section = one.section
+            table.add_row("", Text(section, "bold"), "", "", "")
+        table.add_row(
+            one.sign,
+            f"  {one.field}",
+            _shown(one.field, one.left, short=True),
+            _shown(one.field, one.right, short=True),
+            _change(one),
+            style=_COLOURS[one.sign],
+        )
+    return table
+
+
+def _plain_table() -> Table:
+    return Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+
+
+def _shown(name: str, value: Any, *, short: bool) -> str:
+    """Value of a manifest's field for a reader; a digest is cut after 12 characters if short."""
+    if value is ABSENT:
+        return ""
+    if name.startswith(_SHARES):
+        return f"{value:.2%}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if short and name.endswith(("sha256", "git_commit")) and value:
+        dirty = "-dirty" if value.endswith("-dirty") else ""
+        return f"{value[:12]}…{dirty}"
+    return "none" if value is None else str(value)
+
+
+def _change(one: Difference) -> str:
+    if one.change is None:
+        return ""
+    if one.field.startswith(_SHARES):
+        return f"{one.change * 100:+.2f} points"
+    return f"{one.change:+,}" if isinstance(one.change, int) else f"{one.change:+.4g}"
+
+
+def _weights(manifest: dict[str, Any]) -> str:
+    found = manifest["quantization"]
+    if found is None:
+        return "fp32"
+    return str(found.get("weights", found["method"])).partition(",")[0]
+
+
+def _bytes(one: inventory.Inventory, version: str) -> int:
+    found = one.listing.versions[version].get(MODEL)
+    return found.bytes if found else 0
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024:,.0f} KiB" if size < 1024 * 1024 else f"{size / 1024**2:,.1f} MiB"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

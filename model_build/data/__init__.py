@@ -1,0 +1,1 @@
+"""Data sets: real digits, folders of images, synthesised pictures."""

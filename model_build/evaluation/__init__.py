@@ -1,0 +1,1 @@
+"""Accuracy, calibration, the gate before publishing, and drift."""

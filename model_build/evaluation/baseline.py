@@ -1,0 +1,83 @@
+"""What a model's traffic should look like: the histograms that drift is measured against.
+
+Two kinds, because two kinds of requests come in: samples as they are (`preprocess=none`), and
+pictures through `auto`, whose strokes, paper and confidence are others. docs/drift.md says more.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.image import pixels
+from classifier.monitoring import traits
+from classifier.prepare import preprocess
+from drift_check import traffic
+from model_build.data.synthetic_pictures import take_picture
+from model_build.evaluation.evaluate import Evaluation, session
+from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
+
+PICTURES = 500  # drawn of the held-out samples; more would not make the index much steadier
+_SIDES = 120, 300  # of the pictures, in pixels: larger ones take longer and give the same
+_SEED = 28
+
+type Observed = tuple[NDArray[np.uint8], traits.Traits]  # samples, and what is seen on them
+
+_drawn: dict[tuple[str, str], Observed] = {}  # fp32 and int8 are shown the same pictures
+
+
+def with_baseline(
+    evaluation: Evaluation, path: Path, images: NDArray[np.uint8], parameters: Mapping[str, Any]
+) -> Evaluation:
+    """Evaluation of a model file, with its baseline; the arguments are those of `baseline`."""
+    found = baseline(path, images, parameters)
+    return replace(evaluation, samples=found["samples"], pictures=found.get("pictures", {}))
+
+
+def baseline(
+    path: Path, images: NDArray[np.uint8], parameters: Mapping[str, Any]
+) -> dict[str, dict[str, list[int]]]:
+    """Histograms of a model file for the manifest: `samples`, and `pictures` for digits.
+
+    images: held-out samples [N, H, W]. parameters: of the preprocessing, as in the manifest; only
+    of the pipeline `mnist` is it known what ordinary pictures look like.
+    """
+    papers = [traits.paper(image[:, :, np.newaxis]) for image in images]
+    found = {"samples": _of_traits(traits.traits(images, papers))}
+    if parameters["pipeline"] == "mnist":
+        drawn = pictures(images, parameters)
+        found["pictures"] = _of_answers(path, drawn[0]) | _of_traits(drawn[1])
+    return found
+
+
+def pictures(images: NDArray[np.uint8], parameters: Mapping[str, Any]) -> Observed:
+    """Ordinary pictures of samples [N, H, W], through the serving code: the same each time."""
+    key = hashlib.sha256(images.tobytes()).hexdigest(), repr(sorted(parameters.items()))
+    if key not in _drawn:
+        chosen = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).round().astype(int)
+        pipeline = preprocess.pipeline(["N", *images.shape[1:]], dict(parameters))
+        generator = np.random.default_rng(_SEED)
+        samples, papers = [], []
+        for image in images[chosen]:
+            side = int(generator.integers(*_SIDES))
+            picture = pixels.Picture(take_picture(image, generator, side=side))
+            samples.append(pipeline(picture.pixels, "auto", picture.closer))
+            papers.append(traits.paper(picture.pixels))
+        _drawn.clear()
+        _drawn[key] = np.stack(samples), traits.traits(np.stack(samples), papers)
+    return _drawn[key]
+
+
+def _of_answers(path: Path, samples: NDArray[np.uint8]) -> dict[str, list[int]]:
+    (probabilities,) = session(path).run([OUTPUT_NAME], {INPUT_NAME: samples})
+    counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
+    confidence = traffic.histogram("confidence", probabilities.max(axis=1).tolist())
+    return {traffic.CLASSES: counts.tolist(), "confidence": confidence}
+
+
+def _of_traits(found: traits.Traits) -> dict[str, list[int]]:
+    return {name: traffic.histogram(name, values) for name, values in found.items()}

@@ -1,0 +1,142 @@
+"""Accuracy, calibration, size and speed of ONNX classifiers, side by side in one run."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
+
+_BINS = 15  # of confidence, for the calibration error
+_ROUNDS = 20  # of timing, each candidate in turn, so that a busy moment hits all alike
+_RUNS = 25  # forward passes a round
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one model file does on a labelled set. Times in milliseconds, one thread, batch 1.
+
+    samples, pictures: histograms for drift, as `baseline` gives them.
+    """
+
+    accuracy: float
+    per_class_accuracy: list[float]
+    expected_calibration_error: float
+    predicted_counts: list[int]
+    confidence_histogram: list[int]
+    bytes: int
+    latency_p50_ms: float
+    latency_p99_ms: float
+    load_ms: float
+    samples: dict[str, list[int]] = field(default_factory=dict)
+    pictures: dict[str, list[int]] = field(default_factory=dict)
+
+
+def evaluate(
+    candidates: Mapping[str, Path], images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> dict[str, Evaluation]:
+    """Evaluate model files on images uint8 [N, H, W] with labels [N]."""
+    timings = time_side_by_side(candidates, images)
+    return {
+        name: score(
+            session(path).run([OUTPUT_NAME], {INPUT_NAME: images})[0], labels, path, timings[name]
+        )
+        for name, path in candidates.items()
+    }
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Loads [rounds] and forward passes [rounds, runs] of one model file, in milliseconds."""
+
+    load_ms: NDArray[np.float64]
+    run_ms: NDArray[np.float64]
+
+    def ratio(self, reference: "Timing") -> tuple[float, float, float]:
+        """Forward pass against the reference's in the same round: median, and its 95 % interval.
+
+        The interval is of the median, by order statistics (Conover, "Practical Nonparametric
+        Statistics", 1999, section 3.2), so it needs no assumption on how times are spread.
+        """
+        ratios = np.sort(np.median(self.run_ms, axis=1) / np.median(reference.run_ms, axis=1))
+        count = len(ratios)
+        reach = 1.96 * np.sqrt(count) / 2
+        low, high = round(count / 2 - reach), round(count / 2 + reach)
+        bounds = ratios[max(low, 0)], ratios[min(high, count - 1)]
+        return float(np.median(ratios)), float(bounds[0]), float(bounds[1])
+
+
+def time_side_by_side(
+    candidates: Mapping[str, Path], images: NDArray[np.uint8], rounds: int = _ROUNDS
+) -> dict[str, Timing]:
+    """Time loads and forward passes, batch 1: each file in turn, every round in another order."""
+    loads: dict[str, list[float]] = {name: [] for name in candidates}
+    runs: dict[str, list[list[float]]] = {name: [] for name in candidates}
+    generator = np.random.default_rng(0)
+    names = list(candidates)
+    for _ in range(rounds):
+        for name in generator.permutation(names):
+            load_ms, run_ms = _time(candidates[name], images)
+            loads[name].append(load_ms)
+            runs[name].append(run_ms)
+    return {name: Timing(np.array(loads[name]), np.array(runs[name])) for name in names}
+
+
+def session(path: Path) -> ort.InferenceSession:
+    """Session as the function opens it: one thread."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+def expected_calibration_error(
+    confidence: NDArray[np.float32], correct: NDArray[np.bool_], bins: int = _BINS
+) -> float:
+    """Mean gap between confidence [N] and accuracy, over equal bins, weighted by their size.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, equation 3.
+    """
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, confidence, bins) - np.bincount(bin_of, correct, bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _time(path: Path, images: NDArray[np.uint8]) -> tuple[float, list[float]]:
+    started = time.perf_counter()
+    opened = session(path)
+    load_ms = (time.perf_counter() - started) * 1000
+    opened.run([OUTPUT_NAME], {INPUT_NAME: images[:1]})
+    run_ms = []
+    for index in range(_RUNS):
+        image = images[index % len(images)][np.newaxis]
+        started = time.perf_counter()
+        opened.run([OUTPUT_NAME], {INPUT_NAME: image})
+        run_ms.append((time.perf_counter() - started) * 1000)
+    return load_ms, run_ms
+
+
+def score(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], path: Path, timing: Timing
+) -> Evaluation:
+    """Evaluation of a model file from what it answers, softmax [N, classes], for labels [N]."""
+    classes = probabilities.shape[1]
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    correct = predicted == labels
+    per_class = np.bincount(labels, correct, classes) / np.maximum(
+        np.bincount(labels, minlength=classes), 1
+    )
+    return Evaluation(
+        accuracy=float(correct.mean()),
+        per_class_accuracy=[round(float(share), 6) for share in per_class],
+        expected_calibration_error=round(expected_calibration_error(confidence, correct), 6),
+        predicted_counts=np.bincount(predicted, minlength=classes).tolist(),
+        confidence_histogram=np.histogram(confidence, bins=20, range=(0, 1))[0].tolist(),
+        bytes=path.stat().st_size,
+        latency_p50_ms=round(float(np.median(timing.run_ms)), 4),
+        latency_p99_ms=round(float(np.quantile(timing.run_ms, 0.99)), 4),
+        load_ms=round(float(np.median(timing.load_ms)), 3),
+    )

@@ -1,0 +1,1 @@
+"""ONNX graphs: converted, optimised, fused, calibrated."""

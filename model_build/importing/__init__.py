@@ -1,0 +1,1 @@
+"""ONNX classifiers from elsewhere, checked and published."""

@@ -1,0 +1,1 @@
+"""Every recipe built and measured beside the others."""

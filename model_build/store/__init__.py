@@ -1,0 +1,1 @@
+"""The model store: immutable versions, channels, manifests."""

@@ -1,0 +1,394 @@
+"""Model store: immutable versions, and channels that point to them.
+
+    <name>/versions/<version>/model.onnx      written once, by a conditional write
+    <name>/versions/<version>/manifest.json   written last: a version with one is complete
+    <name>/channels/<channel>.json            changed by compare-and-swap only
+    <name>/removal.json                       what gc is removing right now
+
+`docs/model-store.md` says why no channel can come to point to a version that gc removes.
+"""
+
+import contextlib
+import hashlib
+import json
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from model_build.errors import Conflict, NotInStore, StoreError
+from model_build.store import manifest as manifests
+from model_build.store.backends import Entry, open_objects
+
+VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HISTORY = 50  # versions that a channel remembers
+_ATTEMPTS = 100  # of a compare-and-swap, against as many writers at once
+_LEASE_SECONDS = 600  # a gc that has not written for as long is taken for dead
+
+MODEL, MANIFEST = "model.onnx", "manifest.json"
+
+type Channel = dict[str, Any]
+
+
+@dataclass
+class Listing:
+    """What lies in the store under one model's name.
+
+    versions: the objects of each version's folder, by their last name; without `manifest.json` it
+    is not complete. others: objects that no version and no channel owns.
+    """
+
+    versions: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    channels: list[str] = field(default_factory=list)
+    others: list[Entry] = field(default_factory=list)
+
+    @property
+    def complete(self) -> list[str]:
+        """Versions with a manifest, newest first."""
+        return sorted((v for v, found in self.versions.items() if MANIFEST in found), reverse=True)
+
+    @property
+    def incomplete(self) -> list[str]:
+        """Folders of versions without a manifest, newest first: no reader sees them."""
+        return sorted(self.versions.keys() - set(self.complete), reverse=True)
+
+
+class ModelStore:
+    """Versions and channels at `file:///folder` or `s3://bucket/prefix`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._objects = open_objects(url)
+
+    def publish(self, manifest: dict[str, Any], content: bytes) -> None:
+        """Write a version: the file, then its manifest. Publishing the same again is no error.
+
+        Raises ManifestError, and Conflict if the version exists with another content or gc is
+        removing it or its parent.
+        """
+        manifests.check(manifest)
+        digest = hashlib.sha256(content).hexdigest()
+        if (digest, len(content)) != (manifest["file"]["sha256"], manifest["file"]["bytes"]):
+            raise StoreError("the model file is not the one that the manifest describes")
+        name, version = manifest["name"], manifest["version"]
+        folder = _folder(name, version)
+        needed = {version, manifest["lineage"]["parent"]}
+        self._refuse_removed(name, needed)
+        parts = {MODEL: content, MANIFEST: manifests.encode(manifest)}
+        missing = list(parts)
+        while missing:
+            for part in missing:
+                self._write_once(f"{folder}/{part}", parts[part])
+            present = {entry.key for entry in self._objects.entries(f"{folder}/")}
+            # A gc that was quicker may have removed some of it; it comes by only once.
+            missing = [part for part in parts if f"{folder}/{part}" not in present]
+        self._refuse_removed(name, needed)
+
+    def manifest(self, name: str, version: str) -> dict[str, Any]:
+        """Manifest of a complete version; raises NotInStore if there is none."""
+        key = f"{_folder(name, version)}/{MANIFEST}"
+        try:
+            content, _ = self._objects.read(key)
+        except NotInStore as error:
+            raise NotInStore(
+                f"{self.url} has no version {version} of {name!r}; "
+                "`python -m model_build list` shows what it has"
+            ) from error
+        manifest = self._parsed(key, content)
+        manifests.check(manifest)
+        return manifest
+
+    def model(self, name: str, version: str) -> bytes:
+        """Model file of a version, checked against its manifest."""
+        expected = self.manifest(name, version)["file"]["sha256"]
+        content = self.file(name, version)
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise StoreError(
+                f"the file of {name} {version} is not what its manifest says; "
+                "build and publish a new version"
+            )
+        return content
+
+    def file(self, name: str, version: str) -> bytes:
+        """Model file of a version as it is, unchecked."""
+        return self._objects.read(f"{_folder(name, version)}/{MODEL}")[0]
+
+    def channel(self, name: str, channel: str) -> Channel | None:
+        """Content of a channel; None if nothing was ever promoted to it."""
+        key = _channel_key(name, channel)
+        try:
+            content, _ = self._objects.read(key)
+        except NotInStore:
+            return None
+        found = self._parsed_channel(key, content)
+        return found if found["version"] else None
+
+    def resolve(self, name: str, version: str) -> str:
+        """Version that a channel points to; a version is itself."""
+        if VERSION.fullmatch(version):
+            return version
+        channel = self.channel(name, version)
+        if channel is None:
+            raise NotInStore(
+                f"{self.url} has no channel {version!r} of {name!r}; "
+                "`python -m model_build list` shows what it has"
+            )
+        return str(channel["version"])
+
+    def listing(self, name: str = "") -> dict[str, Listing]:
+        """What the store holds, by the model's name; of one model only, if it is named."""
+        if name:
+            _check_name(name)
+        found: dict[str, Listing] = {}
+        for entry in self._objects.entries(f"{name}/" if name else ""):
+            owner, _, rest = entry.key.partition("/")
+            if not rest or not _NAME.fullmatch(owner):
+                continue
+            listing = found.setdefault(owner, Listing())
+            match rest.split("/"):
+                case ["versions", version, file] if VERSION.fullmatch(version):
+                    listing.versions.setdefault(version, {})[file] = entry
+                case ["channels", file] if _NAME.fullmatch(file) and file.endswith(".json"):
+                    listing.channels.append(file.removesuffix(".json"))
+                case ["removal.json"]:
+                    pass
+                case _:
+                    listing.others.append(entry)
+        return found
+
+    def promote(self, name: str, version: str, channel: str) -> Channel:
+        """Point a channel to a complete version, whose file is checked; give the channel's content.
+
+        Two promotions at once both happen, one after the other: none is lost.
+        """
+        self.model(name, version)
+
+        def point(old: Channel) -> Channel:
+            if old["version"] == version:
+                return old
+            left = [v for v in old.get("rolled_back", []) if v != version]
+            previous = [old["version"], *old["previous"]] if old["version"] else []
+            return _channel_content(old, version, previous, left)
+
+        return self._change(name, channel, point)[1]
+
+    def rollback(self, name: str, channel: str, to: str | None = None) -> tuple[Channel, Channel]:
+        """Point a channel to the version it had before, or to one further back in its history.
+
+        Gives the channel's content before and after. What it leaves is remembered in
+        `rolled_back`. Raises StoreError if there is nothing to go back to, and as promote does.
+        """
+
+        def point_back(old: Channel) -> Channel:
+            previous = old["previous"]
+            if not previous:
+                raise StoreError(
+                    f"channel {channel} of {name} has nothing to go back to; "
+                    "`promote VERSION` points it to another version"
+                )
+            if to is not None and to not in previous:
+                raise StoreError(
+                    f"{to} is not in the history of channel {channel} of {name}; "
+                    f"`promote {to}` points to it"
+                )
+            place = previous.index(to) if to else 0
+            self.model(name, previous[place])
+            gone = [old["version"], *previous[:place], *old.get("rolled_back", [])]
+            left = [v for v in dict.fromkeys(gone) if v != previous[place]]
+            return _channel_content(old, previous[place], previous[place + 1 :], left)
+
+        if self.channel(name, channel) is None:
+            self.resolve(name, channel)  # says that there is none
+        return self._change(name, channel, point_back)
+
+    def touch(self, name: str, channel: str) -> Channel:
+        """Write a channel as it is: every change that was begun before will have to look again."""
+        return self._change(name, channel, dict)[1]
+
+    def begin_removal(self, name: str, versions: list[str], *, take_over: bool = False) -> str:
+        """Announce what is going to be removed; give the announcement's mark.
+
+        Raises Conflict if another gc is at work, or was killed less than ten minutes ago and is not
+        to be taken over.
+        """
+        key = _removal_key(name)
+        mark = uuid.uuid4().hex
+        content = manifests.encode({"versions": versions, "mark": mark, "since": _now()})
+        with contextlib.suppress(Conflict):
+            self._objects.create(key, content)
+            return mark
+        old, tag = self._objects.read(key)
+        removal = self._parsed(key, old)
+        age = datetime.now(UTC) - datetime.fromisoformat(removal["since"])
+        if removal["mark"] and not take_over and age.total_seconds() < _LEASE_SECONDS:
+            raise Conflict(
+                f"another gc of {name} is at work since {removal['since']}; wait for its end, or "
+                "give --take-over if it was killed"
+            )
+        self._objects.replace(key, content, tag)
+        return mark
+
+    def remove(self, name: str, version: str, mark: str) -> None:
+        """Remove a version that was announced, its manifest first, so that it is never half there.
+
+        Raises Conflict if the announcement is not ours any more.
+        """
+        key = _removal_key(name)
+        content, tag = self._objects.read(key)
+        removal = self._parsed(key, content)
+        if removal["mark"] != mark or version not in removal["versions"]:
+            raise Conflict(f"another gc of {name} took over; let it finish")
+        self._objects.replace(key, manifests.encode(removal | {"since": _now()}), tag)
+        folder = _folder(name, version)
+        self._objects.delete(f"{folder}/{MANIFEST}")
+        for entry in list(self._objects.entries(f"{folder}/")):
+            self._objects.delete(entry.key)
+
+    def end_removal(self, name: str, mark: str) -> None:
+        """Take the announcement back; raises Conflict if it is not ours any more."""
+        key = _removal_key(name)
+        content, tag = self._objects.read(key)
+        if self._parsed(key, content)["mark"] != mark:
+            raise Conflict(f"another gc of {name} took over; let it finish")
+        ended: dict[str, Any] = {"versions": [], "mark": None, "since": _now()}
+        self._objects.replace(key, manifests.encode(ended), tag)
+
+    def removal(self, name: str) -> dict[str, Any]:
+        """What gc says it is removing; empty if it is not at work."""
+        key = _removal_key(name)
+        try:
+            removal = self._parsed(key, self._objects.read(key)[0])
+        except NotInStore:
+            return {}
+        return removal if removal["mark"] else {}
+
+    def delete(self, entry: Entry) -> None:
+        """Remove an object that belongs to no version."""
+        self._objects.delete(entry.key)
+
+    def _change(
+        self, name: str, channel: str, step: Callable[[Channel], Channel]
+    ) -> tuple[Channel, Channel]:
+        """Compare-and-swap a channel until it is done; give its content before and after.
+
+        The order is what keeps gc out: read the channel, look for gc and for the version, write.
+        A gc that begins after the look touches the channel, and the write fails.
+        """
+        key = _channel_key(name, channel)
+        change = uuid.uuid4().hex
+        before: Channel = {}
+        for attempt in range(_ATTEMPTS):
+            try:
+                content, tag = self._objects.read(key)
+            except NotInStore:
+                with contextlib.suppress(Conflict):  # empty, so that gc has something to touch
+                    self._objects.create(key, manifests.encode(_channel_content({}, None, [], [])))
+                continue
+            old = self._parsed_channel(key, content)
+            if old.get("change") == change:
+                return before, old  # it was written, and the answer was lost
+            new = step(old)
+            if new is old:
+                return old, old
+            if new["version"] != old["version"]:
+                self._refuse_removed(name, {new["version"]})
+                self.manifest(name, new["version"])
+            before, new = old, new | {"change": change}
+            with contextlib.suppress(Conflict):
+                self._objects.replace(key, manifests.encode(new), tag)
+                return old, new
+            time.sleep(random.uniform(0, min(0.03, 0.001 * attempt)))  # noqa: S311 - no secret
+        raise Conflict(f"channel {channel} of {name} is changed all the time; try again")
+
+    def _refuse_removed(self, name: str, versions: set[str | None]) -> None:
+        removal = self.removal(name)
+        for version in versions & set(removal.get("versions", [])):
+            raise Conflict(
+                f"gc is removing {name} {version} since {removal['since']}; try again when it has "
+                "ended, or run gc --delete --take-over if it was killed"
+            )
+
+    def _parsed(self, key: str, content: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(content)
+        except ValueError as error:
+            raise StoreError(f"{key} in {self.url} is corrupt: {error}") from error
+        if not isinstance(document, dict):
+            raise StoreError(f"{key} in {self.url} is corrupt: it is no JSON object")
+        return document
+
+    def _parsed_channel(self, key: str, content: bytes) -> Channel:
+        document = self._parsed(key, content)
+        named = [document.get("version"), *_listed(document, "previous")]
+        named += _listed(document, "rolled_back") if "rolled_back" in document else []
+        if named == [None]:  # begun by a first promotion that has not ended
+            return document
+        if not all(isinstance(version, str) and VERSION.fullmatch(version) for version in named):
+            raise StoreError(f"{key} in {self.url} is corrupt: it names no version and history")
+        return document
+
+    def _write_once(self, key: str, content: bytes) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._objects.create(key, content)
+            except Conflict:
+                with contextlib.suppress(NotInStore):  # removed just now: write it again
+                    if self._objects.read(key)[0] == content:
+                        return None
+                    raise
+        raise Conflict(f"{key} comes and goes all the time; try again")
+
+
+def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str:
+    """Copy one version, and the parents it names, from store to store; give the version."""
+    version = source.resolve(name, version)
+    manifest = source.manifest(name, version)
+    parent = manifest["lineage"]["parent"]
+    if parent:
+        copy(source, target, name, parent)
+    target.publish(manifest, source.model(name, version))
+    return version
+
+
+def _folder(name: str, version: str) -> str:
+    if not _NAME.fullmatch(name) or not VERSION.fullmatch(version):
+        raise StoreError(f"{name!r} {version!r} is no model name and version")
+    return f"{name}/versions/{version}"
+
+
+def _channel_key(name: str, channel: str) -> str:
+    if not _NAME.fullmatch(name) or not _NAME.fullmatch(channel) or VERSION.fullmatch(channel):
+        raise StoreError(f"{channel!r} is no channel name: letters, digits, '.', '_' and '-'")
+    return f"{name}/channels/{channel}.json"
+
+
+def _removal_key(name: str) -> str:
+    _check_name(name)
+    return f"{name}/removal.json"
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise StoreError(f"{name!r} is no model name: letters, digits, '.', '_' and '-'")
+
+
+def _channel_content(
+    old: Channel, version: str | None, previous: list[str], rolled_back: list[str]
+) -> Channel:
+    content = old | {"version": version, "previous": previous[:_HISTORY], "updated": _now()}
+    content.pop("rolled_back", None)
+    return content | ({"rolled_back": rolled_back[:_HISTORY]} if rolled_back else {})
+
+
+def _listed(document: dict[str, Any], key: str) -> list[Any]:
+    value = document.get(key)
+    return value if isinstance(value, list) else [value]
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

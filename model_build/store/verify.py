@@ -1,0 +1,113 @@
+"""Check that what a model store holds is still what was written there."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from model_build.errors import BuildError, NotInStore, StoreError
+from model_build.store.model_store import MANIFEST, MODEL, Listing, ModelStore
+
+type Step = Callable[[int, int], None]  # done, of how many
+
+_PARTS = (MODEL, MANIFEST)
+
+
+@dataclass
+class Report:
+    """What `verify` found. A problem is for somebody to act on, a note is not."""
+
+    models: int = 0
+    versions: int = 0
+    channels: int = 0
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def verify(store: ModelStore, name: str | None = None, step: Step | None = None) -> Report:
+    """Hash every model file again, and check every manifest, channel and history."""
+    found = store.listing(name or "")
+    if name and name not in found:
+        raise NotInStore(f"{store.url} has no model {name!r}; leave --name out to verify all")
+    report = Report(models=len(found))
+    total = sum(len(listing.versions) for listing in found.values())
+    done = 0
+    for owner, listing in sorted(found.items()):
+        for version in sorted(listing.versions, reverse=True):
+            _verify_version(store, owner, version, listing, report)
+            done += 1
+            if step:
+                step(done, total)
+        for channel in sorted(listing.channels):
+            _verify_channel(store, owner, channel, listing, report)
+        if removal := store.removal(owner):
+            report.notes.append(f"{owner}: gc is at work, or was killed, since {removal['since']}")
+        report.notes += [f"{entry.key}: belongs to nothing" for entry in listing.others]
+    return report
+
+
+def _verify_version(
+    store: ModelStore, name: str, version: str, listing: Listing, report: Report
+) -> None:
+    where, files = f"{name} {version}", listing.versions[version]
+    report.notes += [f"{where}: {file} is no part of it" for file in files if file not in _PARTS]
+    if MANIFEST not in files:
+        report.notes.append(f"{where}: no manifest; an interrupted publish, or one under way")
+        return
+    report.versions += 1
+    try:
+        manifest = store.manifest(name, version)
+    except BuildError as error:
+        report.problems.append(f"{where}: {error}")
+        return
+    if (manifest["name"], manifest["version"]) != (name, version):
+        described = f"{manifest['name']} {manifest['version']}"
+        report.problems.append(f"{where}: its manifest is that of {described}")
+    expected = manifest["file"]
+    if not version.endswith(expected["sha256"][:8]):
+        report.problems.append(
+            f"{where}: its name does not end with its sha256, {expected['sha256'][:8]}"
+        )
+    if MODEL not in files:
+        report.problems.append(f"{where}: {MODEL} is missing")
+    else:
+        content = store.file(name, version)
+        report.bytes += len(content)
+        digest = hashlib.sha256(content).hexdigest()
+        if len(content) != expected["bytes"]:
+            report.problems.append(
+                f"{where}: {MODEL} has {len(content):,} bytes, its manifest says "
+                f"{expected['bytes']:,}"
+            )
+        elif digest != expected["sha256"]:
+            report.problems.append(
+                f"{where}: {MODEL} has sha256 {digest[:12]}…, its manifest says "
+                f"{expected['sha256'][:12]}…"
+            )
+    parent = manifest["lineage"]["parent"]
+    if parent and parent not in listing.complete:
+        report.notes.append(f"{where}: its parent {parent} is not in the store")
+
+
+def _verify_channel(
+    store: ModelStore, name: str, channel: str, listing: Listing, report: Report
+) -> None:
+    where = f"{name} {channel}"
+    report.channels += 1
+    try:
+        content = store.channel(name, channel)
+    except StoreError as error:
+        report.problems.append(f"{where}: {error}")
+        return
+    if content is None:
+        report.notes.append(f"{where}: names no version yet; its first promotion did not end")
+        return
+    complete = set(listing.complete)
+    if content["version"] not in complete:
+        report.problems.append(f"{where}: points to {content['version']}, which is not complete")
+    remembered = dict.fromkeys([*content["previous"], *content.get("rolled_back", [])])
+    report.notes += [
+        f"{where}: its history names {version}, which is gone"
+        for version in remembered
+        if version not in complete
+    ]

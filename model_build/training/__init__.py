@@ -1,0 +1,1 @@
+"""Networks and the techniques that change them while they are trained."""

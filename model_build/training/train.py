@@ -1,0 +1,196 @@
+"""Train a network: seeded, with fresh augmented samples every epoch."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from model_build.data.datasets import Dataset
+from model_build.training import architectures
+from model_build.training.augment import Strength, augment
+
+type OnEpoch = Callable[[int, int, float, float], None]
+type Floats = NDArray[np.float32]
+# float32 [N, H, W, 1] of 0.0 to 1.0 and one-hot [N, classes] → what the loss compares with
+type Targets = Callable[[Floats, Floats], Floats]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is trained on: images uint8 [N, H, W], white ink on black, and labels int64 [N]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All that decides a training of a given network, but for samples and seed."""
+
+    epochs: int
+    batch: int = 32
+    learning_rate: float = 3e-3  # at its peak; it follows half a cosine down to zero
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    augmentation: Strength | None = field(default_factory=Strength)
+
+
+SCHEDULES = {
+    ("mlp", "quick"): Schedule(epochs=10, learning_rate=1e-3, augmentation=None),
+    ("mlp", "full"): Schedule(epochs=20, learning_rate=1e-3, augmentation=None),
+    ("cnn", "quick"): Schedule(epochs=4),
+    ("cnn", "full"): Schedule(epochs=80),
+}
+# Clothes have no pens and no styles of writing; 15 times the samples need fewer epochs.
+_SCHEDULES_OF = {
+    "fashion-mnist": {
+        ("cnn-dense", "quick"): Schedule(epochs=1, learning_rate=2e-3, augmentation=None),
+        ("cnn-dense", "full"): Schedule(
+            epochs=10, batch=128, learning_rate=2e-3, augmentation=None
+        ),
+    }
+}
+
+
+def schedule_of(dataset: str, architecture: str, profile: str) -> Schedule:
+    """Schedule of a training; raises ValueError if there is none."""
+    schedules = _SCHEDULES_OF.get(dataset, SCHEDULES)
+    if (architecture, profile) not in schedules:
+        known = sorted({name for name, _ in schedules})
+        raise ValueError(
+            f"there is no schedule {profile!r} for architecture {architecture!r} on {dataset}; "
+            f"there is --architecture {' and '.join(known)}"
+        )
+    return schedules[architecture, profile]
+
+
+def train(
+    architecture: str, dataset: Dataset, profile: str, seed: int, on_epoch: OnEpoch
+) -> keras.Model:
+    """Train `mlp` or `cnn` on the data set's training samples, `quick` or `full`.
+
+    The model takes float32 [N, H, W, 1] of 0.0 to 1.0 and gives softmax float32 [N, classes]. The
+    same seed gives the same weights on the same machine. After every epoch on_epoch gets its
+    number, from 1, the number of epochs, and loss and accuracy on what was trained on.
+
+    Raises ValueError for an architecture or a profile that has no schedule.
+    """
+    schedule = schedule_of(dataset.name, architecture, profile)
+    samples = Samples(dataset.train_images, dataset.train_labels, dataset.classes)
+    return fit_new(architecture, samples, schedule, seed, on_epoch)
+
+
+def fit_new(
+    architecture: str, samples: Samples, schedule: Schedule, seed: int, on_epoch: OnEpoch
+) -> keras.Model:
+    """Build a network by its name, seeded, and train it; otherwise as `fit`."""
+    keras.backend.clear_session()  # layers are named anew: the same names in every process
+    be_deterministic(seed)
+    model = architectures.build(architecture, samples.images.shape[1:], samples.classes)
+    fit(model, samples, schedule, seed, on_epoch)
+    return model
+
+
+def be_deterministic(seed: int) -> None:
+    """Let the same seed give the same weights: to call before a network is built or changed."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    model: keras.Model,
+    samples: Samples,
+    schedule: Schedule,
+    seed: int,
+    on_epoch: OnEpoch,
+    *,
+    targets: Targets | None = None,
+    loss: Any = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
+    """Train a network, new or trained before, in place.
+
+    targets: from an epoch's augmented inputs and one-hot labels to what `loss` compares the
+    network's answer with; by default the one-hot labels and cross-entropy. callbacks: Keras's.
+    """
+    be_deterministic(seed)
+    epochs = _Epochs(samples, schedule, seed, targets)
+    steps = schedule.epochs * len(epochs)
+    model.compile(
+        keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(
+                schedule.learning_rate / 10,
+                steps - steps // 10,
+                warmup_target=schedule.learning_rate,
+                warmup_steps=steps // 10,
+            ),
+            weight_decay=schedule.weight_decay,
+        ),
+        loss or keras.losses.CategoricalCrossentropy(label_smoothing=schedule.label_smoothing),
+        metrics=[_accuracy],
+    )
+    report = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: on_epoch(
+            epoch + 1, schedule.epochs, float(logs["loss"]), float(logs["accuracy"])
+        )
+    )
+    model.fit(
+        epochs, epochs=schedule.epochs, verbose=0, shuffle=False, callbacks=[*callbacks, report]
+    )
+
+
+def _accuracy(expected: Any, answer: Any) -> Any:
+    """Share of right answers; targets may hold more than the one-hot labels, but after them."""
+    labels = keras.ops.argmax(expected[:, : answer.shape[-1]], axis=-1)
+    return keras.ops.cast(keras.ops.equal(labels, keras.ops.argmax(answer, axis=-1)), "float32")
+
+
+_accuracy.__name__ = "accuracy"
+
+
+class _Epochs(keras.utils.PyDataset):  # type: ignore[misc] # Keras is untyped
+    """Batches of float32 [B, H, W, 1], 0.0 to 1.0, and of targets [B, …]; new ones every epoch."""
+
+    def __init__(
+        self, samples: Samples, schedule: Schedule, seed: int, targets: Targets | None
+    ) -> None:
+        super().__init__()
+        self._samples, self._schedule, self._make_targets = samples, schedule, targets
+        self._generator = np.random.default_rng(seed)
+        # The next epoch's samples are made while this one trains: TensorFlow leaves gaps.
+        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._undrawn = schedule.epochs
+        self._submit()
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        # The rest has its turn in other epochs.
+        return len(self._samples.images) // self._schedule.batch
+
+    def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+        batch = slice(index * self._schedule.batch, (index + 1) * self._schedule.batch)
+        return self._inputs[batch], self._targets[batch]
+
+    def on_epoch_end(self) -> None:
+        if self._next:
+            self._inputs, self._targets = self._next.result()
+            self._submit()
+
+    def _submit(self) -> None:
+        self._next = self._worker.submit(self._draw) if self._undrawn else None
+        self._undrawn -= 1
+
+    def _draw(self) -> tuple[Floats, Floats]:
+        order = self._generator.permutation(len(self._samples.images))
+        images, labels = self._samples.images[order], self._samples.labels[order]
+        if self._schedule.augmentation:
+            images = augment(images, labels, self._generator, self._schedule.augmentation)
+        inputs = images[..., np.newaxis].astype(np.float32) / np.float32(255)
+        one_hot = np.eye(self._samples.classes, dtype=np.float32)[labels]
+        return inputs, self._make_targets(inputs, one_hot) if self._make_targets else one_hot

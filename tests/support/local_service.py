@@ -1,0 +1,72 @@
+"""Runs the function as an HTTP server of its own, without Docker: `python -m tools.serve`."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.commands import environment_without_account
+
+CLOCK_TICKS = 100  # a second, in /proc on every Linux
+
+
+@dataclass(frozen=True)
+class LocalService:
+    """The running function: its address, with a slash at its end, and its process."""
+
+    url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time that it took so far, in user and in kernel mode."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text()
+        _state, *numbers = stat.rpartition(")")[2].split()
+        return (int(numbers[10]) + int(numbers[11])) / CLOCK_TICKS
+
+    def forget_peak_memory(self) -> None:
+        """Make `peak_memory` begin at what the process holds now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak_memory(self) -> int:
+        """Most bytes of memory that the process held at a time."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise ValueError("no VmHWM in /proc")
+
+
+@contextlib.contextmanager
+def serving(log: Path, *arguments: str, **variables: str) -> Iterator[LocalService]:
+    """Serve the production model of the local store on a free port; its log goes to a file.
+
+    variables: of the function's environment, such as MODEL_NAME.
+    """
+    environment = {
+        name: value
+        for name, value in environment_without_account().items()
+        if name not in {"MODEL_STORE_URL", "MODEL_NAME", "MODEL_VERSION"}
+    }
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "tools.serve", "--port", "0", *arguments],
+            cwd=ROOT,
+            env=environment | variables,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+        ) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            if not url:
+                pytest.fail(f"tools.serve did not start\n{log.read_text()}", pytrace=False)
+            yield LocalService(url, server.pid)
+        finally:
+            server.terminate()

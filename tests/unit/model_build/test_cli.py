@@ -1,0 +1,469 @@
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from typer.main import get_command
+
+from classifier.model import session
+from classifier.model import store as function_store
+from model_build.cli import main
+from model_build.data.datasets import Dataset
+from model_build.engine.pipeline import Build
+from model_build.store import manifest
+from model_build.store.model_store import ModelStore
+from tests.support import ROOT, local_s3
+from tests.support.manifests import PARENT, describe, training
+
+COMMANDS = ["data", "train", "convert", "optimise", "quantise", "calibrate", "evaluate"]
+COMMANDS += ["gate", "publish", "run", "drift", "import", "rebuild", "score", "search"]
+STORE_COMMANDS = ["list", "show", "diff", "promote", "rollback", "verify", "gc", "copy"]
+
+type Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process; give its exit code, output and errors."""
+    monkeypatch.setattr(manifest, "_LIBRARIES", ("onnx", "onnxruntime", "numpy"))  # no TensorFlow
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["model_build", *map(str, arguments)])
+        code = 0
+        try:
+            main.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with local_s3.serving(monkeypatch) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory, classifier: bytes, mnist: Dataset) -> Path:
+    """Folder of a build that is ready for the gate, and whose accuracy is about 80 %."""
+    folder = tmp_path_factory.mktemp("build")
+    (folder / "training.json").write_text(json.dumps(training()))
+    (folder / "converted.onnx").write_bytes(classifier)
+    build = Build(folder)
+    build.optimise()
+    build.quantise(mnist)
+    build.calibrate(mnist)
+    build.evaluate(mnist)
+    return folder
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *STORE_COMMANDS])
+def test_each_command_explains_itself(command: str, run: Run) -> None:
+    code, out, err = run(command, "--help")
+    assert code == 0
+    assert err == ""
+    assert re.search(rf"Usage: .*model_build {command}", out)
+    options = get_command(main.app).commands[command].params  # type: ignore[attr-defined]
+    assert options
+    assert [option.name for option in options if not option.help] == []
+
+
+def test_all_commands_are_listed_with_what_they_do(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    listed = re.findall(r"^│ ([a-z]+) {2,}[A-Z]", out, re.MULTILINE)
+    assert listed == [*COMMANDS, *STORE_COMMANDS]
+
+
+def test_the_steps_run_one_after_the_other_and_say_what_they_did(
+    run: Run, tmp_path: Path, classifier: bytes
+) -> None:
+    (tmp_path / "training.json").write_text(json.dumps(training()))
+    (tmp_path / "converted.onnx").write_bytes(classifier)
+    store = (tmp_path / "store").as_uri()
+    printed = []
+    for arguments in (
+        ("data",),
+        ("optimise",),
+        ("quantise",),
+        ("calibrate",),
+        ("evaluate",),
+        ("gate", "--min-accuracy", "0.5"),
+        ("publish", "--min-accuracy", "0.5", "--store", store, "--name", "digits"),
+    ):
+        code, out, err = run(*arguments, "--build", tmp_path)
+        assert (code, err) == (0, "")
+        printed.append(out)
+    assert "3,600 training and 1,000 held-out samples" in printed[0]
+    assert printed[1].startswith("optimise: ")
+    assert printed[2].startswith("quantise: ")
+    assert re.search(r"temperature of int8: \d\.\d{3}\n$", printed[3])
+    for row in ("accuracy", "worst class", "size", "latency, median", "load", "class 9"):
+        assert row in printed[4]
+    assert printed[5] == "gate: passed\n"
+    fp32, int8 = re.findall(r"published digits (?:fp32|int8): (\S+)", printed[6])
+    with Image.open(tmp_path / "samples.png") as sheet:
+        assert sheet.size == (20 * 28, 10 * 28)
+
+    code, out, _ = run("promote", int8, "--store", store, "--name", "digits")
+    assert (code, out) == (0, f"production of digits is {int8}\n")
+    code, out, _ = run(
+        "promote", "production", "--channel", "staging", "--store", store, "--name", "digits"
+    )
+    assert (code, out) == (0, f"staging of digits is {int8}\n")
+    models = ModelStore(store)
+    assert models.resolve("digits", "staging") == int8
+    assert models.manifest("digits", int8)["lineage"]["parent"] == fp32
+
+
+def test_publish_to_s3_and_copy_back_to_a_folder(
+    run: Run, evaluated: Path, s3_url: str, tmp_path: Path, digits: NDArray[np.uint8]
+) -> None:
+    code, out, err = run(
+        "publish", "--store", s3_url, "--build", evaluated, "--min-accuracy", "0.5"
+    )
+    assert (code, err) == (0, "")
+    int8 = out.split()[-1]
+    assert run("promote", int8, "--store", s3_url)[0] == 0
+    served = session.load(function_store.open_store(s3_url), "mnist", "production")
+    assert served.version == int8
+    assert served.probabilities(digits).argmax(axis=1).tolist() == list(range(10))
+
+    folder = (tmp_path / "copied").as_uri()
+    code, out, _ = run("copy", folder, "--store", s3_url, "--channel", "production")
+    assert code == 0
+    assert out == f"copied mnist {int8} to {folder}\nproduction of mnist is {int8}\n"
+    served = session.load(function_store.open_store(folder), "mnist", "production")
+    assert served.version == int8
+
+
+def test_a_model_that_is_not_good_enough_exits_1_and_is_not_published(
+    run: Run, evaluated: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    for arguments in (("gate",), ("publish", "--store", store.as_uri())):
+        code, out, err = run(*arguments, "--build", evaluated)
+        assert (code, out) == (1, "")
+        assert re.fullmatch(r"error: int8 accuracy \d\d\.\d\d% is under the 88\.00% asked\n", err)
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["optimise"], "converted.onnx is missing; run `python -m model_build convert` first"),
+        (["quantise"], "optimised.onnx is missing; run `python -m model_build optimise` first"),
+        (["calibrate"], "optimised.onnx is missing; run `python -m model_build optimise` first"),
+        (["evaluate"], "fp32.onnx is missing; run `python -m model_build calibrate` first"),
+        (["gate"], "training.json is missing; run `python -m model_build train` first"),
+        (["publish"], "training.json is missing; run `python -m model_build train` first"),
+    ],
+)
+def test_a_step_without_its_predecessor_is_one_sentence_on_stderr_and_exit_1(
+    arguments: list[str], sentence: str, tmp_path: Path, run: Run
+) -> None:
+    code, out, err = run(*arguments, "--build", tmp_path)
+    assert (code, out) == (1, "")
+    assert err == f"error: {tmp_path}/{sentence}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["promote", PARENT], f"has no version {PARENT} of 'mnist'; `python -m model_build list` "),
+        (["promote", "a/b"], "is no channel name"),
+        (["copy", "s3:bucket"], "'s3:bucket' is no model store; write s3://bucket/prefix"),
+        (["promote", PARENT, "--store", "[/red][bold]"], "'[/red][bold]' is no model store"),
+        (["promote", PARENT, "--name", "../x"], "'../x' "),
+    ],
+)
+def test_a_wrong_store_name_or_version_is_one_sentence_on_stderr_and_exit_1(
+    arguments: list[str], sentence: str, tmp_path: Path, run: Run
+) -> None:
+    store = [] if "--store" in arguments else ["--store", tmp_path.as_uri()]
+    code, out, err = run(*arguments, *store)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_process_ends_with_that_sentence_and_that_code(tmp_path: Path) -> None:
+    folder = tmp_path / "a b#c"
+    folder.mkdir()
+    code, out, err = _in_a_process(["promote", "production"], folder)
+    assert (code, out) == (1, "")
+    store = (folder / "build/model-store").as_uri()
+    assert err == (
+        f"error: {store} has no channel 'production' of 'mnist'; "
+        "`python -m model_build list` shows what it has\n"
+    )
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[str, str, str]:
+    """Address of a store with an fp32 version and its int8 child, which production points to."""
+    url = (tmp_path / "store").as_uri()
+    models = ModelStore(url)
+    fp32 = describe(b"fp32 model")
+    int8 = describe(b"int8", minute=1, parent=fp32["version"])
+    int8["metrics"]["accuracy"] = 0.985
+    int8["quantization"]["weights"] = "int8, per channel"
+    for document, content in ((fp32, b"fp32 model"), (int8, b"int8")):
+        models.publish(document, content)
+        models.promote("mnist", document["version"], "production")
+    return url, fp32["version"], int8["version"]
+
+
+def test_list_shows_versions_newest_first_in_80_columns(run: Run, two: tuple[str, ...]) -> None:
+    url, fp32, int8 = two
+    ModelStore(url).promote("mnist", fp32, "staging")
+    code, out, err = run("list", "--store", url)
+    assert (code, err) == (0, "")
+    title, head, *rows = [line.rstrip() for line in out.splitlines()]
+    assert title == "mnist: 2 versions"
+    assert head.split() == ["version", "created", "size", "weights", "accuracy", "channels"]
+    assert [row.split() for row in rows] == [
+        [int8, "2026-01-31", "12:01", "0", "KiB", "int8", "98.50%", "production"],
+        [fp32, "2026-01-31", "12:00", "0", "KiB", "fp32", "99.00%", "staging"],
+    ]
+    assert max(map(len, out.splitlines())) <= 80
+
+    found = json.loads(run("list", "--store", url, "--json")[1])["mnist"]
+    assert [one["version"] for one in found["versions"]] == [int8, fp32]
+    assert found["versions"][1] | {"created": 0} == {
+        "version": fp32,
+        "created": 0,
+        "bytes": 10,
+        "quantization": None,
+        "accuracy": 0.99,
+        "channels": ["staging"],
+        "histories": ["production"],
+    }
+    assert found["incomplete"] == []
+
+
+def test_list_counts_what_is_incomplete_and_marks_what_is_corrupt(
+    run: Run, two: tuple[str, ...], tmp_path: Path
+) -> None:
+    url, fp32, int8 = two
+    (tmp_path / f"store/mnist/versions/{fp32}/manifest.json").unlink()
+    (tmp_path / f"store/mnist/versions/{int8}/manifest.json").write_text("{}")
+    code, out, _ = run("list", "--store", url)
+    assert code == 0
+    assert fp32 not in out
+    assert re.search(rf"{int8} corrupt .*production", out)
+    assert "and 1 incomplete, which no reader sees" in out
+
+
+def test_list_of_an_empty_store_says_how_to_fill_it(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("list", "--store", tmp_path.as_uri())
+    assert (code, err) == (0, "")
+    assert out == f"{tmp_path.as_uri()} is empty; `python -m model_build publish` fills it\n"
+
+
+def test_show_tells_all_of_a_version_and_who_names_it(run: Run, two: tuple[str, ...]) -> None:
+    url, fp32, int8 = two
+    code, out, err = run("show", "production", "--store", url)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"mnist {int8}\n")
+    for row in (r"channels +production", r"accuracy +98\.50%", rf"parent +{fp32}", r"seed +7"):
+        assert re.search(row, out)
+    found = json.loads(run("show", fp32, "--store", url, "--json")[1])
+    assert found["manifest"]["version"] == fp32
+    assert (found["channels"], found["histories"]) == ([], ["production"])
+
+
+def test_diff_puts_two_versions_side_by_side_and_marks_changes(
+    run: Run, two: tuple[str, ...]
+) -> None:
+    url, fp32, int8 = two
+    code, out, err = run("diff", fp32, "production", "--store", url)
+    assert (code, err) == (0, "")
+    assert f"A: mnist {fp32}\nB: mnist {int8}\n" in out
+    for row in (
+        r"~   accuracy +99\.00% +98\.50% +-0\.50 points",
+        r"    class 0 +99\.00% +99\.00%",
+        r"\+   method +static",
+        r"~   bytes +10 +4 +-6",
+        r"    seed +7 +7",
+        r"    shape +N, 28, 28 +N, 28, 28",
+    ):
+        assert re.search(f"^{row} *$", out, re.MULTILINE)
+    assert max(map(len, out.splitlines())) <= 80
+    assert re.search(r"^-   method", run("diff", int8, fp32, "--store", url)[1], re.MULTILINE)
+
+    found = json.loads(run("diff", fp32, int8, "--store", url, "--json")[1])
+    assert (found["a"], found["b"]) == (fp32, int8)
+    (accuracy,) = [one for one in found["fields"] if one["field"] == "accuracy"]
+    assert (accuracy["a"], accuracy["b"], accuracy["sign"]) == (0.99, 0.985, "~")
+    assert accuracy["difference"] == pytest.approx(-0.005)
+
+
+def test_rollback_says_from_where_to_where_and_when_there_is_no_further(
+    run: Run, two: tuple[str, ...]
+) -> None:
+    url, fp32, int8 = two
+    code, out, err = run("rollback", "--store", url)
+    assert (code, err) == (0, "")
+    assert out == f"production of mnist was {int8}\nproduction of mnist is  {fp32}\n"
+    code, out, err = run("rollback", "--store", url)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: channel production of mnist has nothing to go back to; ")
+    assert run("promote", int8, "--store", url)[0] == 0
+    assert run("rollback", "--to", fp32, "--store", url)[0] == 0
+    assert ModelStore(url).resolve("mnist", "production") == fp32
+
+
+def test_verify_exits_1_if_there_is_a_problem_and_lists_it(
+    run: Run, two: tuple[str, ...], tmp_path: Path
+) -> None:
+    url, fp32, _ = two
+    code, out, err = run("verify", "--store", url)
+    assert (code, err) == (0, "")
+    assert out == "1 model, 2 versions (0 KiB hashed), 1 channel: 0 problems, 0 notes\n"
+    (tmp_path / f"store/mnist/versions/{fp32}/model.onnx").write_bytes(b"fp32 MODEL")
+    code, out, _ = run("verify", "--store", url)
+    assert code == 1
+    assert f"problem: mnist {fp32}: model.onnx has sha256 " in out
+    code, out, _ = run("verify", "--store", url, "--json")
+    assert code == 1
+    assert len(json.loads(out)["problems"]) == 1
+
+
+def test_gc_only_says_what_it_would_remove_until_it_is_told_to(
+    run: Run, two: tuple[str, ...]
+) -> None:
+    url, fp32, int8 = two
+    models = ModelStore(url)
+    other = describe(b"other", minute=2)
+    models.publish(other, b"other")
+    code, out, err = run("gc", "--store", url)
+    assert (code, err) == (0, "")
+    assert f"keep mnist {int8}: production points to it\n" in out
+    assert f"would remove mnist {other['version']}: no channel and no history names it\n" in out
+    assert out.endswith("mnist: would remove 1 version, 2 KiB; give --delete to do it\n")
+    assert len(models.listing("mnist")["mnist"].complete) == 3
+    assert "would remove 0 versions" in run("gc", "--keep", "1", "--store", url)[1]
+
+    code, out, _ = run("gc", "--delete", "--store", url)
+    assert code == 0
+    assert out.endswith("mnist: removed 1 version, 2 KiB\n")
+    assert models.listing("mnist")["mnist"].complete == [int8, fp32]
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "gc"])
+def test_a_model_that_is_not_there_is_one_sentence_and_exit_1(
+    command: str, run: Run, two: tuple[str, ...]
+) -> None:
+    code, out, err = run(command, "--name", "letters", "--store", two[0])
+    assert (code, out) == (1, "")
+    assert "has no model 'letters'; leave --name out" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["train", "--architecture", "vit"],
+        ["train", "--dataset", "cifar"],
+        ["gate", "--min-accuracy", "98"],
+        ["promote"],
+    ],
+)
+def test_a_wrong_argument_exits_2_and_points_to_the_help(arguments: list[str], run: Run) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "--help" in err
+    assert "Traceback" not in err
+
+
+def test_the_usual_store_is_in_the_folder_one_works_in(tmp_path: Path) -> None:
+    folder = tmp_path / "a b#c%20d"
+    manifest = describe(b"a model file")
+    ModelStore((folder / "build/model-store").as_uri()).publish(manifest, b"a model file")
+    code, out, err = _in_a_process(["promote", manifest["version"]], folder)
+    assert (code, err) == (0, "")
+    assert out == f"production of mnist is {manifest['version']}\n"
+    assert (folder / "build/model-store/mnist/channels/production.json").exists()
+
+
+@pytest.mark.parametrize(("settings", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_terminal_gets_colour_unless_it_wants_none(
+    settings: dict[str, str],
+    coloured: bool,  # noqa: FBT001 - a parameter of the table
+    tmp_path: Path,
+) -> None:
+    main, terminal = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    environment |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)} | settings
+    command = [sys.executable, "-m", "model_build", "promote", PARENT]
+    subprocess.run(command, cwd=tmp_path, env=environment, stderr=terminal, check=False, timeout=60)
+    os.close(terminal)
+    printed = os.read(main, 4096).decode()
+    os.close(main)
+    assert ("\x1b[31m" in printed) is coloured
+    assert "error:" in printed
+
+
+def test_output_that_is_no_terminal_has_no_colour_and_no_bar(tmp_path: Path) -> None:
+    code, out, err = _in_a_process(["data", "--build", str(tmp_path / "build")], tmp_path)
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+
+
+@pytest.mark.keras
+def test_run_goes_from_the_data_to_a_promoted_model_that_answers(
+    run: Run, tmp_path: Path, mnist: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model_build.training import train
+
+    schedule = train.Schedule(epochs=2, batch=32, learning_rate=1e-3, augmentation=None)
+    monkeypatch.setitem(train.SCHEDULES, ("mlp", "quick"), schedule)
+    store = (tmp_path / "store").as_uri()
+    code, out, err = run(
+        "run",
+        *("--architecture", "mlp", "--profile", "quick", "--min-accuracy", "0.7", "--seed", "3"),
+        *("--store", store, "--build", tmp_path / "build", "--channel", "staging"),
+    )
+    assert (code, err) == (0, "")
+    steps = ["mnist-5k: ", "train mlp, quick: ", "convert: ", "optimise: ", "quantise: "]
+    steps += ["calibrate: ", "Held-out", "gate: passed"]
+    steps += ["published mnist fp32: ", "published mnist int8: "]
+    steps += ["staging of mnist is ", "done in "]
+    places = [out.index(step) for step in steps]
+    assert places == sorted(places)
+    assert "  epoch 2 of 2: loss " in out
+
+    served = session.load(function_store.open_store(store), "mnist", "staging")
+    described = ModelStore(store).manifest("mnist", served.version)
+    assert described["lineage"]["seed"] == 3
+    right = served.probabilities(mnist.test_images).argmax(axis=1) == mnist.test_labels
+    assert described["metrics"]["accuracy"] == pytest.approx(float(right.mean()), abs=0.003)
+
+
+def _in_a_process(arguments: list[str], folder: Path) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "model_build", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr

@@ -1,0 +1,130 @@
+"""A search: candidates built and measured side by side, failures named, one chosen."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_build.data import datasets
+from model_build.engine.factory import Factory
+from model_build.engine.recipe import Recipe, Stage
+from model_build.search.measurements import Search
+from model_build.search.search import PICTURES, Sets, search
+
+pytestmark = pytest.mark.keras
+
+TRAIN = Stage("train", {"architecture": "mlp", "epochs": 2, "augmentation": False})
+FEW = slice(600, 700)
+RECIPES = {
+    "plain": Recipe("plain", "float", (TRAIN,)),
+    "small": Recipe("small", "int8", (TRAIN, Stage("quantise-static", {}))),
+    "broken": Recipe(
+        "broken", "can't be", (TRAIN, Stage("remove-filters", {"keep": 0.0, "epochs": 1}))
+    ),
+}
+
+
+def silent(*_: object) -> Callable[..., Any]:
+    return lambda *_: lambda *_: None
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    factory = Factory(
+        tmp_path_factory.mktemp("cache"), datasets.load_mnist_5k(), "full", 1, RECIPES
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model_build.search.search.PICTURES", FEW)
+        return search(factory, ["small", "broken"], "plain", silent)
+
+
+def test_every_candidate_is_measured_beside_the_reference(found: Search) -> None:
+    plain, small = found.candidates
+    assert [plain.recipe, small.recipe] == ["plain", "small"]
+    assert plain.latency_ratio == plain.load_ratio == 1
+    assert small.bytes < 0.4 * plain.bytes
+    assert small.latency_ratio_interval[0] <= small.latency_ratio <= small.latency_ratio_interval[1]
+    assert small.techniques == ["train", "convert", "quantise-static"]
+    assert "QLinearConv" not in plain.operators
+
+
+def test_what_could_not_be_built_is_named_with_the_reason(found: Search) -> None:
+    assert [failure["recipe"] for failure in found.failed] == ["broken"]
+    assert "keep" in found.failed[0]["error"]
+
+
+def test_the_figures_agree_with_each_other(found: Search) -> None:
+    """Confusion, per-class shares, misread samples and reliability tell of the same answers."""
+    for one in found.candidates:
+        confusion = np.array(one.confusion)
+        right = int(confusion.diagonal().sum())
+        assert one.accuracy == right / 1000
+        assert one.accuracy_interval[0] < one.accuracy < one.accuracy_interval[1]
+        assert len(one.misread) == 1000 - right
+        assert sum(part["count"] for part in one.reliability) == 1000
+        assert np.mean(one.validation_views_right) == pytest.approx(one.validation_views_accuracy)
+        assert one.per_class_accuracy == [row[label] / 100 for label, row in enumerate(confusion)]
+        assert 0.5 < one.pictures_accuracy < one.pictures_interval[1]
+        assert 0.2 < (one.temperature or 0) < 5
+
+
+def test_a_search_goes_through_json_unchanged(found: Search) -> None:
+    assert Search.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_pictures_are_of_writers_that_no_choice_was_made_on() -> None:
+    assert PICTURES.start == 600
+    assert PICTURES.stop is None
+
+
+def test_views_are_of_validation_samples() -> None:
+    sets = Sets(datasets.load_mnist_5k())
+    views, of = sets.views
+    assert views.shape == (4000, 28, 28)
+    assert np.array_equal(of[:20], np.repeat(sets.dataset.validation_labels[:2], 10))
+
+
+def test_the_command_reports_and_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Under limits that none keeps, the exit code is 1 and the report is there nevertheless."""
+    from model_build.cli.main import main
+
+    monkeypatch.setattr("model_build.search.search.PICTURES", FEW)
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    train = '[[stage]]\ntechnique = "train"\narchitecture = "mlp"\nepochs = 1\n'
+    (recipes / "mlp.toml").write_text(f'description = "plain"\n{train}augmentation = false\n')
+    (recipes / "mlp-dynamic.toml").write_text(
+        'description = "int8"\nafter = "mlp"\n[[stage]]\ntechnique = "quantise-dynamic"\n'
+    )
+    options = ["--recipes", recipes, "--reference", "mlp", "--cache", tmp_path / "cache"]
+    command = ["model_build", "search", *options, "--report", tmp_path / "report"]
+
+    def run(*more: str) -> int:
+        monkeypatch.setattr("sys.argv", [*map(str, command), *more])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return int(caught.value.code or 0)
+
+    assert run("--max-bytes", "200000") == 0
+    out = capfd.readouterr().out
+    assert "chosen: mlp-dynamic" in out
+    assert "failed" not in out
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "mlp-dynamic" in page
+    assert run("--max-bytes", "2000") == 1
+    assert "--max-bytes" in capfd.readouterr().out
+    assert run("--only", "resnet") == 1
+    assert "there is no recipe 'resnet'" in capfd.readouterr().err
+
+
+def test_a_search_without_its_reference_is_refused(tmp_path: Path) -> None:
+    from model_build.errors import BuildError
+
+    factory = Factory(tmp_path, datasets.load_mnist_5k(), "quick", 1, RECIPES)
+    with pytest.raises(BuildError, match="the reference broken could not be built"):
+        search(factory, [], "broken", silent)

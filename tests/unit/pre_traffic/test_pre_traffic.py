@@ -1,0 +1,281 @@
+"""The pre-traffic hook against the real predict function: a bad version never gets traffic.
+
+The AWS that it talks to is a small server here, as no emulator has CodeDeploy: Lambda's Invoke runs
+the predict function's handler, and CodeDeploy's call is written down.
+"""
+
+import http.server
+import importlib.util
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+import hook
+from model_build.store.model_store import ModelStore
+from tests.support.log_lines import logged
+from tests.support.manifests import describe
+
+ARN = "arn:aws:lambda:us-east-1:000000000000:function:predict:7"
+LIFECYCLE = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
+CODEDEPLOY = "CodeDeploy_20141006.PutLifecycleEventHookExecutionStatus"
+
+
+class Aws:
+    """What the hook asked for, and the function that answers its calls."""
+
+    def __init__(self) -> None:
+        self.invoked: list[str] = []
+        self.told: list[dict[str, Any]] = []
+        self.predict: Any = None
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    """A server that the hook's clients take for AWS."""
+    cloud = Aws()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            failed = {}
+            if self.headers.get("X-Amz-Target") == CODEDEPLOY:
+                cloud.told.append(body)
+                answer = {"lifecycleEventHookExecutionId": body["lifecycleEventHookExecutionId"]}
+            else:
+                cloud.invoked.append(unquote(self.path.split("/")[3]))
+                try:
+                    answer = cloud.predict(body, SimpleNamespace(aws_request_id="a-call"))
+                except RuntimeError as error:
+                    failed = {"X-Amz-Function-Error": "Unhandled"}
+                    answer = {"errorMessage": str(error)}
+            content = json.dumps(answer).encode()
+            self.send_response(200)
+            for name, value in {**failed, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+        "NEW_VERSION": ARN,
+        "MODEL_NAME": "mnist",
+        "MODEL_VERSION": "production",
+        "MIN_ACCURACY": "0.9",
+        "MIN_CONFIDENCE": "0.7",
+        "MAX_MEDIAN_MS": "30000",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(hook, "PAUSE_SECONDS", 0.0)
+    try:
+        yield cloud
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def serve(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let the predict function serve a model, or none."""
+
+    def serving(content: bytes | None, labels: list[int] | None = None) -> str | None:
+        monkeypatch.setenv("MODEL_STORE_URL", f"file://{tmp_path}")
+        version = None
+        if content is not None:
+            document = describe(content)
+            if labels:
+                document["output"]["labels"] = labels
+            version = document["version"]
+            store = ModelStore(f"file://{tmp_path}")
+            store.publish(document, content)
+            store.promote("mnist", version, "production")
+        # Apart from the one that other tests import: it keeps its model.
+        source = Path(hook.__file__).parents[1] / "predict/classifier/handler.py"
+        spec = importlib.util.spec_from_file_location("app_of_a_version", source)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        aws.predict = module.handler
+        return version
+
+    return serving
+
+
+def network(weights: NDArray[np.floating[Any]]) -> bytes:
+    """A linear classifier [784] → [10] in the form of the model store's."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Flatten", ["float"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ],
+        "classifier",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 28, 28])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 10])],
+        [numpy_helper.from_array(weights.astype(np.float32), "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@pytest.fixture(scope="module")
+def good() -> bytes:
+    """A model that reads the golden images rightly, and was fitted to them."""
+    from classifier.image.pixels import Picture
+    from classifier.prepare.preprocess import pipeline
+
+    prepare = pipeline(["N", 28, 28], {"pipeline": "mnist", "box": 20})
+    golden = sorted((hook.GOLDEN / "mnist").glob("*.png"))
+    samples, labels = [], []
+    for path in golden:
+        picture = Picture(path.read_bytes())
+        samples.append(prepare(picture.pixels, "auto", picture.closer).ravel() / 255)
+        labels.append(int(path.name.partition("-")[0]))
+    inputs = np.array(samples)
+    targets = 20 * np.eye(10)[labels]
+    return network(np.linalg.pinv(inputs) @ targets / 255)
+
+
+def test_there_are_golden_images_of_every_class() -> None:
+    """And they weigh next to nothing: they are in each release."""
+    golden = sorted((hook.GOLDEN / "mnist").glob("*.png"))
+    assert sorted({path.name[0] for path in golden}) == list("0123456789")
+    assert len(golden) == 20
+    assert sum(path.stat().st_size for path in golden) < 10_000
+
+
+def test_a_good_version_may_have_the_traffic(aws: Aws, serve: Any, good: bytes) -> None:
+    """All golden images went to that very version, and CodeDeploy hears of success."""
+    version = serve(good)
+    os.environ["MODEL_VERSION"] = version
+    verdict = hook.handler(LIFECYCLE, None)
+    assert verdict["status"] == "Succeeded", verdict
+    assert verdict["accuracy"] == 1
+    assert set(aws.invoked) == {ARN}
+    assert len(aws.invoked) == 21
+    assert aws.told == [
+        {"deploymentId": "d-1", "lifecycleEventHookExecutionId": "hook-1", "status": "Succeeded"}
+    ]
+
+
+def refused(aws: Aws) -> str:
+    """The reason for which CodeDeploy was told that it failed."""
+    verdict = hook.handler(LIFECYCLE, None)
+    assert verdict["status"] == "Failed", verdict
+    assert [told["status"] for told in aws.told] == ["Failed"]
+    return str(verdict["reason"])
+
+
+def test_a_model_with_shuffled_labels_never_takes_traffic(
+    aws: Aws, serve: Any, good: bytes
+) -> None:
+    """As sure as the good one, and wrong."""
+    serve(good, labels=[*range(1, 10), 0])
+    assert "0 of the golden images read rightly" in refused(aws)
+
+
+def test_a_model_with_random_weights_never_takes_traffic(aws: Aws, serve: Any) -> None:
+    serve(network(np.random.default_rng(0).normal(0, 0.001, (784, 10))))
+    assert "of the golden images read rightly; MIN_ACCURACY is 0.9" in refused(aws)
+
+
+def test_a_model_that_is_right_but_unsure_never_takes_traffic(
+    aws: Aws, serve: Any, good: bytes
+) -> None:
+    model = onnx.load_from_string(good)
+    (weights,) = model.graph.initializer
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) / 50, "weights"))
+    serve(model.SerializeToString())
+    assert "mean confidence on the golden images; MIN_CONFIDENCE is 0.7" in refused(aws)
+
+
+def test_a_version_that_is_too_slow_never_takes_traffic(
+    aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_MEDIAN_MS", "0")
+    serve(good)
+    assert "ms for half of the warm calls" in refused(aws)
+
+
+def test_without_a_model_the_reason_says_to_publish_one(aws: Aws, serve: Any) -> None:
+    serve(None)
+    reason = refused(aws)
+    assert "503" in reason
+    assert "publish the model to the stack's bucket, then deploy again" in reason
+    assert len(aws.invoked) == hook.TRIES
+
+
+def test_another_model_than_the_pinned_one_is_noticed(
+    aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as by a version that was built with another configuration."""
+    serve(good)
+    predict = aws.predict
+
+    def by_channel(event: Any, context: Any) -> Any:
+        os.environ["MODEL_VERSION"] = "production"
+        answer = predict(event, context)
+        os.environ["MODEL_VERSION"] = "20200101T000000Z-00000000"
+        return answer
+
+    aws.predict = by_channel
+    monkeypatch.setenv("MODEL_VERSION", "20200101T000000Z-00000000")
+    assert "and not 20200101T000000Z-00000000" in refused(aws)
+
+
+def test_a_version_that_crashes_never_takes_traffic(aws: Aws) -> None:
+    def crash(_event: Any, _context: Any) -> Any:
+        raise RuntimeError("no such module")
+
+    aws.predict = crash
+    assert "crashed it" in refused(aws)
+
+
+def test_a_check_that_fails_itself_is_no_success(
+    aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CodeDeploy is told at once, and need not wait for an hour; the log has the traceback."""
+    serve(good)
+    monkeypatch.delenv("MIN_ACCURACY")
+    with logged(hook.logger) as lines:
+        assert "the check itself failed: KeyError" in refused(aws)
+    failure, verdict = lines
+    assert (failure["level"], failure["exception_name"]) == ("ERROR", "KeyError")
+    assert "hook.py" in failure["exception"]
+    assert (verdict["message"], verdict["status"]) == ("verdict", "Failed")
+
+
+def test_a_model_without_golden_images_must_at_least_answer(
+    aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A model of the user's own, before they have put images beside the hook."""
+    monkeypatch.setattr(hook, "GOLDEN", tmp_path)
+    serve(good)
+    verdict = hook.handler({"version": ARN}, None)
+    assert verdict == {"status": "Succeeded", "version": ARN, "images": 0}
+    assert aws.told == []  # asked by hand, it answers by hand

@@ -1,0 +1,182 @@
+"""ink.py: what was written, told from the paper, its light and its specks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from classifier.errors import BlankImage
+from classifier.image.pixels import Part, Pixels
+from classifier.prepare.ink import connected, contrast, find_ink, otsu, without_specks
+
+
+def page(height: int = 240, width: int = 200, *, fall_off: float = 0.0) -> NDArray[np.uint8]:
+    """Sheet [H, W, 3] under light that falls off towards the lower right corner."""
+    light = 1 - fall_off * np.add.outer(np.linspace(0, 0.6, height), np.linspace(0, 0.4, width))
+    return np.repeat(220 * light[:, :, np.newaxis], 3, axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("fall_off", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("scale", [1, 4])
+def test_ink_is_cropped_to_what_is_written(fall_off: float, scale: int) -> None:
+    picture = page(240 * scale, 200 * scale, fall_off=fall_off)
+    picture[60 * scale : 180 * scale, 90 * scale : 110 * scale] //= 5
+    ink = find_ink(picture)
+    assert ink.dtype == np.float32
+    assert ink.shape[0] / ink.shape[1] == pytest.approx(6, rel=0.15)
+    assert 0 <= ink.min() <= ink.max() <= 1
+    assert ink.mean() > 0.75
+
+
+def test_ink_of_bytes_and_of_floats_is_the_same() -> None:
+    picture = np.full((90, 70, 1), 230, dtype=np.uint8)
+    picture[20:70, 30:36] = 40
+    before = picture.copy()
+    assert np.allclose(find_ink(picture), find_ink(picture.astype(np.float32)), atol=0.02)
+    assert np.array_equal(picture, before)
+
+
+@pytest.mark.parametrize("fall_off", [0.0, 0.3, 0.5])
+def test_a_page_of_paper_alone_is_blank(fall_off: float) -> None:
+    with pytest.raises(BlankImage):
+        find_ink(page(fall_off=fall_off))
+
+
+def stroke_on_a_page(length: int) -> NDArray[np.uint8]:
+    """Page [1000, 800, 1] with one upright stroke, near its lower right corner."""
+    picture = np.full((1000, 800, 1), 230, dtype=np.uint8)
+    picture[800 : 800 + length, 600 : 600 + length // 4] = 40
+    return picture
+
+
+def test_a_small_digit_is_found_again_in_its_surroundings() -> None:
+    asked: list[Part] = []
+
+    def closer(part: Part) -> Pixels:
+        asked.append(part)
+        picture = np.full((90, 90, 1), 230, dtype=np.uint8)
+        picture[20:70, 40:45] = 40
+        return picture
+
+    ink = find_ink(stroke_on_a_page(24), closer)
+    assert ink.shape == (50, 5)
+    (part,) = asked
+    assert 0.7 < part.top < 0.8
+    assert 0.824 < part.bottom < 0.9
+    assert 0.65 < part.left < 0.75
+    assert 0.7575 < part.right < 0.85
+
+
+def test_what_is_no_ink_from_close_by_is_blank() -> None:
+    with pytest.raises(BlankImage):
+        find_ink(stroke_on_a_page(24), lambda _part: np.full((90, 90, 1), 230, dtype=np.uint8))
+
+
+def test_a_digit_that_is_large_enough_is_not_looked_at_twice() -> None:
+    def closer(part: Part) -> Pixels:
+        raise AssertionError(part)
+
+    assert find_ink(stroke_on_a_page(80), closer).shape[0] == pytest.approx(80, abs=8)
+
+
+def test_where_there_is_nothing_more_to_see_the_first_look_counts() -> None:
+    picture = stroke_on_a_page(24)
+    assert np.array_equal(find_ink(picture, lambda _part: None), find_ink(picture))
+
+
+def test_contrast_brings_full_ink_to_one_and_noise_to_nothing() -> None:
+    signed = np.random.default_rng(0).normal(0, 3, (80, 80)).astype(np.float32)
+    signed[20:60, 38:42] += 90
+    ink = contrast(signed)
+    assert ink[20:60, 38:42].mean() > 0.9
+    ink[20:60, 38:42] = 0
+    assert ink.mean() < 0.01
+
+
+@pytest.mark.parametrize("signed", [np.zeros((9, 9)), np.full((9, 9), -80.0), np.full((9, 9), 9.0)])
+def test_contrast_without_ink_is_blank(signed: NDArray[np.float64]) -> None:
+    with pytest.raises(BlankImage):
+        contrast(signed.astype(np.float32))
+
+
+def test_otsu_splits_two_groups_between_them() -> None:
+    values = np.concatenate([np.full(90, 0.2), np.linspace(0.7, 0.9, 10)]).astype(np.float32)
+    assert 0.2 < otsu(values) <= 0.71
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(2, 60), elements=st.floats(0, 1, width=16)).filter(
+        lambda values: np.ptp(values) > 0.01
+    )
+)
+def test_otsu_has_the_greatest_variance_between_its_classes(values: NDArray[np.float32]) -> None:
+    counts, edges = np.histogram(values, bins=128)
+    rounded = np.repeat((edges[:-1] + edges[1:]) / 2, counts)  # otsu sees values by their bin
+
+    def between(threshold: float) -> float:
+        low, high = rounded[rounded <= threshold], rounded[rounded > threshold]
+        if not (low.size and high.size):
+            return 0.0
+        return float(low.size * high.size * (high.mean() - low.mean()) ** 2)
+
+    assert between(otsu(values)) == pytest.approx(
+        max(between(float(edge)) for edge in edges), rel=1e-6
+    )
+
+
+def flood_fill(mask: NDArray[np.bool_]) -> list[frozenset[tuple[int, int]]]:
+    """Pieces of a mask that touch by a side or a corner, by walking from pixel to pixel."""
+    left = set(zip(*np.nonzero(mask), strict=True))
+    pieces = []
+    while left:
+        edge = [left.pop()]
+        piece = set(edge)
+        while edge:
+            row, column = edge.pop()
+            around = {(row + y, column + x) for y in (-1, 0, 1) for x in (-1, 0, 1)} & left
+            left -= around
+            piece |= around
+            edge.extend(around)
+        pieces.append(frozenset(piece))
+    return pieces
+
+
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_connected_finds_the_pieces_that_a_flood_fill_finds(mask: NDArray[np.bool_]) -> None:
+    labels = connected(mask)
+    assert np.array_equal(labels > 0, mask)
+    found = {
+        frozenset(zip(*np.nonzero(labels == label), strict=True))
+        for label in np.unique(labels[mask])
+    }
+    assert found == set(flood_fill(mask))
+
+
+def test_connected_follows_a_spiral_to_its_end() -> None:
+    rows = ["########", "       #", "###### #", "#    # #", "# ## # #", "# #### #", "#      #"]
+    rows = [row.replace("#", "1").replace(" ", "0") for row in [*rows, "########"]]
+    spiral = np.array([list(map(int, row)) for row in rows], dtype=bool)
+    assert len(np.unique(connected(spiral)[spiral])) == len(flood_fill(spiral))
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_specks_are_dropped_and_the_parts_of_a_digit_are_kept(scale: int) -> None:
+    written = np.zeros((64 * scale, 64 * scale), dtype=bool)
+    written[10 * scale : 50 * scale, 10 * scale : 14 * scale] = True  # a stroke
+    written[10 * scale : 14 * scale, 30 * scale : 50 * scale] = True  # its bar, apart from it
+    speck = np.zeros_like(written)
+    speck[60 * scale, 60 * scale] = True
+    assert np.array_equal(without_specks(written | speck), written)
+
+
+def test_a_picture_of_nothing_but_specks_keeps_the_largest() -> None:
+    written = np.zeros((20, 20), dtype=bool)
+    written[2, 2] = written[17, 17] = True
+    assert without_specks(written).any()
+
+
+@pytest.mark.parametrize("mask", [np.zeros((5, 5)), np.zeros((1, 1)), np.ones((7, 3))])
+def test_a_mask_of_one_piece_or_none_stays_as_it_is(mask: NDArray[np.float64]) -> None:
+    assert np.array_equal(without_specks(mask > 0), mask > 0)

@@ -1,0 +1,287 @@
+"""session.py: the model is loaded once, checked, and a failure is forgotten."""
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from classifier.errors import ModelUnavailable
+from classifier.model import session
+from classifier.model.fetch import Files, fetch_configured
+from classifier.model.session import LazyModel, Model, load
+from classifier.model.store import FolderStore
+from classifier.prepare.preprocess import MnistPipeline
+
+type Document = dict[str, Any]
+type Publish = Callable[..., str]
+
+CHANNEL = Path("mnist/channels/production.json")
+
+
+def version_folder(root: Path) -> Path:
+    (folder,) = (root / "mnist" / "versions").iterdir()
+    return folder
+
+
+def test_a_channel_leads_to_its_version(model_store: Path) -> None:
+    model = load(FolderStore(model_store), "mnist", "production")
+    assert model.version == version_folder(model_store).name
+    assert (model.name, model.labels) == ("mnist", list(range(10)))
+    assert (model.input_name, model.output_name) == ("image", "probabilities")
+    assert model.load_ms > 0
+
+
+def test_a_version_is_loaded_without_its_channel(model_store: Path) -> None:
+    version = version_folder(model_store).name
+    shutil.rmtree(model_store / "mnist" / "channels")
+    assert load(FolderStore(model_store), "mnist", version).version == version
+
+
+def test_the_model_answers_digits(model_store: Path, digits: NDArray[np.uint8]) -> None:
+    model = load(FolderStore(model_store), "mnist", "production")
+    probabilities = model.probabilities(digits)
+    assert probabilities.dtype == np.float32
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(10), abs=1e-5)
+    assert probabilities.argmax(axis=1).tolist() == list(range(10))
+
+
+def test_sizes_and_labels_come_from_the_manifest(tmp_path: Path, publish: Publish) -> None:
+    names = [f"digit {digit}" for digit in range(10)]
+
+    def edit(document: Document) -> None:
+        document["output"]["labels"] = names
+        document["input"]["preprocess"]["box"] = 18
+
+    publish(tmp_path, manifest=edit)
+    model = load(FolderStore(tmp_path), "mnist", "production")
+    assert model.labels == names
+    assert model.preprocess == MnistPipeline(28, 28, 18)
+
+
+@pytest.mark.parametrize("bad", ["../mnist", "..", ".", "", "a/b", "/mnist", "mnist\n", "a b", "é"])
+def test_a_name_that_is_none_is_never_read(model_store: Path, bad: str) -> None:
+    for name, version in ((bad, "production"), ("mnist", bad)):
+        with pytest.raises(ModelUnavailable, match="MODEL_NAME or MODEL_VERSION"):
+            load(FolderStore(model_store), name, version)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("other", "production"),
+        ("mnist", "staging"),
+        ("mnist", "20260131T120000Z-00000000"),
+        ("mnist", "20260131T120000Z"),
+    ],
+)
+def test_a_model_or_version_that_is_not_there_is_unavailable(
+    model_store: Path, name: str, version: str
+) -> None:
+    with pytest.raises(ModelUnavailable, match="the model store has no"):
+        load(FolderStore(model_store), name, version)
+
+
+BROKEN_JSON = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"version"',
+    b"7",
+    b"\xff\xfe\xfd",
+    b"[" * 200_000,
+    b"{}",
+    b'{"version": null, "schema": null}',
+]
+
+
+@pytest.mark.parametrize("content", BROKEN_JSON)
+@pytest.mark.parametrize("document", ["channel", "manifest"])
+def test_a_document_that_is_not_the_right_json_is_unavailable(
+    model_store: Path, document: str, content: bytes
+) -> None:
+    folder = version_folder(model_store)
+    file = model_store / CHANNEL if document == "channel" else folder / "manifest.json"
+    file.write_bytes(content)
+    with pytest.raises(ModelUnavailable):
+        load(FolderStore(model_store), "mnist", "production")
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        None,
+        7,
+        "",
+        "../../other",
+        "production",
+        "20260131T120000Z-0123456",
+        "20260131T120000Z-0123456G",
+        "20260131T120000Z-01234567/..",
+        ["20260131T120000Z-01234567"],
+    ],
+)
+def test_a_channel_that_names_no_version_is_unavailable(
+    tmp_path: Path, publish: Publish, version: Any
+) -> None:
+    publish(tmp_path, channel=lambda document: document.update(version=version))
+    with pytest.raises(ModelUnavailable, match="names no version"):
+        load(FolderStore(tmp_path), "mnist", "production")
+
+
+MANIFEST_FAULTS: dict[str, Callable[[Document], object]] = {
+    "another schema": lambda m: m.update(schema=2),
+    "no schema": lambda m: m.pop("schema"),
+    "no file": lambda m: m.pop("file"),
+    "file is a string": lambda m: m.update(file="model.onnx"),
+    "no sha256": lambda m: m["file"].pop("sha256"),
+    "sha256 is null": lambda m: m["file"].update(sha256=None),
+    "another sha256": lambda m: m["file"].update(sha256="0" * 64),
+    "no input": lambda m: m.pop("input"),
+    "input is a list": lambda m: m.update(input=[]),
+    "no input name": lambda m: m["input"].pop("name"),
+    "another input name": lambda m: m["input"].update(name="pixels"),
+    "no shape": lambda m: m["input"].pop("shape"),
+    "short shape": lambda m: m["input"].update(shape=[28, 28]),
+    "shape is null": lambda m: m["input"].update(shape=None),
+    "unknown height": lambda m: m["input"].update(shape=[None, None, 28]),
+    "endless height": lambda m: m["input"].update(shape=[None, float("inf"), 28]),
+    "another height": lambda m: m["input"].update(shape=[None, 32, 28]),
+    "no preprocess": lambda m: m["input"].pop("preprocess"),
+    "preprocess is a string": lambda m: m["input"].update(preprocess="mnist"),
+    "another pipeline": lambda m: m["input"].update(preprocess={"pipeline": "cifar"}),
+    "pipeline is a list": lambda m: m["input"].update(preprocess={"pipeline": []}),
+    "box is a word": lambda m: m["input"]["preprocess"].update(box="large"),
+    "box over the frame": lambda m: m["input"]["preprocess"].update(box=40),
+    "no output": lambda m: m.pop("output"),
+    "output is null": lambda m: m.update(output=None),
+    "another output name": lambda m: m["output"].update(name="logits"),
+    "no labels": lambda m: m["output"].pop("labels"),
+    "labels are a number": lambda m: m["output"].update(labels=10),
+    "too few labels": lambda m: m["output"].update(labels=list(range(9))),
+    "too many labels": lambda m: m["output"].update(labels=list(range(11))),
+}
+
+
+@pytest.mark.parametrize("fault", MANIFEST_FAULTS)
+def test_a_manifest_with_a_fault_is_unavailable(
+    tmp_path: Path, publish: Publish, fault: str
+) -> None:
+    publish(tmp_path, manifest=MANIFEST_FAULTS[fault])
+    with pytest.raises(ModelUnavailable):
+        load(FolderStore(tmp_path), "mnist", "production")
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "a bit", "a folder"])
+def test_a_model_file_that_is_not_the_published_one_is_unavailable(
+    model_store: Path, damage: str
+) -> None:
+    file = version_folder(model_store) / "model.onnx"
+    content = bytearray(file.read_bytes())
+    file.unlink()
+    if damage == "a folder":
+        file.mkdir()
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "truncated":
+        file.write_bytes(content[:-1])
+    elif damage == "a bit":
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    with pytest.raises(ModelUnavailable):
+        load(FolderStore(model_store), "mnist", "production")
+
+
+def test_onnxruntime_sees_no_byte_of_a_file_with_another_sha256(
+    model_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    monkeypatch.setattr(session, "_session", lambda content, *_: seen.append(content))
+    (version_folder(model_store) / "model.onnx").write_bytes(b"changed")
+    with pytest.raises(ModelUnavailable, match="not what its manifest says"):
+        load(FolderStore(model_store), "mnist", "production")
+    assert seen == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no onnx file", bytes(1000)])
+def test_a_published_file_that_is_no_model_is_unavailable(
+    tmp_path: Path, publish: Publish, content: bytes
+) -> None:
+    publish(tmp_path, content=content)
+    with pytest.raises(ModelUnavailable):
+        load(FolderStore(tmp_path), "mnist", "production")
+
+
+def test_nothing_is_loaded_before_the_first_request_for_it(model_store: Path) -> None:
+    model = LazyModel()
+    assert not model.is_loaded
+    first = model.get()
+    assert model.is_loaded
+    shutil.rmtree(model_store)
+    assert model.get() is first
+
+
+def test_the_environment_says_which_model(
+    model_store: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = version_folder(model_store).name
+    new = publish(model_store, created="20260201T120000Z")
+    assert LazyModel().get().version == new
+    monkeypatch.setenv("MODEL_VERSION", old)
+    assert LazyModel().get().version == old
+    monkeypatch.setenv("MODEL_NAME", "other")
+    with pytest.raises(ModelUnavailable):
+        LazyModel().get()
+
+
+def test_a_failed_load_is_forgotten_and_the_next_good_state_is_served(
+    tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "model-store"
+    monkeypatch.setenv("MODEL_STORE_URL", root.as_uri())
+    model = LazyModel()
+
+    def fails() -> None:
+        with pytest.raises(ModelUnavailable):
+            model.get()
+        assert not model.is_loaded
+
+    fails()  # no store
+    root.mkdir()
+    fails()  # an empty one
+    version = publish(root)
+    manifest = root / "mnist" / "versions" / version / "manifest.json"
+    good = manifest.read_text()
+    manifest.write_text(json.dumps(json.loads(good) | {"file": {"sha256": "0" * 64}}))
+    fails()  # a corrupt one
+    manifest.write_text(good)
+    assert model.get().version == version
+
+
+def test_sixteen_threads_at_once_load_one_model_once(
+    model_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Files] = []
+    together = threading.Barrier(16)
+    model = LazyModel()
+
+    def counted() -> Files:
+        loads.append(fetch_configured())
+        return loads[-1]
+
+    def request(_: int) -> Model:
+        together.wait()
+        return model.get()
+
+    monkeypatch.setattr(session, "fetch_configured", counted)
+    with ThreadPoolExecutor(16) as pool:
+        models = list(pool.map(request, range(16)))
+    assert len(loads) == 1
+    assert all(found is models[0] for found in models)

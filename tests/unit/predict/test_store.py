@@ -1,0 +1,185 @@
+"""store.py: the same object from a folder and from a real S3 server."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from classifier.errors import ModelUnavailable
+from classifier.model.store import FolderStore, S3Store, open_store
+
+CONTENT = bytes(range(256)) * 500
+KEY = "mnist/channels/production.json"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Address of an S3 server with CONTENT under two keys of bucket `models`."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket="models")
+    for key in (KEY, f"team/a b/{KEY}"):
+        client.put_object(Bucket="models", Key=key, Body=CONTENT)
+    client.close()
+    yield url
+    server.stop()
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment with credentials that mean nothing, and without an endpoint."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return monkeypatch
+
+
+@pytest.mark.parametrize("folder", ["plain", "with space", "größe", "100%"])
+def test_a_folder_gives_its_files(tmp_path: Path, folder: str) -> None:
+    file = tmp_path / folder / KEY
+    file.parent.mkdir(parents=True)
+    file.write_bytes(CONTENT)
+    assert open_store((tmp_path / folder).as_uri()).read(KEY) == CONTENT
+
+
+def test_opening_a_store_reads_nothing(tmp_path: Path, account: pytest.MonkeyPatch) -> None:
+    assert isinstance(open_store((tmp_path / "missing").as_uri()), FolderStore)
+    assert isinstance(open_store("s3://no-such-bucket/prefix"), S3Store)
+
+
+def test_a_folder_without_the_file_names_the_key(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=KEY):
+        open_store(tmp_path.as_uri()).read(KEY)
+
+
+def test_a_folder_in_the_place_of_a_file_can_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / KEY).mkdir(parents=True)
+    with pytest.raises(ModelUnavailable, match="can't be read"):
+        open_store(tmp_path.as_uri()).read(KEY)
+
+
+def test_a_file_in_the_place_of_a_folder_can_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "mnist").write_bytes(b"")
+    with pytest.raises(ModelUnavailable):
+        open_store(tmp_path.as_uri()).read(KEY)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/opt/model-store",
+        "model-store",
+        "file://",
+        "file://host/folder",
+        "file:relative",
+        "s3://",
+        "s3:///prefix",
+        "s3://[bucket/prefix",
+        "s3://not a bucket/prefix",
+        "s3://bücket",
+        "https://example.com/models",
+        "S3",
+    ],
+)
+def test_an_address_of_no_store_is_told_the_two_kinds(url: str) -> None:
+    with pytest.raises(ModelUnavailable, match="s3://bucket/prefix nor file:///folder"):
+        open_store(url).read(KEY)
+
+
+def test_a_path_that_no_system_takes_is_unavailable() -> None:
+    with pytest.raises(ModelUnavailable):
+        open_store("file:///model%00store").read(KEY)
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize(
+    "url", ["s3://models", "s3://models/", "s3://models/team/a b", "s3://models/team/a b/"]
+)
+def test_s3_gives_its_objects_with_and_without_a_prefix(
+    s3: str, account: pytest.MonkeyPatch, variable: str, url: str
+) -> None:
+    account.setenv(variable, s3)
+    assert open_store(url).read(KEY) == CONTENT
+
+
+def test_the_endpoint_of_s3_goes_before_the_general_one(
+    s3: str, account: pytest.MonkeyPatch
+) -> None:
+    account.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    account.setenv("AWS_ENDPOINT_URL_S3", s3)
+    assert open_store("s3://models").read(KEY) == CONTENT
+
+
+@pytest.mark.parametrize("url", ["s3://models/elsewhere", "s3://no-such-bucket"])
+def test_a_missing_key_and_a_missing_bucket_name_the_key(
+    s3: str, account: pytest.MonkeyPatch, url: str
+) -> None:
+    account.setenv("AWS_ENDPOINT_URL", s3)
+    with pytest.raises(ModelUnavailable, match=f"no {KEY}"):
+        open_store(url).read(KEY)
+
+
+def test_a_server_that_is_down_is_given_up(account: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and not listening: connections are refused
+        account.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(ModelUnavailable, match="can't be read"):
+            open_store("s3://models").read(KEY)
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Answers /<bucket>/... by what the bucket is called."""
+
+    statuses: ClassVar = {"forbidden": 403, "broken": 500, "busy": 503, "short": 200}
+
+    def do_GET(self) -> None:
+        bucket = self.path.split("/")[1]
+        self.send_response(self.statuses[bucket])
+        self.send_header("Content-Length", "1000" if bucket == "short" else "0")
+        self.end_headers()
+        if bucket == "short":
+            self.wfile.write(b"not all of it")
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its parent's name
+        pass
+
+
+@pytest.mark.parametrize(
+    ("bucket", "reason"),
+    [
+        ("forbidden", "may not be read"),
+        ("broken", "can't be read"),
+        ("busy", "can't be read"),
+        ("short", "can't be read"),
+    ],
+)
+def test_an_answer_that_is_not_the_whole_object_is_unavailable(
+    account: pytest.MonkeyPatch, bucket: str, reason: str
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        account.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(ModelUnavailable, match=reason):
+                open_store(f"s3://{bucket}").read(KEY)
+        finally:
+            server.shutdown()

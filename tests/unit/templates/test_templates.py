@@ -1,0 +1,793 @@
+"""The stack: both packagings, and what CloudFormation makes of them.
+
+MiniStack moves aliases at once and raises no alarms: what has to do with those is looked at here.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from cfnlint.decode import decode  # type: ignore[import-untyped]
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+
+from tests.support import ROOT
+from tests.support.intrinsics import Stack
+from tools import openapi, packaging
+
+TEMPLATES = ["template.yaml", "template-zip.yaml"]
+ROLLING_BACK = [
+    "ServerErrorsAlarm",
+    "VersionErrorsAlarm",
+    "DurationAlarm",
+    "ThrottlesAlarm",
+    "LowConfidenceAlarm",
+    "ModelLoadFailureAlarm",
+]
+ABOUT_A_DAY = {"DriftAlarm", "DriftCheckFailureAlarm"}  # and not about a release
+
+
+@pytest.fixture(scope="module")
+def image() -> Any:
+    return read("template.yaml")
+
+
+def read(name: str) -> Any:
+    template, mistakes = decode(str(ROOT / name))
+    assert not mistakes
+    return template
+
+
+def test_the_zip_template_is_up_to_date() -> None:
+    """Run `python -m tools.packaging` after a change of template.yaml."""
+    assert packaging.ZIP.read_text() == packaging.zipped(packaging.IMAGE.read_text())
+
+
+def test_a_difference_that_is_no_longer_there_is_named() -> None:
+    with pytest.raises(ValueError, match=r"0 times.*'# The stack, with the function as a con"):
+        packaging.zipped("")
+
+
+def test_what_differs_is_the_packaging() -> None:
+    """A zip carries no model, and its dependencies are a layer."""
+    one, another = (set(read(name)["Resources"]) for name in TEMPLATES)
+    assert one ^ another == {"OnnxruntimeLayer"}
+    one, another = (set(read(name)["Parameters"]) for name in TEMPLATES)
+    assert one ^ another == {"ModelSource", "SnapStart"}
+    functions = [set(read(n)["Resources"]["PredictFunction"]["Properties"]) for n in TEMPLATES]
+    assert functions[0] - functions[1] == {"PackageType"}
+    assert functions[1] - functions[0] == {"CodeUri", "Handler", "Runtime", "Layers", "SnapStart"}
+
+
+def snippet() -> Any:
+    return yaml.safe_load(openapi.GATEWAY.read_text())
+
+
+def translated(template: Any, definition: Any, **parameters: str) -> Any:
+    """The resources that CloudFormation makes of a template: AWS::Include first, then SAM."""
+    template = json.loads(json.dumps(template))
+    resources = template["Resources"]
+    resources["Api"]["Properties"]["DefinitionBody"] = definition
+    for resource in resources.values():  # `sam deploy` puts there what it uploaded
+        properties = resource["Properties"]
+        if resource["Type"] == "AWS::Serverless::LayerVersion":
+            properties["ContentUri"] = "s3://artifacts/layer"
+        elif properties.get("PackageType") == "Image":
+            properties["ImageUri"] = "000000000000.dkr.ecr.us-east-1.amazonaws.com/predict:1"
+        elif resource["Type"] == "AWS::Serverless::Function":
+            properties["CodeUri"] = "s3://artifacts/code"
+    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
+    return translator.translate(template, parameters)["Resources"]
+
+
+@pytest.fixture(scope="module", params=TEMPLATES)
+def template(request: pytest.FixtureRequest) -> Any:
+    return read(request.param)
+
+
+@pytest.fixture(scope="module")
+def deployed(template: Any) -> Any:
+    return translated(template, snippet())
+
+
+ALIAS = "PredictFunctionAliaslive"
+
+
+def only(resources: Any, kind: str) -> tuple[str, Any]:
+    (found,) = ((name, one) for name, one in resources.items() if one["Type"] == kind)
+    return found[0], found[1]["Properties"]
+
+
+def test_the_api_is_included_from_what_is_made_of_the_interface(image: Any) -> None:
+    """One file for both packagings."""
+    include = image["Resources"]["Api"]["Properties"]["DefinitionBody"]["Fn::Transform"]
+    assert include["Name"] == "AWS::Include"
+    assert ROOT / include["Parameters"]["Location"] == openapi.GATEWAY
+
+
+def test_the_deployed_api_is_the_one_made_of_the_interface(deployed: Any) -> None:
+    """SAM adds no route to it, and opens or closes none."""
+    _, api = only(deployed, "AWS::ApiGateway::RestApi")
+    made = yaml.safe_load(openapi.gateway().replace("PredictFunction.Alias", ALIAS))
+    assert {name: api["Body"].get(name) for name in made} == made
+
+
+def test_the_api_calls_the_function_that_traffic_is_meant_for(deployed: Any) -> None:
+    """The alias; and Lambda lets it, on every path of this stage alone."""
+    _, api = only(deployed, "AWS::ApiGateway::RestApi")
+    _, permission = only(deployed, "AWS::Lambda::Permission")
+    calls = {
+        method["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"].split("/functions/")[1]
+        for item in api["Body"]["paths"].values()
+        for method in item.values()
+        if "Fn::If" not in method  # what browsers ask before a call reaches no function
+    }
+    assert calls == {f"${{{ALIAS}}}/invocations"}
+    assert permission["FunctionName"] == {"Ref": ALIAS}
+    assert permission["Principal"] == "apigateway.amazonaws.com"
+    assert permission["SourceArn"]["Fn::Sub"].endswith(":${Api}/${Environment}/*")
+
+
+def test_the_api_has_one_stage_and_a_key_with_a_usage_plan(deployed: Any) -> None:
+    stage, properties = only(deployed, "AWS::ApiGateway::Stage")
+    assert properties["StageName"] == {"Ref": "Environment"}
+    _, plan = only(deployed, "AWS::ApiGateway::UsagePlan")
+    assert plan["ApiStages"] == [{"ApiId": {"Ref": "Api"}, "Stage": {"Ref": stage}}]
+    assert {"Throttle", "Quota"} <= plan.keys()
+    key, _ = only(deployed, "AWS::ApiGateway::ApiKey")
+    _, link = only(deployed, "AWS::ApiGateway::UsagePlanKey")
+    assert link["KeyId"] == {"Ref": key}
+
+
+def test_a_changed_interface_is_deployed(image: Any) -> None:
+    """A deployment of API Gateway's is a snapshot: SAM names it after the definition."""
+    one, another = snippet(), snippet()
+    another["paths"]["/new"] = another["paths"]["/predict"]
+    before, after = (translated(image, definition) for definition in (one, another))
+    deployment = "AWS::ApiGateway::Deployment"
+    assert only(before, deployment)[0] != only(after, deployment)[0]
+
+
+# Releases
+
+
+@pytest.mark.parametrize("what", ["RELEASE", "Timeout"])
+def test_a_version_is_code_and_model(template: Any, what: str) -> None:
+    """Any change of the function's properties is a new version, and old ones are kept."""
+    other = json.loads(json.dumps(template))
+    properties = other["Resources"]["PredictFunction"]["Properties"]
+    if what == "RELEASE":
+        properties["Environment"]["Variables"][what] = "b"
+    else:
+        properties[what] = 27
+    before, after = (translated(one, snippet()) for one in (template, other))
+    name, _ = only(before, "AWS::Lambda::Version")
+    assert name != only(after, "AWS::Lambda::Version")[0]
+    assert before[name]["DeletionPolicy"] == "Retain"
+    assert before[ALIAS]["Properties"]["FunctionVersion"] == {"Fn::GetAtt": [name, "Version"]}
+    variables = before["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["MODEL_VERSION"] == {"Ref": "ModelVersion"}
+
+
+def test_the_image_is_tagged_with_the_release(image: Any) -> None:
+    assert image["Resources"]["PredictFunction"]["Metadata"]["DockerTag"] == {"Ref": "Release"}
+
+
+@pytest.mark.parametrize("preference", ["AllAtOnce", "Canary10Percent5Minutes"])
+def test_codedeploy_moves_the_alias_behind_the_hook(template: Any, preference: str) -> None:
+    """By the preference that the parameter names, and back by itself on a failure or an alarm."""
+    resources = translated(template, snippet(), DeploymentPreference=preference)
+    policy = resources[ALIAS]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    assert policy["BeforeAllowTrafficHook"] == {"Ref": "PreTrafficFunction"}
+    name, group = only(resources, "AWS::CodeDeploy::DeploymentGroup")
+    assert policy["DeploymentGroupName"] == {"Ref": name}
+    pattern, values = group["DeploymentConfigName"]["Fn::Sub"]
+    assert pattern.replace("${ConfigName}", values["ConfigName"]) == (
+        f"CodeDeployDefault.Lambda{preference}"
+    )
+    assert group["AutoRollbackConfiguration"]["Enabled"]
+    assert set(group["AutoRollbackConfiguration"]["Events"]) == {
+        "DEPLOYMENT_FAILURE",
+        "DEPLOYMENT_STOP_ON_ALARM",
+        "DEPLOYMENT_STOP_ON_REQUEST",
+    }
+    assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["ShiftRole", "Arn"]}
+
+
+@pytest.mark.parametrize(("parameter", "expected"), [("true", ROLLING_BACK), ("false", None)])
+def test_every_alarm_but_those_of_drift_rolls_a_release_back(
+    template: Any, deployed: Any, parameter: str, expected: list[str] | None
+) -> None:
+    """Unless one that is on stands in the way of its repair."""
+    _, group = only(deployed, "AWS::CodeDeploy::DeploymentGroup")
+    alarms = Stack(template, RollbackOnAlarm=parameter).resolve(group["AlarmConfiguration"])
+    if expected is None:
+        assert alarms == {}
+        return
+    assert alarms["Enabled"]
+    assert [alarm["Name"]["Ref"] for alarm in alarms["Alarms"]] == expected
+    assert set(expected) == alarms_of(deployed).keys() - ABOUT_A_DAY
+
+
+def test_the_hook_checks_the_very_version_that_is_to_have_the_traffic(deployed: Any) -> None:
+    version, _ = only(deployed, "AWS::Lambda::Version")
+    hook = deployed["PreTrafficFunction"]["Properties"]
+    assert hook["Environment"]["Variables"]["NEW_VERSION"] == {"Ref": version}
+    pattern, values = hook["FunctionName"]["Fn::Sub"]
+    assert pattern == "CodeDeployHook_${Id}"  # which CodeDeploy's own policies allow
+    assert values == {"Id": {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}}
+    assert len(pattern.replace("${Id}", "00000000-0000-0000-0000-000000000000")) <= 64
+
+
+# Alarms
+
+
+def alarms_of(resources: Any) -> dict[str, Any]:
+    return {
+        name: resource["Properties"]
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+
+def test_no_data_is_no_alarm_and_the_topic_hears_of_both_ends(template: Any, deployed: Any) -> None:
+    topic = "arn:aws:sns:us-east-1:000000000000:pager"
+    for alarm in alarms_of(deployed).values():
+        assert alarm["TreatMissingData"] == "notBreaching"
+        for actions in ("AlarmActions", "OKActions"):
+            assert Stack(template).resolve(alarm[actions]) == []
+            assert Stack(template, AlarmTopicArn=topic).resolve(alarm[actions]) == [topic]
+
+
+def test_each_alarm_is_explained_on_the_operations_page(deployed: Any) -> None:
+    """Under the heading that its description points to: what it means, how to look, what to do."""
+    page = (ROOT / "docs/operations.md").read_text()
+    for name, alarm in alarms_of(deployed).items():
+        assert alarm["AlarmDescription"].endswith(f" docs/operations.md#{name.lower()}")
+        section = re.search(rf"^### {name}\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE)
+        assert section, name
+        for part in ("**Means**", "**Look**", "**Do**"):
+            assert part in section[1], (name, part)
+
+
+def metrics_of(alarm: Any) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    """Namespace, name, dimensions and statistic of each metric that an alarm looks at."""
+    simple = {**alarm, "Stat": alarm.get("Statistic", alarm.get("ExtendedStatistic"))}
+    for stat in [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]:
+        yield from metrics_of({**stat["Metric"], "Statistic": stat["Stat"]})
+    if "MetricName" in alarm:
+        dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        yield alarm["Namespace"], alarm["MetricName"], dimensions, simple["Stat"]
+
+
+def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
+    """Those of the function by the very names, namespace and dimension that it writes."""
+    code = [
+        (ROOT / "functions" / name).read_text()
+        for name in ("predict/classifier/handler.py", "drift/daily.py")
+    ]
+    written = set(re.findall(r'add_metric\((?:name=)?"(\w+)"', "".join(code)))
+    by_version = re.findall(r'by_version=\("(\w+)",\)', code[0])
+    assert by_version
+    variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    for name in ("POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"):
+        daily = deployed["DriftFunction"]["Properties"]["Environment"]["Variables"]
+        assert daily[name] == variables[name]
+    api = {"ApiName": {"Ref": "AWS::StackName"}, "Stage": {"Ref": "Environment"}}
+    assert deployed["Api"]["Properties"]["Name"] == api["ApiName"]
+    seen = set()
+    for alarm_name, alarm in alarms_of(deployed).items():
+        function = "DriftFunction" if alarm_name in ABOUT_A_DAY else "PredictFunction"
+        for namespace, name, dimensions, _ in metrics_of(alarm):
+            seen.add(name)
+            if namespace == "AWS/ApiGateway":
+                assert dimensions == api
+            elif namespace == "AWS/Lambda":
+                assert dimensions["FunctionName"] == {"Ref": function}
+            else:
+                assert namespace == variables["POWERTOOLS_METRICS_NAMESPACE"]
+                assert dimensions["service"] == variables["POWERTOOLS_SERVICE_NAME"]
+                own = ["function_version"] if name in by_version else []
+                assert [*dimensions] == ["service", *own]
+                assert name in written
+    assert seen == {
+        *("5XXError", "Count", "Errors", "Duration", "Throttles", "Confidence", "ModelLoadFailure"),
+        "DriftDetected",
+    }
+
+
+@pytest.mark.parametrize(
+    ("alarm", "values", "raised"),
+    [
+        ("ServerErrorsAlarm", {"requests": 9, "errors": 9}, False),  # too few to tell
+        ("ServerErrorsAlarm", {"requests": 1000, "errors": 20}, False),
+        ("ServerErrorsAlarm", {"requests": 1000, "errors": 21}, True),
+        ("LowConfidenceAlarm", {"answers": 19, "low": 100}, False),
+        ("LowConfidenceAlarm", {"answers": 20, "low": 30}, False),
+        ("LowConfidenceAlarm", {"answers": 20, "low": 31}, True),
+        ("VersionErrorsAlarm", {"": 0}, False),
+        ("VersionErrorsAlarm", {"": 1}, True),
+        ("ThrottlesAlarm", {"": 1}, True),
+        ("ModelLoadFailureAlarm", {"": 1}, True),
+        ("DurationAlarm", {"": 3000}, False),
+        ("DurationAlarm", {"": 3001}, True),
+        ("DriftAlarm", {"": 0}, False),
+        ("DriftAlarm", {"": 1}, True),
+        ("DriftCheckFailureAlarm", {"": 2}, False),  # Lambda's third try may do
+        ("DriftCheckFailureAlarm", {"": 3}, True),
+    ],
+)
+def test_an_alarm_is_raised_by(
+    template: Any, deployed: Any, alarm: str, values: dict[str, float], *, raised: bool
+) -> None:
+    """The metric math and the threshold, on figures of one period."""
+    properties = Stack(template).resolve(alarms_of(deployed)[alarm])
+    value = values.get("", 0.0)
+    for one in properties.get("Metrics", []):
+        assert one.get("ReturnData", True) == ("Expression" in one)
+        if "Expression" in one:
+            condition, then, otherwise = one["Expression"].removeprefix("IF(")[:-1].split(", ")
+            value = eval(then if eval(condition, {}, values) else otherwise, {}, values)
+        else:
+            assert one["Id"] in values
+    compare = {
+        "GreaterThanThreshold": float.__gt__,
+        "GreaterThanOrEqualToThreshold": float.__ge__,
+    }[properties["ComparisonOperator"]]
+    assert compare(float(value), float(properties["Threshold"])) is raised
+
+
+def test_low_confidence_is_the_share_of_answers_under_a_limit(deployed: Any) -> None:
+    """Percentile rank: how many per cent of the values lie between 0 and 0.6."""
+    statistics = {s for *_, s in metrics_of(alarms_of(deployed)["LowConfidenceAlarm"])}
+    assert statistics == {"PR(0:0.6)", "SampleCount"}
+
+
+@pytest.mark.parametrize(
+    ("alarm", "dimension"),
+    [("VersionErrorsAlarm", "ExecutedVersion"), ("LowConfidenceAlarm", "function_version")],
+)
+def test_the_canary_is_judged_by_its_own_answers(deployed: Any, alarm: str, dimension: str) -> None:
+    """A tenth of the traffic would be lost in the sum of both versions."""
+    version, _ = only(deployed, "AWS::Lambda::Version")
+    for _, _, dimensions, _ in metrics_of(alarms_of(deployed)[alarm]):
+        assert dimensions[dimension] == {"Fn::GetAtt": [version, "Version"]}
+        if "FunctionName" in dimensions:
+            assert dimensions["Resource"] == {"Fn::Sub": "${PredictFunction}:live"}
+
+
+def test_the_dashboard_is_json_and_shows_what_is_asked_of_it(deployed: Any) -> None:
+    text = deployed["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(re.sub(r"\$\{[\w:]+\}", "1", text))["widgets"]
+    titles = " ".join(widget["properties"]["title"] for widget in widgets)
+    for subject in (
+        *("Traffic", "Errors", "Latency", "Cold starts", "Init time", "Confidence", "Class mix"),
+        *("Cost", "Drift"),
+    ):
+        assert subject in titles
+    assert "model load" in text
+    # A search finds metrics that have these very dimensions: tests/unit/drift
+    assert "SEARCH('{ClassifierOnLambda,preprocess,service,statistic} " in text
+    assert 'MetricName=\\"DriftPSI\\" service=\\"${AWS::StackName}\\"' in text
+    places = {(widget["x"], widget["y"]) for widget in widgets}
+    assert len(places) == len(widgets)
+
+
+def test_the_queries_search_the_functions_log_for_fields_that_it_writes(deployed: Any) -> None:
+    queries = [r for r in deployed.values() if r["Type"] == "AWS::Logs::QueryDefinition"]
+    assert len(queries) == 5
+    for query in queries:
+        assert query["Properties"]["LogGroupNames"] == [{"Ref": "PredictLogGroup"}]
+    code = (ROOT / "functions/predict/classifier/handler.py").read_text()
+    for field in ("predictions", "Confidence", "model_version", "request_id", "detail", "status"):
+        assert re.search(rf'"{field}"|\b{field}=', code), field
+    assert '"refused",' in code
+
+
+# Who may call
+
+
+@pytest.mark.parametrize(
+    ("mode", "scheme", "kind"),
+    [("ApiKey", "api_key", None), ("Iam", "iam", "awsSigv4"), ("Jwt", "jwt", "cognito_user_pools")],
+)
+def test_each_auth_mode_closes_what_is_closed(
+    template: Any, deployed: Any, mode: str, scheme: str, kind: str | None
+) -> None:
+    """Every method of every closed path, those that are not stated too; open ones stay open."""
+    pool = "arn:aws:cognito-idp:eu-west-1:000000000000:userpool/eu-west-1_abc"
+    chosen = {"AuthMode": mode} | ({"UserPoolArn": pool} if mode == "Jwt" else {})
+    body = Stack(template, **chosen).resolve(only(deployed, "AWS::ApiGateway::RestApi")[1]["Body"])
+    open_paths = openapi.open_paths(openapi.read())
+    for path, item in body["paths"].items():
+        expected: list[Any] = [] if path in open_paths else [{scheme: []}]
+        for method in item.values():
+            assert method["security"] == expected, path
+    schemes = body["components"]["securitySchemes"]
+    assert schemes[scheme].get("x-amazon-apigateway-authtype") == kind
+    assert ("jwt" in schemes) == (mode == "Jwt")
+    if mode == "Jwt":
+        assert schemes["jwt"]["x-amazon-apigateway-authorizer"] == {
+            "type": "cognito_user_pools",
+            "providerARNs": [pool],
+        }
+
+
+def test_the_key_and_its_plan_are_there_in_their_mode_alone(template: Any, deployed: Any) -> None:
+    for kind in ("ApiKey", "UsagePlan", "UsagePlanKey"):
+        (one,) = (r for r in deployed.values() if r["Type"] == f"AWS::ApiGateway::{kind}")
+        assert one["Condition"] == "AuthIsApiKey"
+    assert template["Outputs"]["ApiKeyId"]["Condition"] == "AuthIsApiKey"
+    assert [Stack(template, AuthMode=m).condition("AuthIsApiKey") for m in ("ApiKey", "Iam")] == [
+        True,
+        False,
+    ]
+
+
+def test_no_mode_is_without_a_limit(template: Any, deployed: Any) -> None:
+    """The stage's rate and burst hold for all callers together, the plan's for the key."""
+    limits = {"StageRateLimit": 7, "StageBurstLimit": 8, "ApiRateLimit": 3, "ApiBurstLimit": 4}
+    stack = Stack(template, **limits, ApiDailyQuota=5)
+    _, stage = only(deployed, "AWS::ApiGateway::Stage")
+    assert stack.resolve(stage["MethodSettings"]) == [
+        {
+            "HttpMethod": "*",
+            "ResourcePath": "/*",
+            "ThrottlingRateLimit": 7,
+            "ThrottlingBurstLimit": 8,
+        }
+    ]
+    _, plan = only(deployed, "AWS::ApiGateway::UsagePlan")
+    assert stack.resolve(plan["Throttle"]) == {"RateLimit": 3, "BurstLimit": 4}
+    assert stack.resolve(plan["Quota"]) == {"Limit": 5, "Period": "DAY"}
+
+
+def test_other_sites_may_not_call_it_unless_one_is_named(template: Any, deployed: Any) -> None:
+    _, api = only(deployed, "AWS::ApiGateway::RestApi")
+    closed = Stack(template).resolve(api["Body"])
+    assert "Access-Control" not in json.dumps(closed)
+    assert not any("options" in item for item in closed["paths"].values())
+
+    site = "https://www.example.org"
+    opened = Stack(template, CorsOrigin=site).resolve(api["Body"])
+    allow = "Access-Control-Allow-Origin"
+    for path in openapi.read()["paths"]:
+        ask = opened["paths"][path]["options"]
+        assert ask["security"] == []
+        integration = ask["x-amazon-apigateway-integration"]
+        assert integration["type"] == "mock"
+        sent = integration["responses"]["default"]["responseParameters"]
+        assert sent[f"method.response.header.{allow}"] == f"'{site}'"
+        declared = {f"method.response.header.{name}" for name in ask["responses"]["204"]["headers"]}
+        assert declared == sent.keys()
+    for response in opened["x-amazon-apigateway-gateway-responses"].values():
+        assert response["responseParameters"][f"gatewayresponse.header.{allow}"] == f"'{site}'"
+    variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["CORS_ORIGIN"] == {"Ref": "CorsOrigin"}
+
+
+def test_a_web_acl_stands_before_the_stage_if_one_is_named(template: Any, deployed: Any) -> None:
+    association = deployed["WebAclAssociation"]
+    assert association["Condition"] == "HasWebAcl"
+    stage, _ = only(deployed, "AWS::ApiGateway::Stage")
+    arn = association["Properties"]["ResourceArn"]["Fn::Sub"]
+    assert arn.endswith(f":/restapis/${{Api}}/stages/${{{stage}}}")
+    acl = "arn:aws:wafv2:us-east-1:000000000000:regional/webacl/a/00000000-0000"
+    assert Stack(template, WebAclArn=acl).condition("HasWebAcl")
+    assert not Stack(template).condition("HasWebAcl")
+
+
+# Drift, and captured inputs
+
+
+def conditions_of(resources: Any, start: str) -> set[str]:
+    """Conditions of the resources whose names begin so; of those that SAM made of them too."""
+    return {one.get("Condition") for name, one in resources.items() if name.startswith(start)}
+
+
+def test_drift_is_checked_every_day(template: Any, deployed: Any) -> None:
+    """By a schedule that any number of stacks can have, as its name is CloudFormation's to make."""
+    _, schedule = only(deployed, "AWS::Scheduler::Schedule")
+    assert schedule["ScheduleExpression"] == "rate(1 day)"
+    assert "Name" not in schedule
+    assert schedule["Target"] == {
+        "Arn": {"Fn::GetAtt": ["DriftFunction", "Arn"]},
+        "RoleArn": {"Fn::GetAtt": ["DriftScheduleRole", "Arn"]},
+    }
+    variables = deployed["DriftFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["LOG_GROUP"] == {"Ref": "PredictLogGroup"}
+    assert variables["MODEL_STORE_URL"] == {"Fn::Sub": "s3://${ModelBucket}/models"}
+    assert variables["MODEL_NAME"] == {"Ref": "ModelName"}
+    for name in ABOUT_A_DAY:
+        assert (alarms_of(deployed)[name]["Period"]) == 24 * 3600
+
+
+def test_drift_can_go_unchecked(template: Any, deployed: Any) -> None:
+    """Then nothing of it is there, its schedule and alarms included."""
+    assert conditions_of(deployed, "Drift") == {"ChecksDrift"}
+    assert template["Outputs"]["DriftFunctionName"]["Condition"] == "ChecksDrift"
+    assert Stack(template).condition("ChecksDrift")
+    assert not Stack(template, DriftCheck="false").condition("ChecksDrift")
+
+
+def test_drift_is_not_checked_where_the_bucket_has_no_model(image: Any) -> None:
+    assert not Stack(image, ModelSource="image").condition("ChecksDrift")
+
+
+def test_the_check_may_read_answers_and_manifests_alone(template: Any, deployed: Any) -> None:
+    stack = Stack(template)
+    read_logs, read_manifests, write_logs = statements(stack.resolve(deployed["DriftRole"]))
+    assert read_logs["Action"] == "logs:FilterLogEvents"
+    assert read_logs["Resource"] == {"Fn::GetAtt": ["PredictLogGroup", "Arn"]}
+    assert read_manifests["Action"] == "s3:GetObject"
+    assert read_manifests["Resource"] == {
+        "Fn::Sub": "${ModelBucket.Arn}/models/mnist/versions/*/manifest.json"
+    }
+    assert write_logs["Resource"] == {"Fn::GetAtt": ["DriftLogGroup", "Arn"]}
+
+
+def test_the_schedule_may_call_the_check_alone(deployed: Any) -> None:
+    """And no other account's schedule can take its role."""
+    role = deployed["DriftScheduleRole"]
+    (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    account = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert trust["Condition"] == {"StringEquals": account}
+    (call,) = statements(role)
+    assert call["Action"] == "lambda:InvokeFunction"
+    assert call["Resource"] == {"Fn::GetAtt": ["DriftFunction", "Arn"]}
+
+
+def captures(stack: Stack, deployed: Any) -> tuple[Any, list[Any]]:
+    """The predict function's environment, and what it may write to S3."""
+    variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    allowed = statements(stack.resolve(deployed["PredictRole"]))
+    return stack.resolve(variables), [one for one in allowed if one["Action"] == "s3:PutObject"]
+
+
+def test_nothing_is_captured_unless_a_share_is_asked_for(template: Any, deployed: Any) -> None:
+    """No address, no permission, no bucket."""
+    stack = Stack(template)
+    variables, writes = captures(stack, deployed)
+    assert variables["CAPTURE_URL"] == ""
+    assert writes == []
+    assert not stack.condition("Captures")
+    assert conditions_of(deployed, "Capture") == {"Captures"}
+    assert template["Outputs"]["CaptureBucketName"]["Condition"] == "Captures"
+
+
+def test_captured_inputs_are_written_to_a_bucket_of_their_own(template: Any, deployed: Any) -> None:
+    stack = Stack(template, CaptureShare="0.01")
+    assert stack.condition("Captures")
+    variables, writes = captures(stack, deployed)
+    assert variables["CAPTURE_URL"] == {"Fn::Sub": "s3://${CaptureBucket}/mnist"}
+    assert variables["CAPTURE_SHARE"] == "0.01"
+    assert [one["Resource"] for one in writes] == [{"Fn::Sub": "${CaptureBucket.Arn}/mnist/*"}]
+
+
+def test_captured_inputs_expire_and_nothing_of_them_is_public(template: Any, deployed: Any) -> None:
+    """Also once the stack is gone: a version of an expired object would stay, so there are none."""
+    bucket = Stack(template, CaptureExpiryDays="7").resolve(deployed["CaptureBucket"])
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    properties = bucket["Properties"]
+    (rule,) = properties["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", "7")
+    assert not {"Prefix", "TagFilters"} & rule.keys()  # all of it
+    assert "VersioningConfiguration" not in properties
+    (encryption,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+@pytest.mark.parametrize("bucket", ["ModelBucket", "CaptureBucket"])
+def test_a_bucket_takes_no_request_without_tls(deployed: Any, bucket: str) -> None:
+    policy = deployed[f"{bucket}Policy"]
+    assert policy["DeletionPolicy"] == policy["UpdateReplacePolicy"] == "Retain"
+    assert policy["Properties"]["Bucket"] == {"Ref": bucket}
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert {"Fn::Sub": f"${{{bucket}.Arn}}/*"} in statement["Resource"]
+
+
+@pytest.mark.parametrize("name", ["DriftFunction", "PreTrafficFunction"])
+def test_what_a_small_function_carries_is_what_is_tested(template: Any, name: str) -> None:
+    """Its handler is there, and its packages are pinned to the versions of the tests'."""
+    properties = template["Resources"][name]["Properties"]
+    folder = ROOT / properties["CodeUri"]
+    module, function = properties["Handler"].split(".")
+    assert f"def {function}(" in (folder / f"{module}.py").read_text()
+    pin = re.compile(r"^[a-z0-9-]+==\S+", re.MULTILINE)
+    carried = set(pin.findall((folder / "requirements.txt").read_text()))
+    assert {one.partition("==")[0] for one in carried} == {  # and no boto3, which Lambda has
+        *("aws-lambda-powertools", "jmespath", "typing-extensions")
+    }
+    assert carried <= set(pin.findall((ROOT / "requirements/test.txt").read_text()))
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("Environment", ["dev", "staging", "prod"], ["production", ""]),
+        ("Release", ["latest", "1a2b3c4-20260101T000000Z-0123abcd"], ["", "a b", "-a"]),
+        ("DeploymentPreference", ["AllAtOnce", "Canary10Percent5Minutes"], ["Canary"]),
+        ("ModelName", ["mnist"], ["", "../x", "Mnist"]),
+        ("ModelVersion", ["production", "20260101T000000Z-0123abcd"], ["", "20260101", "a/b"]),
+        ("AuthMode", ["ApiKey", "Iam", "Jwt"], ["None", ""]),
+        (
+            "UserPoolArn",
+            ["", "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_aBc"],
+            ["eu-west-1_aBc"],
+        ),
+        (
+            "CorsOrigin",
+            ["", "*", "https://www.example.org", "http://localhost:8080"],
+            ["example.org", "https://example.org/", "https://a https://b", "'"],
+        ),
+        (
+            "WebAclArn",
+            ["", "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/a/0a-1b"],
+            ["arn:aws:wafv2:us-east-1:123456789012:global/webacl/a/0a-1b"],
+        ),
+        ("AlarmTopicArn", ["", "arn:aws:sns:us-east-1:123456789012:pager"], ["pager"]),
+        ("RollbackOnAlarm", ["true", "false"], ["yes"]),
+        ("MemorySize", [256, 1769, 10240], [128, 20000]),
+        ("ApiRateLimit", [1, 10000], [0]),
+        ("ProvisionedConcurrency", [0, 10], [-1]),
+        ("LogRetentionDays", [30], [31]),
+        ("DriftCheck", ["true", "false"], ["daily", ""]),
+        ("CaptureShare", [0, 0.01, 1], [-0.01, 1.01]),
+        ("CaptureExpiryDays", [1, 30], [0, 4000]),
+    ],
+)
+def test_a_wrong_parameter_is_refused_in_words(
+    template: Any, name: str, good: list[Any], bad: list[Any]
+) -> None:
+    """By CloudFormation, before it changes anything."""
+    stated = template["Parameters"][name]
+    assert stated["ConstraintDescription"].startswith("must be ")
+    assert stated["ConstraintDescription"].endswith(".")
+
+    def taken(value: Any) -> bool:
+        if "AllowedValues" in stated:
+            return value in stated["AllowedValues"]
+        if "AllowedPattern" in stated:
+            return bool(re.fullmatch(stated["AllowedPattern"], value))
+        return bool(stated["MinValue"] <= value <= stated.get("MaxValue", value))
+
+    assert all(map(taken, good))
+    assert not any(map(taken, bad))
+    assert taken(stated["Default"])
+
+
+def broken_rules(template: Any, **parameters: Any) -> list[str]:
+    stack = Stack(template, **parameters)
+    return [
+        assertion["AssertDescription"]
+        for rule in template["Rules"].values()
+        if stack.resolve(rule["RuleCondition"])
+        for assertion in rule["Assertions"]
+        if not stack.resolve(assertion["Assert"])
+    ]
+
+
+def test_the_defaults_keep_the_rules(template: Any) -> None:
+    assert broken_rules(template) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"AuthMode": "Jwt"}, "needs UserPoolArn"),
+        ({"UserPoolArn": "arn:aws:cognito-idp:x:1:userpool/x"}, "set AuthMode=Jwt"),
+        ({"Environment": "prod"}, "use DeploymentPreference=Canary10Percent5Minutes"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(
+    template: Any, parameters: dict[str, str], words: str
+) -> None:
+    (sentence,) = broken_rules(template, **parameters)
+    assert words in sentence
+
+
+def test_prod_does_not_serve_from_the_image(image: Any) -> None:
+    canary = {"Environment": "prod", "DeploymentPreference": "Canary10Percent5Minutes"}
+    (sentence,) = broken_rules(image, **canary, ModelSource="image")
+    assert "use ModelSource=bucket" in sentence
+
+
+def test_snapstart_excludes_provisioned_concurrency() -> None:
+    zipped = read("template-zip.yaml")
+    (sentence,) = broken_rules(zipped, SnapStart="true", ProvisionedConcurrency=1)
+    assert "leave one out" in sentence
+    properties = zipped["Resources"]["PredictFunction"]["Properties"]
+    for value, expected in (("true", "PublishedVersions"), ("false", "None")):
+        stack = Stack(zipped, SnapStart=value)
+        assert stack.resolve(properties["SnapStart"]) == {"ApplyOn": expected}
+
+
+# What is not lost, and what is not allowed
+
+
+def test_models_outlive_the_stack_and_nothing_of_them_is_public(deployed: Any) -> None:
+    for name in ("ModelBucket", "ModelBucketPolicy"):
+        assert deployed[name]["DeletionPolicy"] == "Retain"
+        assert deployed[name]["UpdateReplacePolicy"] == "Retain"
+    bucket = deployed["ModelBucket"]["Properties"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    for resource in deployed.values():
+        assert resource["Type"] != "AWS::Lambda::Url"
+
+
+def statements(role: Any) -> list[Any]:
+    """What a role allows, its conditions resolved."""
+    policies = [policy["PolicyDocument"]["Statement"] for policy in role["Properties"]["Policies"]]
+    return [statement for policy in policies for statement in policy]
+
+
+@pytest.mark.parametrize("share", ["0", "0.01"])
+def test_roles_may_do_what_they_need(template: Any, deployed: Any, share: str) -> None:
+    """Actions are named one by one; a resource is a star only where there is no narrower one."""
+    unrestrictable = {
+        "xray:PutTraceSegments",
+        "xray:PutTelemetryRecords",
+        "cloudwatch:DescribeAlarms",
+    }
+    stack = Stack(template, CaptureShare=share)
+    roles = {n: stack.resolve(r) for n, r in deployed.items() if r["Type"] == "AWS::IAM::Role"}
+    assert set(roles) == {  # and none of SAM's
+        *("PredictRole", "PreTrafficRole", "ShiftRole", "DriftRole", "DriftScheduleRole")
+    }
+    for role in roles.values():
+        assert "ManagedPolicyArns" not in role["Properties"]
+        for statement in statements(role):
+            actions = statement["Action"]
+            actions = {actions} if isinstance(actions, str) else set(actions)
+            assert not any("*" in action for action in actions)
+            if statement["Resource"] == "*":
+                assert actions <= unrestrictable
+
+
+def test_every_log_group_is_kept_for_as_long_as_is_asked(deployed: Any) -> None:
+    groups = [r for r in deployed.values() if r["Type"] == "AWS::Logs::LogGroup"]
+    functions = [r for r in deployed.values() if r["Type"] == "AWS::Lambda::Function"]
+    assert len(groups) == len(functions)
+    for group in groups:
+        assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    for function in functions:
+        assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"].endswith("LogGroup")
+    assert deployed["PredictFunction"]["Properties"]["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_the_role_of_a_pipeline_may_make_what_the_stack_has(deployed: Any) -> None:
+    """A service that it may not use, or may not pass a role to, fails a deploy half-way."""
+    document, mistakes = decode(str(ROOT / ".github/oidc-role.yaml"))
+    assert not mistakes
+    (policy,) = document["Resources"]["ExecutionRole"]["Properties"]["Policies"]
+    statements = {one["Sid"]: one for one in policy["PolicyDocument"]["Statement"]}
+    allowed = {
+        action.partition(":")[0]
+        for one in statements.values()
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    used = {resource["Type"].split("::")[1].lower() for resource in deployed.values()}
+    assert used <= allowed
+    passed = statements["RolesToServices"]["Condition"]["StringEquals"]["iam:PassedToService"]
+    trusted = {
+        statement["Principal"]["Service"]
+        for role in deployed.values()
+        if role["Type"] == "AWS::IAM::Role"
+        for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    }
+    assert trusted == set(passed)
+    buckets = {name.lower() for name, one in deployed.items() if one["Type"] == "AWS::S3::Bucket"}
+    named = [one["Fn::Sub"] for one in statements["Buckets"]["Resource"]]
+    assert {name.split("${StackName}-")[1].removesuffix("-*") for name in named} == buckets

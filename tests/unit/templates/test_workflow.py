@@ -1,0 +1,141 @@
+"""The GitHub workflows and the roles they take: valid, pinned, with no more rights than needed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cfnlint.decode import decode  # type: ignore[import-untyped]
+
+from tests.support import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.fixture(params=WORKFLOWS, ids=lambda path: path.name)
+def workflow(request: pytest.FixtureRequest) -> Any:
+    return yaml.safe_load(request.param.read_text())
+
+
+@pytest.fixture(scope="module")
+def roles() -> Any:
+    template, mistakes = decode(str(ROOT / ".github/oidc-role.yaml"))
+    assert not mistakes
+    return template["Resources"]
+
+
+def test_workflows_are_what_github_takes() -> None:
+    """By GitHub's JSON Schema, which check-jsonschema brings along."""
+    command = ["-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run(
+        [sys.executable, *command, *WORKFLOWS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_workflows_pass_actionlint() -> None:
+    """Names of jobs, expressions and what they may speak of, inputs of the called workflow."""
+    done = actionlint(*WORKFLOWS)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("inputs.model ||", "inputs.modle ||"),  # no such input
+        ("needs: check", "needs: chekc"),  # no such job
+        ("github.ref ", "github.reff "),  # no such property
+    ],
+)
+def test_actionlint_finds_what_the_schema_lets_pass(right: str, wrong: str, tmp_path: Path) -> None:
+    workflows = tmp_path / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    for workflow in WORKFLOWS:
+        text = workflow.read_text()
+        (workflows / workflow.name).write_text(text.replace(right, wrong))
+    assert actionlint(workflows / "deploy.yml").returncode == 1
+
+
+def actionlint(*workflows: Path) -> subprocess.CompletedProcess[str]:
+    """By its own rules alone, whatever other linters a machine has on its PATH."""
+    program = Path(sys.executable).with_name("actionlint")
+    command = [str(program), "-shellcheck=", "-pyflakes=", *map(str, workflows)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    """With the release beside it, for whoever reads it; a tag or a branch can be moved."""
+    for line in re.findall(r"uses: (.*)", path.read_text()):
+        commit = re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+        assert commit or line.startswith("./.github/workflows/"), line
+
+
+def test_nothing_is_allowed_but_what_a_job_needs(workflow: Any) -> None:
+    """A token for AWS where it is released, and no stored key anywhere."""
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        allowed = {"contents": "read"} | ({} if name == "check" else {"id-token": "write"})
+        assert job.get("permissions", {"contents": "read"}) == allowed
+    assert "secrets." not in yaml.dump(workflow)
+
+
+def test_what_others_type_is_no_part_of_a_command(workflow: Any) -> None:
+    for job in workflow["jobs"].values():
+        for step in job.get("steps", []):
+            assert "${{" not in step.get("run", "")
+
+
+def test_commands_are_tasks_of_the_makefile(workflow: Any) -> None:
+    tasks = re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    commands = [s.get("run", "") for job in workflow["jobs"].values() for s in job.get("steps", [])]
+    called = re.findall(r"^ *make ([a-z0-9-]+)", "\n".join(commands), re.MULTILINE)
+    assert set(called) <= set(tasks)
+
+
+def test_prod_comes_after_staging_and_staging_after_the_checks() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())["jobs"]
+    assert jobs["staging"]["needs"] == "check"
+    assert jobs["prod"]["needs"] == "staging"
+    assert "pull_request" in jobs["staging"]["if"]
+    assert "refs/heads/main" in jobs["staging"]["if"]
+
+
+def test_the_role_is_taken_by_one_environment_of_one_repository(roles: Any) -> None:
+    """Exactly, without a star: a fork, a branch or a pull request has another subject."""
+    (trust,) = roles["DeployRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
+    issuer = "token.actions.githubusercontent.com"
+    assert trust["Condition"] == {
+        "StringEquals": {
+            f"{issuer}:aud": "sts.amazonaws.com",
+            f"{issuer}:sub": {"Fn::Sub": "repo:${Repository}:environment:${GithubEnvironment}"},
+        }
+    }
+
+
+def test_the_role_with_the_rights_is_cloudformations_alone(roles: Any) -> None:
+    (trust,) = roles["ExecutionRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "cloudformation.amazonaws.com"}
+
+
+def test_a_star_stands_only_where_there_is_nothing_narrower(roles: Any) -> None:
+    """And roles can be made, changed and passed by the stack's name alone."""
+    stars = {"LogInToImages", "WithoutNarrowerResource"}
+    for role in ("DeployRole", "ExecutionRole"):
+        for policy in roles[role]["Properties"]["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                actions = statement["Action"]
+                actions = actions if isinstance(actions, list) else [actions]
+                assert (statement["Resource"] == "*") == (statement["Sid"] in stars)
+                assert "*" not in actions
+                assert "iam:*" not in actions
+                if any(action.startswith("iam:") for action in actions):
+                    resource = statement["Resource"]
+                    narrow = resource.get("Fn::Sub", "").endswith("role/${StackName}-*")
+                    assert narrow or resource == {"Fn::GetAtt": ["ExecutionRole", "Arn"]}
+                if "iam:PassRole" in actions:
+                    assert "iam:PassedToService" in statement["Condition"]["StringEquals"]

@@ -1,0 +1,212 @@
+"""`make deploy` and `make rollback`: names, records and repairs; tests/e2e has the whole of it."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.cloudformation.models import cloudformation_backends
+
+from model_build.errors import NotInStore
+from model_build.store.model_store import ModelStore
+from tests.support.manifests import describe
+from tools import deploy
+from tools.emulator import PROJECT
+from tools.stack import Release, Stack, StackFailed
+
+NAME = "classifier-test"
+REGION = "us-east-1"
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A name in an account without stacks."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("tools.stack.POLL_SECONDS", 0.01)
+    with mock_aws():
+        yield Stack(NAME, REGION)
+
+
+def put(stack: Stack, release: str, **parameters: str) -> None:
+    """Create or update the stack: a bucket, and parameters."""
+    template = {
+        "Parameters": {
+            "Release": {"Type": "String"},
+            "ModelVersion": {"Type": "String", "Default": "production"},
+        },
+        "Resources": {"ModelBucket": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}},
+        "Outputs": {"ModelBucketName": {"Value": {"Ref": "ModelBucket"}}},
+    }
+    cloudformation = boto3.client("cloudformation", REGION)
+    values = {"Release": release} | parameters
+    action = cloudformation.update_stack if stack.described() else cloudformation.create_stack
+    action(
+        StackName=NAME,
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": n, "ParameterValue": v} for n, v in values.items()],
+    )
+
+
+def set_status(status: str) -> None:
+    (found,) = cloudformation_backends["123456789012"][REGION].stacks.values()
+    found.status = status
+
+
+def test_without_a_stack_there_is_nothing_to_repair_and_nothing_to_go_back_to(stack: Stack) -> None:
+    assert stack.described() is None
+    assert stack.repair() is False
+    with pytest.raises(StackFailed, match="run make deploy first"):
+        stack.former()
+
+
+def test_a_stack_whose_creation_failed_is_removed(stack: Stack) -> None:
+    """Nothing of it ever worked, and CloudFormation updates none such."""
+    put(stack, "a")
+    set_status("ROLLBACK_COMPLETE")
+    assert stack.repair() is False
+    assert stack.described() is None
+
+
+@pytest.mark.parametrize(
+    "status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"]
+)
+def test_a_stack_at_rest_is_left_as_it_is(stack: Stack, status: str) -> None:
+    put(stack, "a")
+    set_status(status)
+    assert stack.repair() is True
+
+
+def test_a_change_set_that_was_never_executed_is_no_stack(stack: Stack) -> None:
+    put(stack, "a")
+    set_status("REVIEW_IN_PROGRESS")
+    assert stack.repair() is False
+
+
+def test_a_state_that_needs_a_person_is_named(stack: Stack) -> None:
+    put(stack, "a")
+    set_status("UPDATE_FAILED")
+    with pytest.raises(StackFailed, match="is in UPDATE_FAILED; see its events"):
+        stack.repair()
+
+
+def test_an_operation_under_way_is_waited_for(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to a limit: a canary and its way back take less."""
+    put(stack, "a")
+    set_status("UPDATE_IN_PROGRESS")
+    monkeypatch.setattr("tools.stack.PATIENCE_SECONDS", 0.1)
+    with pytest.raises(StackFailed, match="does not come to rest"):
+        stack.repair()
+
+
+def test_rollback_goes_back_one_release_at_a_time(stack: Stack) -> None:
+    """Each with its parameters; what was gone back from is forgotten."""
+    for before, name in ((None, "a"), ("a", "b"), ("b", "c")):
+        if before:
+            stack.remember()
+        put(stack, name, ModelVersion=f"model-{name}")
+    for expected in ("b", "a"):
+        release, passed = stack.former()
+        assert release.name == expected
+        assert release.overrides == [f"ModelVersion=model-{expected}", f"Release={expected}"]
+        put(stack, release.name, ModelVersion=release.parameters["ModelVersion"])
+        stack.forget(passed)
+    with pytest.raises(StackFailed, match="has no release before a"):
+        stack.former()
+
+
+def test_a_deploy_that_failed_leaves_no_release_to_go_back_to(stack: Stack) -> None:
+    """Its record is of what is deployed still."""
+    put(stack, "a")
+    stack.remember()
+    put(stack, "b")
+    stack.remember()  # and then `sam deploy` was rolled back, or never got there
+    release, passed = stack.former()
+    assert release.name == "a"
+    assert len(passed) == 2
+
+
+def test_a_release_is_named_by_commit_model_and_parameters() -> None:
+    """Any of the three makes another one; its name fits a tag of an image."""
+    parameters = {"Environment": "dev", "MemorySize": "1769"}
+    version = "20260131T120000Z-0123abcd"
+    name = deploy.release_name("1a2b3c4", version, parameters)
+    assert name.startswith(f"1a2b3c4-{version}-")
+    assert name == deploy.release_name("1a2b3c4", version, {**parameters, "Release": "x"})
+    assert name != deploy.release_name("1a2b3c4", version, parameters | {"MemorySize": "3008"})
+    assert deploy.release_name("1a2b3c4", None, {}).startswith("1a2b3c4-no-model-")
+    assert len(name) <= 100
+
+
+def test_what_is_released_is_what_the_channel_points_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A version that is named must be there; that nothing was ever promoted is said."""
+    store = ModelStore(f"file://{tmp_path}")
+    assert deploy.chosen(store, "mnist", "production") is None
+    assert "run make model" in capsys.readouterr().out
+    with pytest.raises(NotInStore):
+        deploy.chosen(store, "mnist", "20260131T120000Z-0123abcd")
+    document = describe(b"a model")
+    store.publish(document, b"a model")
+    store.promote("mnist", document["version"], "production")
+    assert deploy.chosen(store, "mnist", "production") == document["version"]
+    assert deploy.chosen(store, "mnist", document["version"]) == document["version"]
+
+
+@pytest.mark.parametrize("name", ["template.yaml", "template-zip.yaml"])
+def test_the_release_has_its_place_in_the_template(name: str) -> None:
+    """Where `make deploy` writes it out, so that every change publishes a version."""
+    text = (PROJECT / name).read_text()
+    assert len(deploy._RELEASE.findall(text)) == 1
+    assert deploy._RELEASE.sub(' "x"', "RELEASE:\n            Ref: Release\n") == 'RELEASE: "x"\n'
+
+
+@pytest.mark.parametrize("environment", deploy.ENVIRONMENTS)
+def test_each_environment_has_settings(environment: str) -> None:
+    import tomllib
+
+    settings = tomllib.loads(deploy.SETTINGS.read_text())
+    parameters = settings[deploy.ENVIRONMENTS[environment]]["deploy"]["parameters"]
+    assert parameters["stack_name"] == f"classifier-{environment}"
+    assert f"Environment={environment}" in parameters["parameter_overrides"].split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["deploy", "--env", "production"], "invalid choice: 'production'"),
+        (["deploy", "--env", "dev", "MemorySize"], "'MemorySize' is not NAME=VALUE"),
+        (["deploy"], "required: --env"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_words(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        deploy.main(arguments)
+    assert words in capsys.readouterr().err
+
+
+def test_a_rollback_of_nothing_is_an_error_with_a_sentence(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    assert deploy.main(["rollback", "--env", "dev"]) == 1
+    assert "there is no stack classifier-dev" in capsys.readouterr().err
+
+
+def test_a_record_is_what_it_takes_to_deploy_it_again() -> None:
+    release = Release("template", {"Release": "a", "ModelVersion": "v"})
+    assert Release(**json.loads(json.dumps(vars(release)))) == release
+
+
+def test_an_empty_parameter_is_handed_over_as_the_sam_cli_reads_it() -> None:
+    """Which takes NAME= for a mistake."""
+    release = Release("", {"CorsOrigin": "", "AuthMode": "Iam"})
+    assert release.overrides == ["AuthMode=Iam", 'CorsOrigin=""']

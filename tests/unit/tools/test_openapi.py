@@ -1,0 +1,227 @@
+"""openapi.yaml: the one statement of the interface, and what is made of it."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from cfnlint.decode import decode  # type: ignore[import-untyped]
+from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
+
+from classifier import errors
+from classifier.http import inference_protocol, routes
+from tests.support.intrinsics import Stack
+from tools import openapi
+
+ROUTES = [
+    (re.compile("/predict"), "POST"),
+    *((pattern, method) for pattern, method, _ in routes.ROUTES + inference_protocol.ROUTES),
+]
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return openapi.read()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, method and description of every operation."""
+    for path, item in document["paths"].items():
+        for method, operation in openapi.operations(item):
+            yield path, method.upper(), operation
+
+
+def test_what_is_made_of_the_source_is_up_to_date() -> None:
+    """Run `python -m tools.openapi` after a change."""
+    assert openapi.SERVED.read_text() == openapi.served()
+    assert openapi.GATEWAY.read_text() == openapi.gateway()
+
+
+def test_the_served_document_is_json_that_browsers_read_too() -> None:
+    assert json.loads(openapi.SERVED.read_text()) == openapi.read()
+    json.dumps(openapi.read(), allow_nan=False)
+
+
+def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_operation_has_a_name_a_tag_and_a_sentence(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(names) == len(set(names))
+    known = {tag["name"] for tag in document["tags"]}
+    for _, _, operation in operations(document):
+        assert set(operation["tags"]) <= known
+        assert operation["summary"].endswith(".")
+
+
+def test_every_component_is_used(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    for kind, components in document["components"].items():
+        for name in components:
+            used = f'"#/components/{kind}/{name}"' in text
+            assert used or kind == "securitySchemes", f"{kind}/{name}"
+
+
+def test_every_route_of_the_document_is_one_of_the_function(document: dict[str, Any]) -> None:
+    for path, method, _ in operations(document):
+        filled = re.sub(r"\{\w+\}", "x", path)
+        answering = [m for pattern, m in ROUTES if pattern.fullmatch(filled)]
+        assert answering == [method], path
+
+
+def test_every_route_of_the_function_is_in_the_document(document: dict[str, Any]) -> None:
+    stated = {(re.sub(r"\{\w+\}", "x", path), method) for path, method, _ in operations(document)}
+    for pattern, method in ROUTES:
+        assert any(pattern.fullmatch(path) and method == m for path, m in stated), pattern.pattern
+
+
+def tree(error: type[errors.PredictError]) -> Iterator[type[errors.PredictError]]:
+    yield error
+    for child in error.__subclasses__():
+        yield from tree(child)
+
+
+# A route that is known, asked by the method that is stated, answers neither.
+UNSTATED = {errors.NotFound, errors.MethodNotAllowed}
+OF_THE_GATEWAY = {"403", "429", "502", "504"}
+
+
+def test_every_refusal_of_predict_is_stated(document: dict[str, Any]) -> None:
+    """And those of the gateway's own."""
+    stated = set(document["paths"]["/predict"]["post"]["responses"])
+    raised = {str(kind.status.value) for kind in tree(errors.PredictError) if kind not in UNSTATED}
+    assert stated == raised | {"200"} | OF_THE_GATEWAY
+
+
+@pytest.mark.parametrize("version", ["", "/versions/{version}"])
+def test_every_refusal_of_infer_is_stated(document: dict[str, Any], version: str) -> None:
+    path = f"/v2/models/{{name}}{version}/infer"
+    stated = set(document["paths"][path]["post"]["responses"])
+    assert stated == {"200", "400", "404", "413", "500", "503"} | OF_THE_GATEWAY
+
+
+def test_what_is_open_is_what_needs_no_model(document: dict[str, Any]) -> None:
+    """Closed by default: a key is needed for everything else."""
+    assert document["security"] == [{"api_key": []}]
+    assert openapi.open_paths(document) == {"/", "/health", "/openapi.json"}
+
+
+def test_one_path_needs_one_key(document: dict[str, Any]) -> None:
+    """Its methods that are not stated could otherwise be open or closed."""
+    document = copy.deepcopy(document)
+    document["paths"]["/health"]["post"] = {"operationId": "x", "responses": {}}
+    with pytest.raises(ValueError, match="/health need different keys"):
+        openapi.definition(document)
+
+
+def test_every_refusal_of_the_gateway_is_stated(document: dict[str, Any]) -> None:
+    """403 and 429 where a key is needed, 413 where a body is taken, what fails everywhere.
+
+    404 can be the gateway's on paths alone that are not stated.
+    """
+    refused = {answer["status"] for answer in document[openapi.REFUSALS].values()}
+    assert refused == {403, 404, 413, 429, 502, 504}
+    for path, method, operation in operations(document):
+        expected = {"502", "504"} | ({"413"} if method == "POST" else set())
+        expected |= {"403", "429"} if path not in openapi.open_paths(document) else set()
+        assert expected <= operation["responses"].keys(), path
+
+
+def test_a_refusal_of_the_gateway_is_a_problem_as_stated(document: dict[str, Any]) -> None:
+    """Its body is one of the schema, and a header says how long to wait where that helps."""
+    schema = document["components"]["schemas"]["Problem"]
+    for kind in document[openapi.REFUSALS]:
+        body, headers = openapi.refusal(document, kind, "an-id")
+        jsonschema.validate(body, schema)
+        assert body["title"] == HTTPStatus(body["status"]).phrase
+        assert body["request_id"] == "an-id"
+        assert headers["Content-Type"] == "application/problem+json"
+        assert ("wait" in body["detail"] or "try again" in body["detail"]) == (
+            "Retry-After" in headers
+        )
+
+
+@pytest.fixture(scope="module")
+def gateway() -> dict[str, Any]:
+    """The definition as API Gateway gets it, from the file that the templates include."""
+    template = decode(str(openapi.PROJECT / "template.yaml"))[0]  # with its defaults
+    definition: dict[str, Any] = Stack(template).resolve(
+        yaml.safe_load(openapi.GATEWAY.read_text())
+    )
+    return definition
+
+
+def test_the_gateway_gets_openapi_that_it_imports(gateway: dict[str, Any]) -> None:
+    """3.0.1, and no schemas but those of path parameters."""
+    assert gateway["openapi"] == "3.0.1"
+    OpenAPIV30SpecValidator(gateway).validate()
+    assert set(gateway["components"]) == {"securitySchemes"}
+
+
+def test_the_gateway_has_every_operation(gateway: dict[str, Any], document: dict[str, Any]) -> None:
+    """By name and with each status that is stated."""
+    made = {
+        (path, method): (operation["operationId"], set(operation["responses"]))
+        for path, method, operation in operations(gateway)
+    }
+    assert made == {
+        (path, method): (operation["operationId"], set(operation["responses"]))
+        for path, method, operation in operations(document)
+    }
+
+
+def test_every_path_of_the_gateway_takes_every_method(
+    gateway: dict[str, Any], document: dict[str, Any]
+) -> None:
+    """A wrong method and an unknown path are for the function to answer, behind the same key."""
+    assert set(gateway["paths"]) == {*document["paths"], "/{proxy+}"}
+    for path, item in gateway["paths"].items():
+        key = document["security"] if path not in openapi.open_paths(document) else []
+        assert openapi.ANY in item
+        for method in item.values():
+            assert method["security"] == key, path
+            integration = method["x-amazon-apigateway-integration"]
+            assert integration["type"] == "aws_proxy"
+            assert integration["httpMethod"] == "POST"
+    assert gateway["components"]["securitySchemes"]["api_key"] == {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+    }
+
+
+def test_the_gateway_hands_every_body_over_as_bytes(gateway: dict[str, Any]) -> None:
+    assert gateway["x-amazon-apigateway-binary-media-types"] == ["*/*"]
+
+
+def test_a_gateway_response_is_the_refusal_that_is_stated(
+    gateway: dict[str, Any], document: dict[str, Any]
+) -> None:
+    """As JSON, quotes and all, with the id that the gateway fills in."""
+    responses = gateway["x-amazon-apigateway-gateway-responses"]
+    assert set(responses) == set(document[openapi.REFUSALS])
+    for kind, response in responses.items():
+        body, headers = openapi.refusal(document, kind, "$context.requestId")
+        assert json.loads(response["responseTemplates"]["application/json"]) == body
+        assert response["statusCode"] == str(body["status"])
+        assert response["responseParameters"] == {
+            f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
+        }
+
+
+def test_the_limits_stated_are_those_that_are_kept(document: dict[str, Any]) -> None:
+    from classifier.http import payload
+
+    schemas = document["components"]["schemas"]
+    form = document["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert schemas["ManyImages"]["properties"]["images"]["maxItems"] == payload.MAX_IMAGES
+    assert form["schema"]["properties"]["image"]["maxItems"] == payload.MAX_IMAGES
+    assert payload.MAX_BODY == 4 * 1024 * 1024
+    assert "4 MiB" in schemas["File"]["description"]
