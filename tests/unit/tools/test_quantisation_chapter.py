@@ -11,7 +11,7 @@ from model_build.quantise.arithmetic import symmetric
 from tests.support import ROOT
 
 CHAPTER = (ROOT / "docs/quantisation.md").read_text()
-TAUGHT, MEASURED = CHAPTER.split("## What it buys: measured")
+TAUGHT, MEASURED = CHAPTER.split("## Measurements")
 BLOCKS = re.findall(r"```pycon\n(.*?)```", TAUGHT, re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?![\w])")
 
