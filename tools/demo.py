@@ -1,10 +1,10 @@
-"""The main job on this machine: build the model, publish it, deploy the function, POST a digit.
+"""Build a model, publish it, deploy the function to a local AWS, and POST a digit.
 
     python -m tools.demo [--package zip|image] [--keep] [--digit 0-9]
 
-The deployment is real (`sam build`, `sam deploy`), only the AWS is not: it is MiniStack. What the
-commands say goes to build/demo/*.log. Nothing keeps running, unless --keep is given: then all of
-it stays until Ctrl-C.
+The deployment is the real one (`sam build`, `sam deploy`), to MiniStack instead of AWS. The output
+of each command goes to build/demo/*.log. Everything is stopped at the end, unless --keep is given:
+then the function stays up until Ctrl-C.
 """
 
 import argparse
@@ -43,12 +43,12 @@ REQUEST_SECONDS = 60.0
 
 
 class DemoFailed(Exception):
-    """The demonstration did not show what it should; the message says what was seen instead."""
+    """A step had an unexpected result; the message says which."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """An HTTP answer and how long it took, in milliseconds."""
+    """An HTTP response and how long it took, in milliseconds."""
 
     status: int
     body: bytes
@@ -56,14 +56,14 @@ class Answer:
 
 
 def main() -> int:
-    """Run the demonstration; 0 if the digit was read rightly."""
+    """Run the demo; return 0 if the digit was recognised."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.demo",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--package", choices=TEMPLATES, default="zip", help="default: zip")
-    parser.add_argument("--keep", action="store_true", help="stay until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="keep running until Ctrl-C")
     parser.add_argument("--digit", type=int, choices=range(10), default=7, metavar="0-9")
     arguments = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def run(package: str, *, digit: int, keep: bool) -> None:
-    """The whole demonstration.
+    """Run every step of the demo.
 
     Raises CommandFailed, EmulatorFailed or DemoFailed.
     """
@@ -96,11 +96,11 @@ def run(package: str, *, digit: int, keep: bool) -> None:
     step = terminal.Steps(Console())
     if package == "zip" and sys.platform != "linux":
         raise DemoFailed(
-            "the layer of the zip packaging holds Linux machine code, and here it would run "
-            "without a container: start Docker and use make demo PACKAGE=image"
+            "the zip packaging contains Linux binaries, which can't run on this machine without "
+            "a container: start Docker and use make demo PACKAGE=image"
         )
     if package == "image":
-        emulator.docker_bridge()  # to say now, and not after the training, that Docker is missing
+        emulator.docker_bridge()  # fails before the training if Docker is missing
     version = production_version()
     if version is None:
         with step("train, quantise and check a model, quick recipe (kept for the next run)"):
@@ -112,7 +112,7 @@ def run(package: str, *, digit: int, keep: bool) -> None:
     with contextlib.ExitStack() as until_the_end:
         with step("start MiniStack, a local AWS"):
             aws = until_the_end.enter_context(emulator.running(docker=package == "image"))
-            os.environ.update(aws.environment())  # for this process and its children alone
+            os.environ.update(aws.environment())  # only for this process and its children
         with step("sam deploy"):
             deployment.sam_deploy(package, template, aws)
             stack = Stack.of(aws)
@@ -120,28 +120,29 @@ def run(package: str, *, digit: int, keep: bool) -> None:
             publish(version, stack)
 
         png, image = held_out_digit(digit)
-        with step("POST a held-out MNIST digit without the API key, as a stranger would"):
+        with step("POST a held-out MNIST digit without the API key"):
             refused = post(stack, png)
-        with step("POST it with the key, a cold start"):
+        with step("POST it with the key: a cold start"):
             cold = post(stack, png, with_key=True)
-        with step("POST it once more"):
+        with step("POST it again"):
             warm = post(stack, png, with_key=True)
         answer = check(refused, cold, warm, stack, aws)
-        show(step, image, answer)
+        for line in ["", *terminal.answer_lines(image, answer), ""]:
+            step.say(line)
         step.say(f"  without the key: {refused.status} {HTTPStatus(refused.status).phrase}")
         step.say(f"  first request {cold.milliseconds:.0f} ms, second {warm.milliseconds:.0f} ms")
         if answer["prediction"] != digit:
             raise DemoFailed(
-                f"the digit is a {digit}, and the answer {answer['prediction']!r}: "
-                f"the model misreads it; build a better one with make model"
+                f"the digit is a {digit}, but the model answered {answer['prediction']!r}; "
+                f"build a more accurate model with make model"
             )
-        step.say(f"  all of it took {time.monotonic() - start:.0f} s")
+        step.say(f"  total {time.monotonic() - start:.0f} s")
         if keep:
             stay(step, stack, digit)
 
 
 def production_version() -> str | None:
-    """The version that the local store has promoted to production, None if there is none."""
+    """The production version in the local store, or None."""
     store = ModelStore(LOCAL_STORE)
     try:
         version = store.resolve(MODEL, CHANNEL)
@@ -152,21 +153,21 @@ def production_version() -> str | None:
 
 
 def build_model() -> str:
-    """Build and promote a model in the local store with the quick recipe, and give its version."""
+    """Build a model with the quick recipe, promote it in the local store, return its version."""
     log = FOLDER / "model.log"
     command = [sys.executable, "-m", "model_build", "run", "--profile", "quick"]
     command += ["--build", str(FOLDER / "model"), "--store", LOCAL_STORE]
     processes.run(command, log=log, env=os.environ, cwd=PROJECT)
     version = production_version()
     if version is None:
-        raise DemoFailed(f"the model build promoted no version. {processes.ending(log)}")
+        raise DemoFailed(f"the model build did not promote a version. {processes.ending(log)}")
     return version
 
 
 def publish(version: str, stack: Stack) -> None:
     """Copy a version from the local store to the stack's bucket and promote it there.
 
-    It is what `python -m model_build copy` does.
+    Same as `python -m model_build copy`.
     """
     target = ModelStore(stack.store_url)
     copy(ModelStore(LOCAL_STORE), target, MODEL, version)
@@ -174,7 +175,7 @@ def publish(version: str, stack: Stack) -> None:
 
 
 def held_out_digit(digit: int) -> tuple[bytes, NDArray[np.uint8]]:
-    """A digit that no model was trained on, as a PNG file and as its pixels [28, 28]."""
+    """A digit from the held-out samples, as a PNG file and as pixels [28, 28]."""
     samples = datasets.load("mnist-5k")
     image = samples.test_images[samples.test_labels == digit][0]
     file = io.BytesIO()
@@ -196,52 +197,42 @@ def post(stack: Stack, png: bytes, *, with_key: bool = False) -> Answer:
     except urllib.error.HTTPError as error:
         status, body = error.code, error.read()
     except OSError as error:
-        raise DemoFailed(f"POST {stack.url} got no answer: {error}") from error
+        raise DemoFailed(f"POST {stack.url} failed: {error}") from error
     return Answer(status, body, 1000 * (time.perf_counter() - start))
 
 
 def check(refused: Answer, cold: Answer, warm: Answer, stack: Stack, aws: emulator.Emulator) -> Any:
-    """The answer to the digit, once it is clear that the requests went as they should."""
-    # An unknown route gets 403 as well, with a sentence about a token.
+    """Check the three answers and return the prediction.
+
+    Raises DemoFailed.
+    """
+    # An unknown route returns 403 too, with a message about a token.
     if refused.status != HTTPStatus.FORBIDDEN or b"Authentication Token" in refused.body:
-        raise DemoFailed(f"without the key the request should be refused; the answer was {refused}")
+        raise DemoFailed(f"expected 403 Forbidden without the key, got {refused}")
     for answer in (cold, warm):
         if answer.status != HTTPStatus.OK:
-            said = deployment.function_log(stack, aws)
-            raise DemoFailed(f"the answer should be 200; it was {answer}\n{said}")
+            raise DemoFailed(f"expected 200, got {answer}\n{deployment.function_log(stack, aws)}")
     content = json.loads(warm.body)
     if json.loads(cold.body)["probabilities"] != content["probabilities"]:
-        raise DemoFailed(f"the same picture got two answers: {cold} and {warm}")
+        raise DemoFailed(f"the same image got two different answers: {cold} and {warm}")
     return content
 
 
-def show(step: terminal.Steps, image: NDArray[np.uint8], answer: Any) -> None:
-    """Print the digit as it was sent, next to what came back."""
-    shares = answer["probabilities"]
-    lines = terminal.bars([str(label) for label in range(len(shares))], shares)
-    lines += ["", f"answer: {answer['prediction']}  (confidence {answer['confidence']:.2%})"]
-    lines += [f"model:  {answer['model']['name']} {answer['model']['version']}"]
-    step.say("")
-    for line in terminal.side_by_side(terminal.draw(image), lines):
-        step.say(line)
-    step.say("")
-
-
 def stay(step: terminal.Steps, stack: Stack, digit: int) -> None:
-    """Say how to call the function, and leave it running until Ctrl-C."""
+    """Print how to call the function, and keep it running until Ctrl-C."""
     picture = picture_of(digit).relative_to(PROJECT)
     command = ["curl", "-sS", stack.url, "--cacert", str(stack.certificate)]
     command += ["-H", f"x-api-key: {stack.key}"]
     command += ["-H", "content-type: image/png", "--data-binary", f"@{picture}"]
-    step.say(f"\nIt stays at {stack.url} until Ctrl-C. Send it a picture:\n")
+    step.say(f"\nThe function runs at {stack.url} until Ctrl-C. To send it an image:\n")
     step.say(f"  {shlex.join(command)}\n")
-    with contextlib.suppress(KeyboardInterrupt):  # here it is no failure
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it, not a failure
         signal.pause()
     step.say("Stopping.")
 
 
 def picture_of(digit: int) -> Path:
-    """Where the posted picture is kept, for the reader to look at and to send again."""
+    """Path of the image that is sent; it is kept for the user to look at and send again."""
     return FOLDER / f"{digit}.png"
 
 

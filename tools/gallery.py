@@ -1,10 +1,11 @@
-"""Draw the gallery of docs/preprocessing.md, and count the answers on hard pictures.
+"""Draw the gallery in docs/preprocessing.md, or measure accuracy on hard pictures.
 
     python -m tools.gallery               writes docs/images/preprocessing-gallery.png
-    python -m tools.gallery --shares 150  prints the share of right answers on each kind of picture
+    python -m tools.gallery --shares 150  prints the accuracy on each kind of picture
 
-With the model in production in build/model-store, by the function's own code. Drawn from held-out
-digits; counted on digits of writers who are not in MNIST. Every run does the same.
+Runs the function's own code with the production model in build/model-store. The gallery shows
+held-out digits; the accuracy is measured on digits by writers who are not in MNIST. Both are
+deterministic.
 """
 
 import argparse
@@ -25,8 +26,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 GALLERY = PROJECT / "docs" / "images" / "preprocessing-gallery.png"
 STORE = f"file://{PROJECT}/build/model-store"
 
-# What is shown: a kind of hard picture, its caption, and the held-out digit that it is drawn from.
-SHOWN = {
+# Kind of hard picture: its caption, and the index of the held-out digit that it is drawn from.
+EXAMPLES = {
     "uneven": ("light falls off by half", 410),
     "pencil": ("a faint pencil", 520),
     "chalk": ("chalk on a blackboard", 210),
@@ -47,9 +48,15 @@ type Read = Callable[[bytes], tuple[NDArray[np.uint8], int]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the gallery, or count."""
-    parser = argparse.ArgumentParser(description="Draw the gallery of docs/preprocessing.md.")
-    parser.add_argument("--shares", type=int, metavar="N", help="count on N digits instead")
+    """Draw the gallery, or print the accuracy."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.gallery",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--shares", type=int, metavar="N", help="measure accuracy on N digits instead"
+    )
     options = parser.parse_args(arguments)
     if options.shares:
         for line in shares(options.shares):
@@ -63,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @cache
 def reader() -> Read:
-    """Give what reads an image file through `auto`: the sample [H, W], and the class.
+    """Return a function from an image file to its sample [H, W], made by `auto`, and its class.
 
     Raises ModelUnavailable if build/model-store has no model.
     """
@@ -79,37 +86,39 @@ def reader() -> Read:
     return read
 
 
-def shown() -> Iterator[tuple[str, bytes, int]]:
-    """What is drawn in the gallery: kind, image file, and the digit that was written."""
+def examples() -> Iterator[tuple[str, bytes, int]]:
+    """The pictures in the gallery: kind, image file, and the true digit."""
     mnist = load_mnist_5k()
-    for name, (_, index) in SHOWN.items():
-        digit = mnist.test_images[index, 4:24, 4:24]  # the box; around it is margin
+    for name, (_, index) in EXAMPLES.items():
+        digit = mnist.test_images[index, 4:24, 4:24]  # the 20 x 20 box, without its margin
         file = HARD[name](digit, np.random.default_rng(index))
         yield name, file, int(mnist.test_labels[index])
 
 
 def gallery() -> Image.Image:
-    """Each picture of `shown` beside the sample that the model sees, and its answer."""
+    """Each picture of `examples` beside the sample that the model sees, and the answer."""
     read = reader()
-    rows = -(-len(SHOWN) // _COLUMNS)
+    rows = -(-len(EXAMPLES) // _COLUMNS)
     sheet = Image.new("RGB", (_CELL[0] * _COLUMNS, _CELL[1] * rows), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for place, (name, file, _) in enumerate(shown()):
-        row, column = divmod(place, _COLUMNS)
+    for index, (name, file, _) in enumerate(examples()):
+        row, column = divmod(index, _COLUMNS)
         left, top = column * _CELL[0] + 10, row * _CELL[1] + 8
         sample, answer = read(file)
-        seen = Image.fromarray(sample)
-        seen = seen.resize((seen.width * _SCALE, seen.height * _SCALE), Image.Resampling.NEAREST)
+        height, width = sample.shape
+        enlarged = Image.fromarray(sample).resize(
+            (width * _SCALE, height * _SCALE), Image.Resampling.NEAREST
+        )
         sheet.paste(_thumbnail(file), (left, top))
-        sheet.paste(seen, (left + _SIDE + 10, top))
+        sheet.paste(enlarged, (left + _SIDE + 10, top))
         pen.rectangle((left - 1, top - 1, left + _SIDE, top + _SIDE), outline="silver")
-        pen.text((left + _SIDE + 10, top + seen.height + 8), f"answer {answer}", "black", font)
-        pen.text((left, top + _SIDE + 4), SHOWN[name][0], "black", font)
+        pen.text((left + _SIDE + 10, top + enlarged.height + 8), f"answer {answer}", "black", font)
+        pen.text((left, top + _SIDE + 4), EXAMPLES[name][0], "black", font)
     return sheet
 
 
 def _thumbnail(file: bytes) -> Image.Image:
-    """The file as it is stored, unturned; what is transparent lies on a checkerboard."""
+    """The file as stored, without its EXIF orientation; transparency shows a checkerboard."""
     image: Image.Image = Image.open(io.BytesIO(file))
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
@@ -121,9 +130,9 @@ def _thumbnail(file: bytes) -> Image.Image:
 
 
 def shares(count: int) -> Iterator[str]:
-    """Share of right answers on `count` digits for each kind of hard picture; large ones: a tenth.
+    """Accuracy on `count` digits for each kind of hard picture, as the lines of a Markdown table.
 
-    As the lines of a Markdown table. A picture that is refused counts as wrong.
+    Large pictures use a tenth of the digits. A picture that is refused counts as wrong.
     """
     from classifier.errors import PredictError  # noqa: PLC0415 - the function's, as above
 

@@ -1,10 +1,10 @@
-"""Classify pictures by a running service, and draw the answers in the terminal.
+"""Classify images with a running service, and draw the answers in the terminal.
 
     python -m tools.predict IMAGE [IMAGE ...] --url https://…/predict
 
-IMAGE is a file, or - for standard input. The API key is taken from --key, else from the variable
-CLASSIFIER_API_KEY. Exits with 0 if every picture was classified, 1 if the service refused one (its
-reason is on standard error), 2 for wrong arguments, 3 if no service answers.
+IMAGE is a file, or - for standard input. The API key comes from --key, or from the environment
+variable CLASSIFIER_API_KEY. Exits with 0 if every image was classified, 1 if the service refused
+one (standard error has the reason), 2 for wrong arguments, 3 if the service does not answer.
 """
 
 import argparse
@@ -16,12 +16,13 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
@@ -33,19 +34,19 @@ TIMEOUT_SECONDS = 60
 
 
 class Refused(Exception):
-    """The service did not classify the picture; the message is what it said."""
+    """The service did not classify the image; the message is its reason."""
 
 
 class Unreachable(Exception):
-    """No service answered; the message says why."""
+    """No classifier answered; the message says why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Classify the pictures of the command line; give the exit code."""
+    """Classify the images named on the command line and return the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if urlsplit(options.url).scheme not in ("http", "https"):
-        parser.error(f"--url {options.url!r} is no http or https address")
+        parser.error(f"--url must be an http or https address, got {options.url!r}")
     console = Console(highlight=False, markup=False, soft_wrap=True)
     status = OK
     for name in options.images:
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def classify(file: bytes, url: str, *, key: str = "", preprocess: str = "auto") -> Any:
-    """POST an image file to the address of /predict; give the answer, with what the model saw.
+    """POST an image file to /predict at `url` and return the answer, the model's input included.
 
     Raises Refused with the service's reason, and Unreachable.
     """
@@ -87,44 +88,34 @@ def classify(file: bytes, url: str, *, key: str = "", preprocess: str = "auto") 
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(str(getattr(error, "reason", error) or error)) from error
     except ValueError as error:
-        raise Unreachable("what answers there is no classifier: it sent no JSON") from error
+        raise Unreachable("the server is not a classifier: its response is not JSON") from error
     if not isinstance(answer, dict) or "prediction" not in answer:
-        raise Unreachable("what answers there is no classifier: it sent other JSON")
+        raise Unreachable("the server is not a classifier: its JSON has no prediction")
     return answer
-
-
-def lines(answer: dict[str, Any]) -> Iterator[str]:
-    """Lines of text: what the model saw, next to the share of each class and the answer."""
-    shares = answer["probabilities"]
-    labels = [str(label) for label in range(len(shares))]
-    right = terminal.bars(labels, shares)
-    right += ["", f"answer: {answer['prediction']}  (confidence {answer['confidence']:.2%})"]
-    right += [f"model:  {answer['model']['name']} {answer['model']['version']}"]
-    yield from terminal.side_by_side(terminal.draw(_seen(answer)), right)
 
 
 def _show(name: str, answer: dict[str, Any], console: Console) -> None:
     console.print(name, style="bold")
-    for line in lines(answer):
+    for line in terminal.answer_lines(_model_input(answer), answer):
         console.print(line, style="green" if "answer: " in line else None)
     console.print()
 
 
-def _seen(answer: dict[str, Any]) -> Any:
-    """Pixels [H, W] of the PNG that an answer carries."""
+def _model_input(answer: dict[str, Any]) -> NDArray[np.uint8]:
+    """Pixels [H, W] of the PNG in an answer: the image that the model saw."""
     _, _, content = str(answer["input"]).partition(",")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("L"))
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    """What the service said, or else its gateway, with the status."""
+    """The reason that the service or its gateway gave, and the status."""
     text = error.read().decode(errors="replace")
     try:
         document = json.loads(text)
-        said = document.get("detail") or document.get("message") or text
+        reason = document.get("detail") or document.get("message") or text
     except (ValueError, AttributeError):
-        said = text.strip()[:200]
-    return f"{said or error.reason} ({error.code})"
+        reason = text.strip()[:200]
+    return f"{reason or error.reason} ({error.code})"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,18 +124,22 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, or - for stdin")
-    parser.add_argument("--url", required=True, help="address of /predict")
     parser.add_argument(
-        "--key", default=os.environ.get(KEY_VARIABLE, ""), help=f"default: ${KEY_VARIABLE}"
+        "images", nargs="+", metavar="IMAGE", help="image file, or - for standard input"
+    )
+    parser.add_argument("--url", required=True, help="URL of /predict")
+    parser.add_argument(
+        "--key", default=os.environ.get(KEY_VARIABLE, ""), help=f"API key; default: ${KEY_VARIABLE}"
     )
     parser.add_argument(
         "--preprocess",
         choices=("auto", "none"),
         default="auto",
-        help="none: the picture is just what the model was trained on",
+        help="none: the image already is a sample such as the model was trained on",
     )
-    parser.add_argument("--json", action="store_true", help="print the answers as they came")
+    parser.add_argument(
+        "--json", action="store_true", help="print the answers as JSON, one per line"
+    )
     return parser
 
 

@@ -1,13 +1,13 @@
-"""The function over HTTP on this machine, without Docker: the way to try the page and the API.
+"""Serve the function over HTTP on this machine, without Docker, to try the page and the API.
 
     python -m tools.serve [--port 8000] [--stage prod] [--key KEY]
 
-Stands in for API Gateway: each HTTP request becomes the event of a REST API with
-`BinaryMediaTypes: ['*/*']`, the handler of functions/predict/app.py answers it in this process, one
-request at a time as in a Lambda environment, and what it gives becomes the HTTP response. --stage
-puts the API under that first part of the path; --key closes it, but for what openapi.yaml leaves
-open. Refusals are those of the stack's gateway.
-The model is that of build/model-store (`make model`), unless MODEL_STORE_URL names another.
+Replaces API Gateway: each HTTP request becomes the event of a REST API with
+`BinaryMediaTypes: ['*/*']`, the handler in functions/predict/app.py handles it in this process, one
+request at a time as in a Lambda environment, and its result becomes the HTTP response.
+--stage adds a first segment to every path. --key requires an API key, except on the paths that
+openapi.yaml leaves open. A refused request gets the same response as from the stack's gateway.
+The model comes from build/model-store (`make model`), or from MODEL_STORE_URL if it is set.
 """
 
 import argparse
@@ -209,9 +209,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
-    parser.add_argument("--stage", default="", help="first part of every path, such as prod")
-    parser.add_argument("--key", default="", help="API key that requests must carry")
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 picks a free port")
+    parser.add_argument("--stage", default="", help="first segment of every path, such as prod")
+    parser.add_argument("--key", default="", help="API key that requests must send")
     arguments = parser.parse_args()
     processes.interrupt_on_termination()
     with Gateway(

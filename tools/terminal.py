@@ -1,20 +1,21 @@
-"""Draws a digit and its probabilities with characters, and reports the steps of a long job."""
+"""Draw an image and its answer with characters, and report the steps of a long job."""
 
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-HALF_BLOCKS = " ▀▄█"  # by which half is ink: none, upper, lower, both
+HALF_BLOCKS = " ▀▄█"  # ink in no half, the upper, the lower, both
 EIGHTHS = " ▏▎▍▌▋▊▉"
-INK = 96  # from this on a pixel is drawn; thin strokes are mostly grey
+INK = 96  # least value of a pixel that is drawn; thin strokes are mostly grey
 
 
 def draw(image: NDArray[np.uint8]) -> list[str]:
-    """Lines of text that show an image, two rows of pixels a line.
+    """Lines of text that show an image, two rows of pixels per line.
 
     image: [H, W], 0 is paper and 255 is full ink.
     """
@@ -26,14 +27,14 @@ def draw(image: NDArray[np.uint8]) -> list[str]:
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of `width` characters for a share of 0.0 to 1.0, exact to an eighth of a character."""
+    """A bar of `width` characters for a share of 0 to 1, exact to an eighth of a character."""
     eighths = round(share * width * 8)
     whole, rest = divmod(eighths, 8)
     return ("█" * whole + EIGHTHS[rest] * (rest > 0)).ljust(width)
 
 
 def bars(labels: Sequence[str], shares: Sequence[float], width: int = 30) -> list[str]:
-    """One line a class: label, bar, percentage."""
+    """One line per class: label, bar, percentage."""
     longest = max(map(len, labels))
     return [
         f"{label:>{longest}} {bar(share, width)} {share:7.2%}"
@@ -52,15 +53,24 @@ def side_by_side(left: Sequence[str], right: Sequence[str], gap: int = 4) -> lis
     return [f"{a:<{width}}{' ' * gap}{b}".rstrip() for a, b in zip(*blocks, strict=True)]
 
 
+def answer_lines(image: NDArray[np.uint8], answer: dict[str, Any]) -> list[str]:
+    """An image [H, W] next to what /predict answered: each class's probability, and the class."""
+    shares = answer["probabilities"]
+    lines = bars([str(label) for label in range(len(shares))], shares)
+    lines += ["", f"answer: {answer['prediction']}  (confidence {answer['confidence']:.2%})"]
+    lines += [f"model:  {answer['model']['name']} {answer['model']['version']}"]
+    return side_by_side(draw(image), lines)
+
+
 class Steps:
-    """Says which step runs, and how long each took: a spinner on a terminal, lines in a log."""
+    """Shows the running step and how long each took: a spinner on a terminal, lines in a log."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     @contextlib.contextmanager
     def __call__(self, title: str) -> Iterator[None]:
-        """Run a block as one step. A step that fails is marked, and its exception goes on."""
+        """Run a block as one step. A step that fails is marked, and its exception is re-raised."""
         start = time.monotonic()
         waiting: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
         if self.console.is_terminal:
@@ -76,6 +86,6 @@ class Steps:
         self.say(f"{time.monotonic() - start:5.1f} s  {title}", "green")
 
     def say(self, line: str, style: str | None = None) -> None:
-        """Print one line as it is, and let a log have it at once."""
+        """Print one line verbatim, and flush it to the log."""
         self.console.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
         self.console.file.flush()

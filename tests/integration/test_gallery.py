@@ -13,7 +13,7 @@ from tools.hard_pictures import HARD
 @pytest.mark.usefixtures("model_version")
 def test_every_hard_picture_that_is_shown_is_read_right() -> None:
     read = gallery.reader()
-    assert [name for name, file, digit in gallery.shown() if read(file)[1] != digit] == []
+    assert [name for name, file, digit in gallery.examples() if read(file)[1] != digit] == []
 
 
 @pytest.mark.usefixtures("model_version")
