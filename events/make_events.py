@@ -1,4 +1,4 @@
-"""Write the sample events, real API Gateway payloads, from held-out digits of the data set.
+"""Write the sample events: real API Gateway payloads with held-out digits.
 
 .venv/test/bin/python -m events.make_events
 """
@@ -22,17 +22,17 @@ FOLDER = Path(__file__).parent
 
 
 def main() -> None:
-    """Write every event, and nothing else, into this folder."""
+    """Write every event into this folder, and delete every other JSON file in it."""
     events = make_events()
     for stale in {path.stem for path in FOLDER.glob("*.json")} - events.keys():
         (FOLDER / f"{stale}.json").unlink()
     for name, event in events.items():
         (FOLDER / f"{name}.json").write_text(json.dumps(event, indent=2) + "\n")
-    sys.stdout.write(f"{len(events)} events in {FOLDER}\n")
+    sys.stdout.write(f"wrote {len(events)} events to {FOLDER}\n")
 
 
 def make_events() -> dict[str, dict[str, Any]]:
-    """Give the events by name: the good ones, then the bad ones."""
+    """Return the events by name: valid requests first, then invalid ones."""
     generator = np.random.default_rng(28)
     photo = take_picture(_digit(5), generator, side=1600)
     empty_page = np.full((400, 300), 250, dtype=np.uint8)
@@ -47,7 +47,7 @@ def make_events() -> dict[str, dict[str, Any]]:
         ),
         "health": _event("GET", "/health"),
         "bad-base64": json_event({"image": "this is not base64!"}),
-        "not-an-image": _raw(b"A text is no image.", "image/png"),
+        "not-an-image": _raw(b"This is text, not an image.", "image/png"),
         "blank-page": _raw(encode_png(empty_page), "image/png"),
     }
 
@@ -64,7 +64,7 @@ def _digit(label: int) -> NDArray[np.uint8]:
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """PNG file of a grey image [H, W]."""
+    """Encode a grey image [H, W] as PNG."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
@@ -75,7 +75,7 @@ def _base64(content: bytes) -> str:
 
 
 def json_event(document: dict[str, Any], query: dict[str, str] | None = None) -> dict[str, Any]:
-    """POST /predict with a JSON body."""
+    """Event of POST /predict with a JSON body."""
     return _raw(json.dumps(document).encode(), "application/json", query)
 
 
@@ -90,7 +90,7 @@ def _event(
     content_type: str | None = None,
     query: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """REST API proxy event; with the binary type */* every body arrives in base64.
+    """REST API proxy event. With the binary media type */* every body is base64-encoded.
 
     Source: API Gateway developer guide, "Input format of a Lambda function for proxy integration".
     """
