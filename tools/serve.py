@@ -40,16 +40,16 @@ type Handler = Callable[[Event, Any], dict[str, Any]]
 
 @dataclass
 class Context:
-    """What the handler reads of Lambda's context."""
+    """The part of Lambda's context that the handler reads."""
 
     aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 class Gateway(ThreadingHTTPServer):
-    """An HTTP server on 127.0.0.1 that hands its requests to a Lambda handler.
+    """An HTTP server on 127.0.0.1 that passes its requests to a Lambda handler.
 
-    port: 0 takes a free one. stage: the first part of every path, or "" for none. key: what
-    `x-api-key` must hold on the routes that are not open, or "" for no key.
+    port: 0 picks a free port. stage: the first segment of every path, or "" for none. key: the
+    value of `x-api-key` that routes require unless they are open, or "" for no key.
     """
 
     daemon_threads = True
@@ -65,13 +65,13 @@ class Gateway(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Address of the API's root, with a slash at its end."""
+        """URL of the API's root, with a trailing slash."""
         root = f"http://127.0.0.1:{self.server_port}/"
         return f"{root}{self.stage}/" if self.stage else root
 
 
 class _Exchange(BaseHTTPRequestHandler):
-    """One connection; every method is the handler's to answer, or to refuse."""
+    """One connection; the handler decides about every HTTP method."""
 
     protocol_version = "HTTP/1.1"
     server: Gateway
@@ -85,7 +85,7 @@ class _Exchange(BaseHTTPRequestHandler):
         try:
             body = self._body()
         except ValueError:
-            self.send_error(400)  # no HTTP: an answer of the edge's, before any API's
+            self.send_error(400)  # not valid HTTP: refused before the API sees it
             return
         if body is None:
             self._refuse("REQUEST_TOO_LARGE")
@@ -99,8 +99,8 @@ class _Exchange(BaseHTTPRequestHandler):
             self._refuse("INVALID_API_KEY")
         else:
             with self.server.turn:
-                given = self.server.handler(self._event(path, body), Context())
-            self._send(given)
+                response = self.server.handler(self._event(path, body), Context())
+            self._send(response)
 
     def _body(self) -> bytes | None:
         """What was sent, in one piece or in chunks; None if it is more than API Gateway takes.
@@ -135,7 +135,7 @@ class _Exchange(BaseHTTPRequestHandler):
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {format % args}\n")
 
     def _path(self) -> str | None:
-        """Path without the stage; None if it is not under the stage."""
+        """Path without the stage, or None if it is outside the stage."""
         path = unquote(urlsplit(self.path).path)
         stage = f"/{self.server.stage}" if self.server.stage else ""
         if path != stage and not path.startswith(f"{stage}/"):
@@ -171,16 +171,16 @@ class _Exchange(BaseHTTPRequestHandler):
         }
 
     def _refuse(self, kind: str) -> None:
-        """Answer as API Gateway does by itself, with the stack's gateway response of that kind."""
+        """Send the stack's gateway response of that kind, as API Gateway does."""
         body, headers = openapi.refusal(self.server.interface, kind, str(uuid.uuid4()))
         self._send({"statusCode": body["status"], "headers": headers, "body": json.dumps(body)})
 
-    def _send(self, given: dict[str, Any]) -> None:
-        text = given.get("body") or ""
-        body = base64.b64decode(text) if given.get("isBase64Encoded") else text.encode()
-        headers = {name: [str(value)] for name, value in (given.get("headers") or {}).items()}
-        headers |= given.get("multiValueHeaders") or {}
-        self.send_response(given["statusCode"])
+    def _send(self, response: dict[str, Any]) -> None:
+        text = response.get("body") or ""
+        body = base64.b64decode(text) if response.get("isBase64Encoded") else text.encode()
+        headers = {name: [str(value)] for name, value in (response.get("headers") or {}).items()}
+        headers |= response.get("multiValueHeaders") or {}
+        self.send_response(response["statusCode"])
         for name, values in headers.items():
             for value in values:
                 self.send_header(name, value)
@@ -191,7 +191,7 @@ class _Exchange(BaseHTTPRequestHandler):
 
 
 def load_handler() -> Handler:
-    """Import the function as Lambda does: its folder is on the path, its environment is set."""
+    """Import the handler as Lambda does, with the function's environment variables set."""
     os.environ.setdefault("MODEL_STORE_URL", LOCAL_STORE)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
