@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from classifier import errors
 from classifier.image import pixels
+from classifier.image.formats import SUFFIXES
 from classifier.prepare import preprocess
 from model_build.errors import ImportRefused
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _CHUNK = 256  # pictures that are in memory at a time
 _SHOWN = 10  # of what is wrong, one line each
 

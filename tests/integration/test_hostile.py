@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from classifier.image import formats
 from tests.support.hostile_files import CASES, INFER, MEBIBYTES_4, Request, digit, saved
 from tests.support.local_service import LocalService, serving
 
@@ -75,8 +76,9 @@ def test_a_hostile_request_is_answered_in_words_and_in_time(
 
 
 def test_after_all_of_it_the_service_answers_as_before(hostile_service: LocalService) -> None:
-    for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"):
-        seven = Request(saved(digit(), kind), f"image/{kind.lower()}", frozenset({200}))
+    for accepted in formats.ACCEPTED:
+        file = saved(digit(), accepted.name)
+        seven = Request(file, accepted.media_types[0], frozenset({200}))
         status, document = send(hostile_service, seven)
         assert (status, document["prediction"]) == (200, 7)
     assert hostile_service.peak_memory() < MEMORY_LIMIT

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from classifier.image import formats
 from tests.support import ROOT
 
 type Event = dict[str, Any]
@@ -305,9 +306,12 @@ def test_an_event_that_is_no_http_request_is_a_bad_request(app: ModuleType, even
 def test_a_load_balancer_gets_its_form_of_the_answer(
     app: ModuleType, digits: Digits, form: str, *, lists: bool
 ) -> None:
-    event = rest_event(image_file(digits[3]), None, requestContext={"elb": {"targetGroupArn": "-"}})
-    del event["headers"]
-    for kind, status, words in [("image/png", 200, "200 OK"), ("text/css", 415, "415 ")]:
+    for file, kind, status, words in [
+        (image_file(digits[3]), "image/png", 200, "200 OK"),
+        (b"body {}", "text/css", 415, "415 "),
+    ]:
+        event = rest_event(file, None, requestContext={"elb": {"targetGroupArn": "-"}})
+        del event["headers"]
         headers = {"content-type": [kind] if lists else kind}
         response = app.handler(event | {form: headers}, Context())
         assert (response["statusCode"], response["isBase64Encoded"]) == (status, False)
@@ -620,7 +624,7 @@ def damaged_images(draw: st.DrawFn) -> bytes:
     pixels = np.random.default_rng(draw(st.integers(0, 99))).choice(
         np.array([0, 255], dtype=np.uint8), (height, width), p=[0.2, 0.8]
     )
-    kind = draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"]))
+    kind = draw(st.sampled_from([accepted.name for accepted in formats.ACCEPTED]))
     file = bytearray(image_file(pixels, kind))
     for place in draw(st.lists(st.integers(0, len(file) - 1), max_size=3)):
         file[place] = draw(st.integers(0, 255))

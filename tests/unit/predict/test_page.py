@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from classifier.http.page import page
+from classifier.image import formats
 
 FUNCTION = Path(__file__).parents[3] / "functions" / "predict"
 
@@ -91,3 +92,9 @@ def test_prediction_does_not_pay_for_the_page() -> None:
     """Importing the handler does not import the page."""
     code = "import app, sys; sys.exit('page' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=FUNCTION, check=True, timeout=60)
+
+
+def test_the_page_sends_files_of_the_accepted_formats_as_they_are(elements: Elements) -> None:
+    (script,) = elements.texts["script"]
+    types = [accepted.media_types[0].removeprefix("image/") for accepted in formats.ACCEPTED]
+    assert f"const TAKEN = /^(image\\/({'|'.join(types)}))?$/;" in script

@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 
 from classifier import errors
 from classifier.http import inference_protocol, routes
+from classifier.image import formats
 from tests.support.intrinsics import Stack
 from tools import openapi
 
@@ -225,3 +226,9 @@ def test_the_limits_stated_are_those_that_are_kept(document: dict[str, Any]) -> 
     assert form["schema"]["properties"]["image"]["maxItems"] == payload.MAX_IMAGES
     assert payload.MAX_BODY == 4 * 1024 * 1024
     assert "4 MiB" in schemas["File"]["description"]
+
+
+def test_the_image_types_stated_are_those_that_are_accepted(document: dict[str, Any]) -> None:
+    stated = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+    registered = {accepted.media_types[0] for accepted in formats.ACCEPTED}
+    assert {kind for kind in stated if kind.startswith("image/")} == registered

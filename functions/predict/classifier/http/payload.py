@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 
 from classifier.errors import BadRequest, TooLarge, UnreadableImage, UnsupportedMediaType
 from classifier.http.event import Request
+from classifier.image import formats
 from classifier.prepare.preprocess import MODES, Mode
 
 MAX_BODY = 4 * 1024 * 1024  # bytes; Lambda takes 6 MB a call, base64 and envelope included
 MAX_IMAGES = 32
 
-_IMAGE_TYPES = ("png", "jpeg", "webp", "gif", "bmp", "tiff")
+_FILE_TYPES = formats.MEDIA_TYPES | {"application/octet-stream", ""}
 _TAKEN = (
     'application/json with {"image": "<base64>"}, multipart/form-data with a field "image", or the '
-    "image file itself as " + ", ".join(f"image/{kind}" for kind in _IMAGE_TYPES)
+    f"image file itself as {formats.REGISTERED_TYPES}"
 )
 _MAX_DATA_URL_HEADER = 1024  # characters in front of the data: a type and a parameter or two
 
@@ -33,8 +34,10 @@ class Payload(NamedTuple):
 def read(request: Request) -> Payload:
     """Find the images in a request.
 
-    Raises TooLarge over 4 MiB or 32 images, UnsupportedMediaType for another content type, and
-    BadRequest for a wrong parameter, malformed JSON or base64.
+    The declared type tells JSON and forms from image files; of which format a file is, its bytes
+    tell. Raises TooLarge over 4 MiB or 32 images, UnsupportedMediaType for a type that is not
+    supported of bytes that are no image, and BadRequest for a wrong parameter, malformed JSON or
+    base64.
     """
     mode = _choice(request, "preprocess", MODES)
     with_input = _choice(request, "input", ("false", "true")) == "true"
@@ -55,9 +58,11 @@ def read(request: Request) -> Payload:
     if content_type == "multipart/form-data":
         images = _from_multipart(request)
         return Payload(images, len(images) > 1, mode, with_input)
-    taken = {f"image/{kind}" for kind in _IMAGE_TYPES} | {"application/octet-stream", ""}
-    if content_type not in taken:
-        raise UnsupportedMediaType(f"content type {content_type!r} is not taken; send {_TAKEN}")
+    if content_type not in _FILE_TYPES and not formats.recognise(request.body):
+        formats.refuse_known(request.body)
+        raise UnsupportedMediaType(
+            f"content type {short(content_type)} is not supported; send {_TAKEN}"
+        )
     if not request.body:
         raise UnreadableImage(f"the body is empty; send {_TAKEN}")
     return Payload([request.body], False, mode, with_input)  # noqa: FBT003 - it is no batch

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.errors import TooLarge, UnreadableImage, UnsupportedMediaType
-from classifier.image import png
+from classifier.errors import TooLarge, UnreadableImage
+from classifier.image import formats, png
 from classifier.image.progressive import first_scans
 from classifier.image.structure import check
 
@@ -26,17 +26,6 @@ _PART_SIDE = 256  # of a part that is looked at closer
 _BAND = 64  # rows of the result that are made at a time
 _LIGHT = 0.8  # of white: from here on ink would be lost on it
 
-# Format, its signature at offset 0, and its plugin: Image.open would import five of them for any
-# one, a twenty-fifth of a cold start (docs/performance.md).
-_FORMATS: tuple[tuple[str, tuple[bytes, ...], str], ...] = (
-    ("PNG", (b"\x89PNG\r\n\x1a\n",), "PIL.PngImagePlugin"),
-    ("JPEG", (b"\xff\xd8\xff",), "PIL.JpegImagePlugin"),
-    ("GIF", (b"GIF87a", b"GIF89a"), "PIL.GifImagePlugin"),
-    ("BMP", (b"BM",), "PIL.BmpImagePlugin"),
-    ("WEBP", (b"RIFF",), "PIL.WebPImagePlugin"),
-    ("TIFF", (b"II*\x00", b"MM\x00*"), "PIL.TiffImagePlugin"),
-)
-FORMAT_NAMES = ", ".join(name for name, _, _ in _FORMATS)
 # What Pillow's decoders raise on damaged files.
 _DAMAGE = (
     OSError,
@@ -84,7 +73,7 @@ class Picture:
     side, a JPEG by its own decoder, for a fraction of the time, to at least `_DRAFT_SIDE`.
     area: pixels of the file. room: what is left of MAX_BATCH_PIXELS for it.
 
-    Raises UnsupportedMediaType for a format that is not taken, TooLarge for an image over 16
+    Raises UnsupportedMediaType for a format that is not supported, TooLarge for an image over 16
     megapixels, known before decoding, and UnreadableImage for bytes that are no complete image.
     """
 
@@ -171,16 +160,10 @@ def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
 
 
 def _open(data: bytes) -> Image.Image:
-    if not data:
-        raise UnreadableImage(f"the image is empty; send a {FORMAT_NAMES} file")
-    for name, signatures, plugin in _FORMATS:
-        if data.startswith(signatures):
-            check(data, name)
-            import_module(plugin)
-            return _look(data, name)
-    if _is_other_image(data):
-        raise UnsupportedMediaType(f"this image format is not taken; send {FORMAT_NAMES}")
-    raise UnreadableImage(f"there is no image in the bytes; send a {FORMAT_NAMES} file")
+    accepted = formats.require(data)
+    check(data, accepted.name)
+    import_module(accepted.plugin)
+    return _look(data, accepted.name)
 
 
 def _look(data: bytes, kind: str) -> Image.Image:
@@ -216,11 +199,6 @@ def _orientation(image: Image.Image) -> Any:
         return image.getexif().get(_EXIF_ORIENTATION)
     except _DAMAGE:
         return None  # damaged EXIF costs the turn, not the picture
-
-
-def _is_other_image(data: bytes) -> bool:
-    iso_media = data[4:8] == b"ftyp"  # HEIC and AVIF
-    return iso_media or data.lstrip()[:5].lower() in (b"<svg ", b"<?xml", b"%pdf-")
 
 
 def _load(image: Image.Image, shrink: int) -> Image.Image:
