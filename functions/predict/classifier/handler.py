@@ -19,12 +19,14 @@ from classifier.errors import MethodNotAllowed, ModelUnavailable, NotFound, Pred
 from classifier.http.event import Request, parse, reply, request_id
 from classifier.http.payload import Payload, read
 from classifier.http.response import Response, ok, predictions, problem, protocol_error, seen
-from classifier.image.pixels import MAX_BATCH_PIXELS, Picture
+from classifier.image.limits import Allowance, silence_pillow
+from classifier.image.pixels import Picture
 from classifier.model.session import LazyModel, Model
 from classifier.monitoring.telemetry import Logger, Metrics, MetricUnit
 from classifier.monitoring.traits import Traits, paper, traits
 from classifier.prepare.encoding import Samples, Tensor
 
+silence_pillow()
 logger = Logger()
 metrics = Metrics(
     namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda"),
@@ -148,11 +150,10 @@ def _samples(payload: Payload, loaded: Model) -> tuple[Samples, Traits]:
     if finished is not None:
         return finished, traits(finished, [0.0] * len(finished))  # in a frame of black
     samples, papers = [], []
-    left = MAX_BATCH_PIXELS
+    allowance = Allowance()
     for index, image in enumerate(payload.images):
         try:
-            picture = Picture(image, room=left)
-            left -= picture.area
+            picture = Picture(image, allowance=allowance)
             samples.append(loaded.preprocess(picture.pixels, payload.mode, picture.closer))
             papers.append(paper(picture.pixels))
             del picture  # before the next one is decoded: it may hold 64 MB

@@ -4,6 +4,7 @@ import io
 import math
 import struct
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -12,14 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.errors import TooLarge, UnreadableImage
-from classifier.image import formats, png
-from classifier.image.progressive import first_scans
-from classifier.image.structure import check
+from classifier.image import formats, jpeg, png, structure
+from classifier.image.limits import MAX_PIXELS, Allowance
 
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
-MAX_PIXELS = 16_000_000
-MAX_BATCH_PIXELS = 32_000_000  # of one request: 32 images of a megapixel; more would take seconds
 WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
 _DRAFT_SIDE = 400  # at least, where a JPEG's decoder brings it down
 _PART_SIDE = 256  # of a part that is looked at closer
@@ -71,27 +69,31 @@ class Picture:
     its first frame. Transparency lies on white; light ink on transparency, on black. An image
     whose longer side is over `working_side` is brought down by averaging to at most twice that
     side, a JPEG by its own decoder, for a fraction of the time, to at least `_DRAFT_SIDE`.
-    area: pixels of the file. room: what is left of MAX_BATCH_PIXELS for it.
+    allowance: what is left of the request's for this image.
 
     Raises UnsupportedMediaType for a format that is not supported, TooLarge for an image over 16
-    megapixels, known before decoding, and UnreadableImage for bytes that are no complete image.
+    megapixels or over the allowance, known before decoding, and UnreadableImage for bytes that are
+    no complete image.
     """
 
     def __init__(
-        self, data: bytes, *, working_side: int = WORKING_SIDE, room: int = MAX_PIXELS
+        self,
+        data: bytes,
+        *,
+        working_side: int = WORKING_SIDE,
+        allowance: Allowance | None = None,
     ) -> None:
         self._data = data
+        allowance = allowance or Allowance()
         try:
-            image = png.decode_plain(data) or _open(data)
-            self.area = math.prod(image.size)
-            if self.area > room:
-                raise TooLarge(
-                    f"the images up to this one have over {MAX_BATCH_PIXELS // 10**6} megapixels "
-                    "together; send smaller ones, or fewer in a request"
-                )
+            image = png.decode_plain(data)
+            if image is None:
+                allowance.take_work(structure.work(data, formats.require(data).name))
+                image = _open(data)
+            allowance.take_pixels(*image.size)
             full = max(image.size)
             if image.format == "JPEG" and full // _DRAFT_SIDE >= 8:
-                first = first_scans(data)
+                first = jpeg.first_scans(data)
                 image = image if first is data else _open(first)
             self._image = _load(image, full // _DRAFT_SIDE)
             self._drafted = max(image.size) < full
@@ -136,8 +138,8 @@ class Picture:
     def _flat(self, layers: Pixels) -> Pixels:
         """Layers [H, W, C], premultiplied alpha the last of four, upright on the background."""
         if layers.shape[2] == 4:
-            uncovered = 255 - layers[:, :, 3:]
-            layers = layers[:, :, :3] + (0 if self._on_black else uncovered)
+            page = 0 if self._on_black else 255 - layers[:, :, 3]
+            layers = np.stack([layers[:, :, channel] + page for channel in range(3)], axis=2)
         rows, columns, exchanged = _TURNS.get(self._orientation, (1, 1, False))
         layers = layers[::rows, ::columns]
         return layers.swapaxes(0, 1) if exchanged else layers
@@ -160,30 +162,27 @@ def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
 
 
 def _open(data: bytes) -> Image.Image:
-    accepted = formats.require(data)
-    check(data, accepted.name)
-    import_module(accepted.plugin)
-    return _look(data, accepted.name)
-
-
-def _look(data: bytes, kind: str) -> Image.Image:
-    """Open a file as one format; nothing is decoded yet."""
+    """Open a file whose structure is known to be harmless; nothing is decoded yet."""
+    plugin = _plugin(formats.require(data))
     try:
-        plugin, _ = Image.OPEN[kind]
-        image = plugin(io.BytesIO(data), "")
+        return plugin(io.BytesIO(data), "")
     except Image.DecompressionBombError as error:  # of a part, such as a GIF's frame
         raise TooLarge(
             f"the image has too many pixels; send at most {MAX_PIXELS // 10**6} megapixels"
         ) from error
     except _DAMAGE as error:
         raise _damaged() from error
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise TooLarge(
-            f"the image has {width} x {height} pixels; send at most {MAX_PIXELS // 10**6} "
-            "megapixels"
-        )
-    return image
+
+
+@cache
+def _plugin(accepted: formats.Format) -> Callable[[io.BytesIO, str], Image.Image]:
+    """Pillow's reader of a format, imported when the first file needs it."""
+    import_module(accepted.plugin)
+    if accepted.name == "TIFF":
+        from classifier.image import tiff  # noqa: PLC0415 - as in structure.py
+
+        tiff.silence_libtiff()
+    return Image.OPEN[accepted.name][0]
 
 
 def _damaged() -> UnreadableImage:
@@ -247,5 +246,6 @@ def _is_light_ink(layers: Pixels) -> bool:
     What covers more than half of the picture is a page. layers: [H, W, 4], premultiplied.
     """
     alpha = layers[:, :, 3].astype(np.float32)
-    light = alpha[layers[:, :, :3].min(axis=2) >= _LIGHT * alpha].sum()
+    darkest = np.minimum(np.minimum(layers[:, :, 0], layers[:, :, 1]), layers[:, :, 2])
+    light = alpha[darkest >= _LIGHT * alpha].sum()
     return bool(0.97 * alpha.sum() < light and alpha.mean() < 255 / 2)

@@ -1,81 +1,81 @@
-"""Bytes → refused where a file's structure, not its pixels, would keep a decoder busy.
+"""Bytes → the work of decoding them, before a decoder sees them; what is not allowed is refused.
 
-Within 4 MiB a file can ask for a minute of work without a single pixel too many: thousands of JPEG
-scans that each go over the whole image, a million PNG chunks, JPEG markers or TIFF strips that are
-read one by one. Cameras and editors stay far under these limits.
-`tests/support/hostile_files.py` makes such files.
+Within 4 MiB a file can ask for a minute of work or for gigabytes without a single pixel too many.
+TIFF and BMP, whose decoders follow a file anywhere, are accepted by a list of their forms.
+tests/support/heavy_files.py makes such files.
 """
 
 import struct
 
-from classifier.errors import UnreadableImage
+from classifier.errors import UnreadableImage, UnsupportedMediaType
+from classifier.image import jpeg
+from classifier.image.limits import MAX_PIECES, PIECE, check_size
 
-MAX_SCANS = 50  # of a JPEG: progressive ones have about ten, and each thumbnail one
-MAX_SEGMENTS = 4_096  # in front of a JPEG's first scan: metadata comes in pieces of 64 KB
-MAX_CHUNKS = 16_384  # of a PNG: an encoder's buffer is at least some hundred bytes
-MAX_STRIPS = 4_096  # or tiles of an uncompressed TIFF; libtiff itself is quick with compressed ones
+_UNPACKED = 200  # pieces that a packed text or profile of a PNG, up to a megabyte, stands for
+_FIELD, _MAX_FIELDS = 12, 65_535  # bytes of a field of EXIF, and how many there can be
+_RUN_LENGTH = {1: 8, 2: 4}  # compression of a BMP: bits of a pixel
+_PLAIN, _BIT_FIELDS = 0, 3
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+_BMP_DEPTHS = (1, 4, 8, 16, 24, 32)
+_BMP_COLORS = 256
+_RUN_PIXEL, _RUN_BYTE = 64, 32  # work of Pillow's decoder of run lengths, which is in Python
 
-_SCAN = b"\xff\xda"
-_COMPRESSION, _STRIP_OFFSETS, _TILE_OFFSETS = 259, 273, 324
 
+def work(data: bytes, name: str) -> int:
+    """Count the work of decoding a file of a format, in pixels, as `limits` does.
 
-def check(data: bytes, kind: str) -> None:
-    """Look at the outline of a file of a format, as Pillow names it.
-
-    Raises UnreadableImage if it is in more pieces than a picture needs. What is wrong otherwise
-    is left to the decoder.
+    Raises UnsupportedMediaType for a form of TIFF or BMP that is not accepted, and UnreadableImage
+    for a damaged one. What is wrong otherwise is left to the decoder.
     """
-    outline = {"JPEG": _check_jpeg, "PNG": _check_png, "TIFF": _check_tiff}.get(kind)
-    if outline is not None:
-        outline(data)
+    if name == "TIFF":
+        from classifier.image import tiff  # noqa: PLC0415 - most requests carry none
+
+        return tiff.work(data)
+    count = {"JPEG": jpeg.work, "PNG": _png, "BMP": _bmp}.get(name)
+    return count(data) if count else 0
 
 
-def _check_jpeg(data: bytes) -> None:
-    if data.count(_SCAN) > MAX_SCANS:  # inside a scan 0xFF is always followed by 0x00
-        raise _too_many("scans", MAX_SCANS)
-    place = 2
-    for _ in range(MAX_SEGMENTS):
-        marker = data[place + 1 : place + 2]
-        if marker in (b"", b"\xda"):
-            return
-        if marker == b"\xff":  # padding
-            place += 1
-        elif marker <= b"\x01" or b"\xd0" <= marker <= b"\xd9":  # markers without a segment
-            place += 2
-        else:
-            place += 2 + int.from_bytes(data[place + 2 : place + 4])
-    raise _too_many("segments", MAX_SEGMENTS)
+def _png(data: bytes) -> int:
+    pieces, position = 0, 8
+    while position < len(data) and pieces <= MAX_PIECES:
+        length = int.from_bytes(data[position : position + 4])
+        kind = data[position + 4 : position + 8]
+        if kind == b"IEND":  # the decoder stops there
+            break
+        pieces += 1
+        if kind in (b"iCCP", b"iTXt", b"zTXt"):
+            pieces += _UNPACKED
+        elif kind == b"eXIf":
+            pieces += min(length // _FIELD, _MAX_FIELDS)
+        position += 12 + length
+    return pieces * PIECE
 
 
-def _check_png(data: bytes) -> None:
-    place = 8
-    for _ in range(MAX_CHUNKS):
-        if place >= len(data) or data[place + 4 : place + 8] == b"IEND":  # the decoder stops there
-            return
-        place += 12 + int.from_bytes(data[place : place + 4])
-    raise _too_many("chunks", MAX_CHUNKS)
-
-
-def _check_tiff(data: bytes) -> None:
-    order = "<" if data.startswith(b"II") else ">"
+def _bmp(data: bytes) -> int:
+    compression = colors = 0
     try:
-        (place,) = struct.unpack_from(f"{order}I", data, 4)
-        (entries,) = struct.unpack_from(f"{order}H", data, place)
-        strips, compression = 0, 1
-        for entry in range(entries):
-            tag, _, count, value = struct.unpack_from(f"{order}HHIH", data, place + 2 + 12 * entry)
-            if tag in (_STRIP_OFFSETS, _TILE_OFFSETS):
-                strips = max(strips, count)
-            elif tag == _COMPRESSION:
-                compression = value
-    except struct.error:
-        return  # cut off: the decoder says so
-    if compression == 1 and strips > MAX_STRIPS:
-        raise _too_many("strips", MAX_STRIPS)
-
-
-def _too_many(pieces: str, limit: int) -> UnreadableImage:
-    return UnreadableImage(
-        f"the image file has over {limit} {pieces}, no picture needs that; open it in an image "
-        "editor and save it anew"
-    )
+        (header,) = struct.unpack_from("<I", data, 14)
+        if header == _BMP_HEADERS[0]:
+            width, height, _, depth = struct.unpack_from("<HHHH", data, 18)
+        elif header in _BMP_HEADERS:
+            width, height, _, depth, compression = struct.unpack_from("<iiHHI", data, 18)
+            (colors,) = struct.unpack_from("<I", data, 46)
+        else:
+            raise UnsupportedMediaType(
+                f"a BMP with a header of {header} bytes is not supported; save it as PNG"
+            )
+    except struct.error as error:
+        raise UnreadableImage("the BMP is cut off in its header; send the whole file") from error
+    area: int = width * abs(height)
+    check_size(width, abs(height))
+    has_runs = _RUN_LENGTH.get(compression) == depth
+    if depth not in _BMP_DEPTHS or not (has_runs or compression in (_PLAIN, _BIT_FIELDS)):
+        raise UnsupportedMediaType(
+            f"a BMP of {depth} bits a pixel with compression {compression} is not supported; save "
+            "it uncompressed, or as PNG"
+        )
+    if depth <= 8 and colors > _BMP_COLORS:
+        raise UnreadableImage(
+            f"a BMP's palette must have at most {_BMP_COLORS} colors, got {colors}"
+        )
+    return area * _RUN_PIXEL + len(data) * _RUN_BYTE if has_runs else 0

@@ -1,0 +1,213 @@
+"""TIFF structure: which files are accepted, and the work of decoding one.
+
+libtiff reads more than any picture needs: tiles of gigabytes, millions of strips, a hundred ways of
+compression. Only what is listed here comes to it. Source: TIFF 6.0, sections 2, 8, 15 and 22.
+"""
+
+import contextlib
+import math
+import struct
+
+from PIL import _imaging
+
+from classifier.errors import UnreadableImage, UnsupportedMediaType
+from classifier.image import jpeg
+from classifier.image.limits import MAX_PIECES, PIECE, check_size
+
+_COMPRESSIONS = {
+    1: "none",
+    2: "CCITT RLE",
+    3: "CCITT G3",
+    4: "CCITT G4",
+    5: "LZW",
+    7: "JPEG",
+    8: "Deflate",
+    32773: "PackBits",
+    32946: "Deflate",
+    34925: "LZMA",
+    50000: "Zstandard",
+}
+_NONE, _CCITT, _JPEG = 1, (2, 3, 4), 7
+_IN_PLANES = 2
+_MAX_SIDE = 65_535  # pixels
+_MAX_DEPTH = 64  # bits of a pixel: four samples of 16
+_TILE_SIDE = 1_024  # of a tile that may be larger than its picture: an ordinary one is 256
+_FRACTIONS = (5, 10)  # types RATIONAL and SRATIONAL
+_CODES = {3: "H", 4: "I", 13: "I"}  # of SHORT, LONG and IFD, for struct
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
+_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_TILING = (_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES)
+_DIRECTORIES = (34665, 34853, 40965)  # Exif, GPS, interoperability: Pillow reads all their fields
+
+
+def work(data: bytes) -> int:
+    """Count the work of decoding the first page, as `limits` does.
+
+    Raises UnsupportedMediaType for a compression or a kind of pixel that is not listed, TooLarge
+    for too many pixels, and UnreadableImage for a structure that no picture has.
+    """
+    try:
+        directory = _Directory(data)
+        _check_form(directory)
+        return _work(data, directory)
+    except (struct.error, LookupError) as error:
+        raise UnreadableImage(
+            "the TIFF is damaged or truncated: its fields do not describe a picture; send the "
+            "whole file"
+        ) from error
+
+
+def silence_libtiff() -> None:
+    """Keep libtiff from writing to standard error, a line for each damaged row of a fax.
+
+    Pillow's module leads to the library that it is linked with. One that has it inside itself
+    keeps writing.
+    """
+    import ctypes  # noqa: PLC0415 - most requests carry no TIFF
+
+    library = ctypes.CDLL(_imaging.__file__)
+    with contextlib.suppress(AttributeError):
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
+
+
+class _Directory:
+    """The fields of a file's first page."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._order = "<" if data.startswith(b"II") else ">"
+        (start,) = self._unpack("I", 4)
+        (count,) = self._unpack("H", start)
+        self._fields: dict[int, tuple[int, int, int]] = {}  # type, number of values, and where
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, number = self._unpack("HHI", at)
+            if tag in self._fields:
+                raise LookupError(f"field {tag} occurs twice")
+            self._fields[tag] = kind, number, at + 8
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._fields
+
+    def numbers(self, tag: int, *default: int) -> tuple[int, ...]:
+        """Values of a field of whole numbers.
+
+        Raises LookupError if there is no such field of one value or more, and struct.error if they
+        are not all in the file.
+        """
+        if tag not in self._fields:
+            if default:
+                return default
+            raise LookupError(f"field {tag} is missing")
+        kind, number, at = self._fields[tag]
+        code = _CODES[kind]
+        if not 0 < number <= MAX_PIECES:
+            raise LookupError(f"field {tag} has {number} values")
+        if number * struct.calcsize(f"={code}") > 4:
+            (at,) = self._unpack("I", at)
+        return self._unpack(f"{number}{code}", at)
+
+    def number(self, tag: int, *default: int) -> int:
+        """Value of a field of one whole number; raises what `numbers` raises."""
+        numbers = self.numbers(tag, *default)
+        if len(numbers) != 1:
+            raise LookupError(f"field {tag} has {len(numbers)} values")
+        return numbers[0]
+
+    def count(self) -> int:
+        """Count the fields, those of further directories too, and fractions, which are slow."""
+        count = len(self._fields)
+        for kind, number, _ in self._fields.values():
+            if kind in _FRACTIONS:
+                count += min(number, len(self._data) // 8)
+        for tag in _DIRECTORIES:
+            start = self.number(tag, 0)
+            if 0 < start < len(self._data) - 1:
+                count += self._unpack("H", start)[0]
+        return count
+
+    def _unpack(self, codes: str, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(self._order + codes, self._data, at)
+
+
+def _check_form(directory: _Directory) -> None:
+    """Raise an error for a compression, a size or a depth that is not supported."""
+    compression = directory.number(_COMPRESSION, _NONE)
+    if compression not in _COMPRESSIONS:
+        names = ", ".join(dict.fromkeys(_COMPRESSIONS.values()))
+        raise UnsupportedMediaType(
+            f"TIFF compression {compression} is not supported; save the picture with one of "
+            f"{names}, or as PNG"
+        )
+    width, height = directory.number(_WIDTH), directory.number(_HEIGHT)
+    check_size(width, height)
+    if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
+        raise UnreadableImage(
+            f"the TIFF's sides must be 1 to {_MAX_SIDE} pixels, got {width} x {height}"
+        )
+    samples, depth = directory.number(_SAMPLES, 1), max(directory.numbers(_BITS, 1))
+    if not 0 < samples * depth <= _MAX_DEPTH:
+        raise UnsupportedMediaType(
+            f"a TIFF's pixel must have 1 to {_MAX_DEPTH} bits, got {samples} samples of {depth}; "
+            "save the picture as PNG"
+        )
+
+
+def _work(data: bytes, directory: _Directory) -> int:
+    width, height = directory.number(_WIDTH), directory.number(_HEIGHT)
+    if _STRIPS in directory:
+        rows = min(directory.number(_ROWS_PER_STRIP, height), height)
+        piece, count = (width, rows), math.ceil(height / rows) if rows else 0
+        offsets, lengths = directory.numbers(_STRIPS), directory.numbers(_STRIP_BYTES, 0)
+    else:
+        piece = directory.number(_TILE_WIDTH), directory.number(_TILE_HEIGHT)
+        count = _tiles((width, height), piece)
+        offsets, lengths = directory.numbers(_TILES), directory.numbers(_TILE_BYTES, 0)
+    if not count or (_STRIPS in directory and any(tag in directory for tag in _TILING)):
+        raise LookupError("the page is in neither strips nor tiles")
+    in_planes = directory.number(_PLANES, 1) == _IN_PLANES
+    planes = directory.number(_SAMPLES, 1) if in_planes else 1
+    done = count * math.prod(piece)
+    pieces = directory.count() + max(planes * count, len(offsets))
+    compression = directory.number(_COMPRESSION, _NONE)
+    if compression != _NONE:
+        _check_lengths(data, offsets, lengths)
+    if compression in _CCITT:
+        pieces += height  # any row can be damaged
+    elif compression == _JPEG:
+        done += sum(
+            jpeg.work(data[offset : offset + length])
+            for offset, length in zip(offsets, lengths, strict=True)
+        )
+    return done + pieces * PIECE
+
+
+def _check_lengths(data: bytes, offsets: tuple[int, ...], lengths: tuple[int, ...]) -> None:
+    """Raise an error for strips or tiles that would make a decoder read the same bytes often."""
+    if len(offsets) != len(lengths) or not all(lengths):
+        raise LookupError("not every strip or tile has a length")
+    if sum(lengths) > len(data):
+        raise UnreadableImage(
+            f"the TIFF's strips or tiles must not overlap; they have {sum(lengths)} bytes in a "
+            f"file of {len(data)}"
+        )
+
+
+def _tiles(picture: tuple[int, int], tile: tuple[int, int]) -> int:
+    """Count the tiles that cover a picture; 0 if they have no pixels.
+
+    Raises UnreadableImage for tiles that are larger than a picture needs.
+    """
+    if not all(tile):
+        return 0
+    fits = all(
+        side <= math.ceil(whole / 16) * 16 for side, whole in zip(tile, picture, strict=True)
+    )
+    if not fits and max(tile) > _TILE_SIDE:
+        raise UnreadableImage(
+            f"the TIFF's tiles must be no larger than its {picture[0]} x {picture[1]} pixels, or "
+            f"{_TILE_SIDE} x {_TILE_SIDE}, got {tile[0]} x {tile[1]}"
+        )
+    return math.ceil(picture[0] / tile[0]) * math.ceil(picture[1] / tile[1])

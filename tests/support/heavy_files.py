@@ -1,0 +1,426 @@
+"""Small image files that keep a decoder busy: little to send, much to decode.
+
+Each case is the image files of one request, at most 32 and within its 4 MiB.
+tests/unit/predict/test_heavy.py bounds what each takes.
+"""
+
+import itertools
+import lzma
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tests.support.hostile_files import chunk, digit, saved
+
+MAX_IMAGES = 32
+BODY = 4_100_000  # bytes for the images of one request, with room for the form around them
+
+type Make = Callable[[], list[bytes]]
+CASES: dict[str, tuple[Make, frozenset[int]]] = {}
+
+
+def case(*statuses: int) -> Callable[[Make], Make]:
+    """Register what makes the images of a request, with the statuses that answer it rightly."""
+
+    def register(make: Make) -> Make:
+        CASES[make.__name__] = make, frozenset(statuses)
+        return make
+
+    return register
+
+
+def batch(image: bytes) -> list[bytes]:
+    """As many copies of a file as a request can carry."""
+    return [image] * min(MAX_IMAGES, BODY // len(image))
+
+
+def filled(start: bytes, filling: bytes, end: bytes, share: int = 1) -> bytes:
+    """Repeat `filling` between two parts, up to a share of what a request can carry."""
+    return start + filling * ((BODY // share - len(start) - len(end)) // len(filling)) + end
+
+
+# TIFF.
+
+SHORT, LONG = 3, 4
+TAGS = {
+    "bits": 258,
+    "compression": 259,
+    "photometric": 262,
+    "strips": 273,
+    "samples": 277,
+    "rows": 278,
+    "strip_bytes": 279,
+    "planes": 284,
+    "predictor": 317,
+    "tile_width": 322,
+    "tile_height": 323,
+    "tiles": 324,
+    "tile_bytes": 325,
+    "sample_format": 339,
+    "exif": 34665,
+    "gps": 34853,
+    "interoperability": 40965,
+}
+POINTERS = {"strips", "tiles", "exif", "gps", "interoperability"}  # counted from the pixels
+
+
+def tiff(
+    width: int, height: int, pixels: bytes, order: str = "<", /, **more: int | list[int]
+) -> bytes:
+    """TIFF of one grey page, whose pixels come last; more: fields by the names of TAGS, LONG."""
+    fields = {"bits": 8, "compression": 1, "photometric": 1} | more
+    if not {"strips", "tiles"} & fields.keys():
+        fields |= {"strips": 0, "strip_bytes": len(pixels)}
+    values = {256: [width], 257: [height]}
+    for name, given in fields.items():
+        values[TAGS[name]] = [given] if isinstance(given, int) else given
+    end = 8 + 2 + 12 * len(values) + 4
+    pixels_at = end + sum(4 * len(numbers) for numbers in values.values() if len(numbers) > 1)
+    directory, content = struct.pack(f"{order}H", len(values)), b""
+    pointers = {TAGS[name] for name in POINTERS}
+    for tag, numbers in sorted(values.items()):
+        shifted = [number + pixels_at * (tag in pointers) for number in numbers]
+        packed = struct.pack(f"{order}{len(shifted)}I", *shifted)
+        directory += struct.pack(f"{order}HHI", tag, LONG, len(numbers))
+        if len(numbers) > 1:
+            directory += struct.pack(f"{order}I", end + len(content))
+            content += packed
+        else:
+            directory += packed
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    return mark + struct.pack(f"{order}I", 8) + directory + bytes(4) + content + pixels
+
+
+def tile(width: int, height: int) -> bytes:
+    """Pixels of a page whose upper left corner is a digit, packed."""
+    packer = zlib.compressobj(9)
+    rows = np.full((64, width), 255, dtype=np.uint8)
+    rows[:, :64] = np.asarray(digit(64).resize((min(64, width), 64)))
+    packed = [packer.compress(rows.tobytes())]
+    white = b"\xff" * width * 64
+    packed += [packer.compress(white) for _ in range(64, height, 64)]
+    return b"".join(packed) + packer.flush()
+
+
+def tiled_tiff(width: int, height: int) -> bytes:
+    """TIFF of 64 x 64 pixels in one tile of any size."""
+    size = {"tile_width": width, "tile_height": height}
+    pixels = tile(width, height)
+    return tiff(64, 64, pixels, compression=8, tiles=0, tile_bytes=len(pixels), **size)
+
+
+@case(422)
+def tiff_of_one_tile_of_38000_pixels() -> list[bytes]:
+    side = {"tile_width": 38_016, "tile_height": 38_016}
+    return [tiff(64, 64, tile(38_016, 1024), compression=8, tiles=0, tile_bytes=1000, **side)]
+
+
+@case(422)
+def batch_of_tiffs_of_one_tile_of_4000_pixels() -> list[bytes]:
+    return batch(tiled_tiff(4000, 4000))
+
+
+@case(200)
+def batch_of_tiffs_of_one_tile_of_1024_pixels() -> list[bytes]:
+    return batch(tiled_tiff(1024, 1024))
+
+
+@case(422)
+def tiff_of_one_long_tile() -> list[bytes]:
+    size = {"tile_width": 64, "tile_height": 1 << 26}
+    return [tiff(64, 64, tile(64, 1 << 20), compression=8, tiles=0, tile_bytes=1000, **size)]
+
+
+def tall_tiff(height: int, order: str = "<") -> bytes:
+    """TIFF of a bar 16 pixels wide, a strip for each row."""
+    rows = b"\xff" * 16 + b"\xff" * 6 + bytes(4) + b"\xff" * 6
+    strips = [16 * (height // 4 < row < height // 2) for row in range(height)]
+    return tiff(16, height, rows, order, rows=1, strips=strips, strip_bytes=[16] * 2)
+
+
+@case(413, 422)
+def big_endian_tiff_whose_compression_is_a_long() -> list[bytes]:
+    return [tall_tiff(500_000, ">")]
+
+
+@case(413)
+def batch_of_tiffs_of_16000_strips() -> list[bytes]:
+    return batch(tall_tiff(16_000))
+
+
+@case(422)
+def tiff_of_tiles_without_height() -> list[bytes]:
+    size = {"tile_width": 16, "tile_height": 0}
+    return [tiff(64, 64, bytes(256), tiles=[0] * 500_000, tile_bytes=[256], **size)]
+
+
+@case(413, 422)
+def tiff_of_900000_planes() -> list[bytes]:
+    more: dict[str, Any] = {
+        "samples": 3,
+        "planes": 2,
+        "photometric": 2,
+        "rows": 1,
+        "strip_bytes": [28],
+    }
+    return [tiff(28, 28, bytes(784), strips=[0] * 900_000, **more)]
+
+
+@case(415)
+def tiff_of_4_gigabyte_pixels() -> list[bytes]:
+    return [tiff(28, 28, tile(28, 28), compression=8, samples=2**32 - 1)]
+
+
+def fax(width: int, height: int, size: int, pattern: bytes, compression: int) -> bytes:
+    """Fax of nonsense: most rows are damaged, and libtiff says so of each."""
+    rows = pattern * (size // len(pattern))
+    return tiff(width, height, rows, compression=compression, bits=1, photometric=0)
+
+
+@case(422)
+def fax_of_a_million_rows() -> list[bytes]:
+    return [fax(16, 999_999, BODY, b"\0\x10\x01", 2)]
+
+
+@case(200, 413, 422)
+def batch_of_faxes_of_60000_rows() -> list[bytes]:
+    return batch(fax(16, 60_000, 120_000, b"\0\x10\x01", 2))
+
+
+def damaged_fax(compression: int, pattern: bytes) -> Make:
+    return lambda: [fax(1728, 9000, 1_000_000, pattern, compression)]
+
+
+_PATTERNS = (b"\0\x10\x01", b"\x55")
+for _compression, _pattern in itertools.product((2, 3, 4), _PATTERNS):
+    _name = f"fax_of_compression_{_compression}_and_pattern_{_pattern.hex()}"
+    CASES[_name] = damaged_fax(_compression, _pattern), frozenset({200, 422})
+
+
+@case(422)
+def tiff_of_lzw_that_is_none() -> list[bytes]:
+    return [tiff(4000, 4000, b"\x80\x40\x20\x10\x08\x04\x02\x01" * 500_000, compression=5)]
+
+
+@case(415)
+def tiff_of_a_compression_that_is_not_listed() -> list[bytes]:
+    return [tiff(4000, 4000, b"\x3f" * 4_000_000, compression=32809, bits=4)]
+
+
+@case(200)
+def tiff_of_16_megapixels_of_floats() -> list[bytes]:
+    floats = {"bits": 32, "sample_format": 3, "predictor": 3}
+    return [tiff(4000, 4000, tile(16_000, 4000), compression=8, **floats)]
+
+
+@case(422)
+def batch_of_tiffs_whose_xz_asks_for_4_gigabytes() -> list[bytes]:
+    packed = bytearray(lzma.compress(bytes(1_000_000)))
+    packed[16] = 40  # the dictionary's size, in the header of the first block
+    packed[20:24] = struct.pack("<I", zlib.crc32(packed[12:20]))
+    return batch(tiff(1000, 1000, bytes(packed), compression=34925))
+
+
+def jpeg_tiff(jpeg: bytes, side: int, across: int, *, apart: bool) -> bytes:
+    """TIFF whose tiles are one JPEG."""
+    count = across * across
+    return tiff(
+        side * across,
+        side * across,
+        jpeg * (count if apart else 1),
+        compression=7,
+        tile_width=side,
+        tile_height=side,
+        tiles=[len(jpeg) * number * apart for number in range(count)],
+        tile_bytes=[len(jpeg)] * count,
+    )
+
+
+def scans(count: int, image: Image.Image, **options: Any) -> bytes:
+    """Progressive JPEG that goes over the picture `count` times."""
+    whole = saved(image, "JPEG", progressive=True, **options)
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + scan * (count - whole.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+@case(422)
+def tiff_of_progressive_tiles_that_are_one() -> list[bytes]:
+    return [jpeg_tiff(scans(99, digit(400)), 400, 10, apart=False)]
+
+
+@case(413)
+def tiff_of_progressive_tiles() -> list[bytes]:
+    white = Image.new("L", (800, 800), 255)
+    return [jpeg_tiff(scans(99, white), 800, 5, apart=True)]
+
+
+def short_fields(count: int) -> bytes:
+    """Directory of many fields, as TIFF and EXIF have it."""
+    fields = (struct.pack("<HHII", tag, SHORT, 1, 1) for tag in range(1000, 1000 + count))
+    return struct.pack("<H", count) + b"".join(fields) + bytes(4)
+
+
+@case(413)
+def batch_of_tiffs_of_one_directory_for_everything() -> list[bytes]:
+    pointers = {"exif": 64, "gps": 64, "interoperability": 64}
+    return batch(tiff(8, 8, digit(8).tobytes() + short_fields(64_000), **pointers))
+
+
+@case(422)
+def batch_of_tiffs_of_64000_fields() -> list[bytes]:
+    return batch(b"II*\0\x08\0\0\0" + short_fields(64_000))
+
+
+@case(413)
+def tiff_of_a_resolution_of_490000_fractions() -> list[bytes]:
+    end = struct.pack("<II", 7, 3) * 490_000
+    whole = tiff(64, 64, digit(64).tobytes() + end, planes=[1] * 2)
+    planes = whole.index(struct.pack("<HHI", 284, LONG, 2))
+    resolution = struct.pack("<HHII", 282, 5, 490_000, len(whole) - len(end))
+    return [whole[:planes] + resolution + whole[planes + 12 :]]
+
+
+# BMP.
+
+
+def bmp(width: int, height: int, pixels: bytes, *, bits: int = 8, compression: int = 1) -> bytes:
+    """BMP with a palette of shades of red."""
+    palette = b"".join(bytes((0, 0, shade, 0)) for shade in range(256))
+    header = struct.pack("<IiiHHII", 40, width, height, 1, bits, compression, len(pixels))
+    start = 14 + 40 + len(palette)
+    file = struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+    return b"BM" + file + header + struct.pack("<iiII", 0, 0, 256, 0) + palette + pixels
+
+
+@case(413)
+def bmp_of_ends_of_lines() -> list[bytes]:
+    return [bmp(32_000, 500, b"\x01\xff\0\0" * 500)]
+
+
+@case(413)
+def batch_of_bmp_of_ends_of_lines() -> list[bytes]:
+    return [bmp(500, 500, b"\x40\xff\0\0" * 500)] * MAX_IMAGES
+
+
+@case(422)
+def bmp_of_runs_beyond_their_line() -> list[bytes]:
+    return [bmp(1, 100_000, b"\x01\x01" * 1_900_000)]
+
+
+@case(413, 422)
+def bmp_of_jumps_to_the_same_place() -> list[bytes]:
+    return [bmp(1000, 1000, b"\0\x02\0\0" * 1_000_000)]
+
+
+@case(415)
+def bmp_of_a_header_of_a_gigabyte() -> list[bytes]:
+    whole = bytearray(bmp(28, 28, bytes(4_000_000)))
+    whole[14:18] = struct.pack("<I", 1 << 30)
+    return [bytes(whole)]
+
+
+# JPEG.
+
+
+@case(413)
+def batch_of_progressive_jpegs_of_43_scans() -> list[bytes]:
+    return batch(scans(43, digit(1000, "RGB")))
+
+
+@case(200)
+def batch_of_ordinary_progressive_jpegs() -> list[bytes]:
+    return batch(saved(digit(1000, "RGB"), "JPEG", progressive=True))
+
+
+@case(413)
+def jpeg_of_50_scans_of_16_megapixels() -> list[bytes]:
+    return [scans(50, digit(4000, "RGB"), subsampling=0)]
+
+
+@case(413)
+def jpeg_of_100000_scans_of_one_block() -> list[bytes]:
+    whole = saved(digit(8), "JPEG", progressive=True)
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    return [filled(whole[:-2], scan, b"\xff\xd9")]
+
+
+@case(413)
+def batch_of_jpegs_of_30000_comments() -> list[bytes]:
+    whole = saved(digit(), "JPEG")
+    return batch(filled(whole[:2], b"\xff\xfe\0\x02", whole[2:], share=MAX_IMAGES))
+
+
+@case(413)
+def jpeg_of_comments_between_its_scans() -> list[bytes]:
+    whole = saved(digit(), "JPEG", progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    return [filled(whole[:last], b"\xff\xfe\0\x02", whole[last:])]
+
+
+@case(200)
+def batch_of_jpegs_of_full_exif() -> list[bytes]:
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + short_fields(5000)
+    return batch(saved(digit(), "JPEG", exif=exif))
+
+
+# PNG.
+
+
+def stuffed_png(filling: bytes) -> bytes:
+    """PNG with chunks in front of its pixels, as many as a request can carry in each of 32."""
+    whole = saved(digit(), "PNG")
+    return filled(whole[:33], filling, whole[33:], share=MAX_IMAGES)
+
+
+@case(413)
+def batch_of_pngs_of_10000_chunks() -> list[bytes]:
+    return batch(stuffed_png(chunk(b"abCd", b"")))
+
+
+@case(413)
+def batch_of_pngs_of_packed_profiles() -> list[bytes]:
+    return batch(stuffed_png(chunk(b"iCCP", b"key\0\0" + zlib.compress(bytes(1_000_000), 9))))
+
+
+@case(413)
+def batch_of_pngs_of_64000_fields() -> list[bytes]:
+    whole = saved(digit(), "PNG")
+    exif = chunk(b"eXIf", b"II*\0\x08\0\0\0" + short_fields(64_000))
+    return batch(whole[:33] + exif + whole[33:])
+
+
+@case(422)
+def png_of_100_megabytes_behind_its_pixels() -> list[bytes]:
+    whole = saved(digit(28), "PNG")
+    return [whole[:33] + chunk(b"IDAT", tile(1 << 20, 100)) + whole[-12:]]
+
+
+@case(200)
+def png_of_thousands_of_frames() -> list[bytes]:
+    frames = [Image.new("L", (28, 28), number % 256) for number in range(1000)]
+    return [saved(digit(28), "PNG", save_all=True, append_images=frames)]
+
+
+# GIF and WebP.
+
+
+@case(200)
+def batch_of_gifs_with_transparency() -> list[bytes]:
+    return batch(saved(digit(1000, "P"), "GIF", transparency=3))
+
+
+@case(200)
+def gif_of_one_long_comment() -> list[bytes]:
+    whole = saved(digit(28), "GIF")
+    head = 13 + 3 * (2 << (whole[10] & 7)) * (whole[10] >> 7)
+    return [filled(whole[:head] + b"\x21\xfe", b"\x01A", b"\0" + whole[head:])]
+
+
+@case(200)
+def webp_of_thousands_of_frames() -> list[bytes]:
+    frames = [Image.new("RGB", (28, 28), (number % 256, number // 256, 0)) for number in range(500)]
+    return [saved(digit(28), "WEBP", save_all=True, append_images=frames, lossless=True)]

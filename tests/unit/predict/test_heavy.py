@@ -1,0 +1,116 @@
+"""Small files that would keep a decoder busy: what each may take of processor, memory and log."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.heavy_files import CASES
+from tests.support.hostile_files import digit, form, saved
+
+CPU_LIMIT = (
+    3.0  # seconds of processor time: the worst takes 1, and much more before there were limits
+)
+MEMORY_LIMIT = 512  # MB at the peak
+FUNCTION = ROOT / "functions/predict"
+
+# Answers requests, the paths of whose events come line by line: each in a process of its own, whose
+# environment is warm. Prints the answer, with what that took.
+WORKER = """
+import json, os, sys, tempfile
+import app
+class Context: aws_request_id = "heavy"
+results, sys.stdout = sys.stdout, open("/dev/null", "w")
+def answer(path):
+    with open(path) as file:
+        response = app.handler(json.load(file), Context())
+    return {"status": response["statusCode"], **json.loads(response["body"])}
+answer(sys.argv[1])
+for line in sys.stdin:
+    errors = tempfile.TemporaryFile()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(errors.fileno(), 2)
+        os.write(writer, json.dumps(answer(line.strip())).encode())
+        os._exit(0)
+    os.close(writer)
+    _, code, usage = os.wait4(child, 0)
+    with os.fdopen(reader) as text:
+        result = json.loads(text.read() or "{}")
+    result |= {"code": code, "cpu": usage.ru_utime + usage.ru_stime}
+    result |= {"memory": usage.ru_maxrss / 1024, "stderr": errors.seek(0, os.SEEK_END)}
+    print(json.dumps(result), file=results, flush=True)
+"""
+
+type Send = Callable[[list[bytes]], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, publish: Callable[..., str]) -> Path:
+    root = tmp_path_factory.mktemp("store")
+    publish(root)
+    return root
+
+
+def worker(store: Path, folder: Path, megabytes: int) -> Iterator[Send]:
+    """Run the handler as in an environment of so much memory."""
+    event = folder / "event.json"
+
+    def write(images: list[bytes]) -> None:
+        body = form(*(("image", image) for image in images))
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        document: dict[str, Any] = {"path": "/predict", "httpMethod": "POST", "headers": headers}
+        document |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+        event.write_text(json.dumps(document))
+
+    def send(images: list[bytes]) -> dict[str, Any]:
+        write(images)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{event}\n")
+        process.stdin.flush()
+        result: dict[str, Any] = json.loads(process.stdout.readline())
+        assert result["code"] == 0, "the process was killed"
+        return result
+
+    write([saved(digit(), "PNG")])
+    variables = {
+        "PYTHONPATH": str(FUNCTION),
+        "MODEL_STORE_URL": store.as_uri(),
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(megabytes),
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(event)],
+        env=os.environ | variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield send
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def send(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Send]:
+    yield from worker(store, tmp_path_factory.mktemp("events"), 1769)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_small_file_takes_bounded_time_and_memory_and_logs_nothing(send: Send, name: str) -> None:
+    make, statuses = CASES[name]
+    result = send(make())
+    assert result["status"] in statuses, result
+    assert result["cpu"] < CPU_LIMIT, result
+    assert result["memory"] < MEMORY_LIMIT, result
+    assert result["stderr"] == 0, result
