@@ -11,7 +11,7 @@ from typing import Any
 
 from classifier.errors import PredictError, TooLarge, UnreadableImage
 from classifier.http.response import predictions
-from classifier.image.limits import silence_pillow
+from classifier.image.limits import limit_memory, silence_pillow
 from classifier.image.pixels import Picture
 from classifier.model.session import LazyModel, Model
 from classifier.model.store import open_bucket
@@ -21,6 +21,7 @@ MAX_BYTES = 32 * 1024 * 1024  # of one image file: more than 16 megapixels take
 _READERS = 16  # objects read at once: each waits for S3 most of the time
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+limit_memory()
 silence_pillow()
 model = LazyModel()
 

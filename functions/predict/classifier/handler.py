@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.errors import MethodNotAllowed, ModelUnavailable, NotFound, PredictError
+from classifier.errors import MethodNotAllowed, ModelUnavailable, NotFound, PredictError, TooLarge
 from classifier.http.event import Request, parse, reply, request_id
 from classifier.http.payload import Payload, read
 from classifier.http.response import Response, ok, predictions, problem, protocol_error, seen
-from classifier.image.limits import Allowance, silence_pillow
+from classifier.image.limits import Allowance, limit_memory, silence_pillow
 from classifier.image.pixels import Picture
 from classifier.model.session import LazyModel, Model
 from classifier.monitoring.telemetry import Logger, Metrics, MetricUnit
 from classifier.monitoring.traits import Traits, paper, traits
 from classifier.prepare.encoding import Samples, Tensor
 
+limit_memory()
 silence_pillow()
 logger = Logger()
 metrics = Metrics(
@@ -58,6 +59,10 @@ def handler(event: Any, context: Any) -> Response:
         request = parse(event, context.aws_request_id)
         path = request.path
         response = _answer(request)
+    except MemoryError:
+        error = TooLarge("the request takes more memory than there is; send fewer, smaller images")
+        logger.warning("refused", status=error.status.value, detail=error.detail)
+        response = _refusal(error, path, identity)
     except PredictError as error:
         logger.info("refused", status=error.status.value, detail=error.detail)
         if isinstance(error, ModelUnavailable):

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from classifier.image.limits import limit_memory
 from tests.support import ROOT
 from tests.support.heavy_files import CASES
-from tests.support.hostile_files import digit, form, saved
+from tests.support.hostile_files import FORM, digit, form, saved
 
 CPU_LIMIT = (
     3.0  # seconds of processor time: the worst takes 1, and much more before there were limits
 )
 MEMORY_LIMIT = 512  # MB at the peak
+LITTLE_MEMORY = 150  # MB: a process with a model takes half of it
 FUNCTION = ROOT / "functions/predict"
 
 # Answers requests, the paths of whose events come line by line: each in a process of its own, whose
@@ -50,7 +52,7 @@ for line in sys.stdin:
     print(json.dumps(result), file=results, flush=True)
 """
 
-type Send = Callable[[list[bytes]], dict[str, Any]]
+type Send = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +66,14 @@ def worker(store: Path, folder: Path, megabytes: int) -> Iterator[Send]:
     """Run the handler as in an environment of so much memory."""
     event = folder / "event.json"
 
-    def write(images: list[bytes]) -> None:
-        body = form(*(("image", image) for image in images))
-        headers = {"content-type": "multipart/form-data; boundary=x"}
-        document: dict[str, Any] = {"path": "/predict", "httpMethod": "POST", "headers": headers}
+    def write(body: bytes, content_type: str) -> None:
+        document: dict[str, Any] = {"path": "/predict", "httpMethod": "POST"}
+        document |= {"headers": {"content-type": content_type}}
         document |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
         event.write_text(json.dumps(document))
 
-    def send(images: list[bytes]) -> dict[str, Any]:
-        write(images)
+    def send(body: bytes, content_type: str = "image/png") -> dict[str, Any]:
+        write(body, content_type)
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(f"{event}\n")
@@ -81,7 +82,7 @@ def worker(store: Path, folder: Path, megabytes: int) -> Iterator[Send]:
         assert result["code"] == 0, "the process was killed"
         return result
 
-    write([saved(digit(), "PNG")])
+    write(saved(digit(), "PNG"), "image/png")
     variables = {
         "PYTHONPATH": str(FUNCTION),
         "MODEL_STORE_URL": store.as_uri(),
@@ -106,11 +107,52 @@ def send(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Send
     yield from worker(store, tmp_path_factory.mktemp("events"), 1769)
 
 
+@pytest.fixture(scope="module")
+def send_to_little_memory(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Send]:
+    yield from worker(store, tmp_path_factory.mktemp("events"), LITTLE_MEMORY)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_small_file_takes_bounded_time_and_memory_and_logs_nothing(send: Send, name: str) -> None:
     make, statuses = CASES[name]
-    result = send(make())
+    result = send(form(*(("image", image) for image in make())), FORM)
     assert result["status"] in statuses, result
     assert result["cpu"] < CPU_LIMIT, result
     assert result["memory"] < MEMORY_LIMIT, result
     assert result["stderr"] == 0, result
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("PNG", {}), ("GIF", {}), ("TIFF", {"compression": "tiff_lzw"})],
+)
+def test_an_image_that_takes_more_memory_than_there_is_is_refused(
+    send_to_little_memory: Send, kind: str, options: dict[str, Any]
+) -> None:
+    """A process over the environment's memory would be killed, and would not answer."""
+    result = send_to_little_memory(saved(digit(4000, "RGBA"), kind, **options))
+    assert result["status"] == 413, result
+    assert "memory" in result["detail"]
+    assert result["memory"] < LITTLE_MEMORY
+    assert send_to_little_memory(saved(digit(), kind))["status"] == 200
+
+
+def test_a_request_that_takes_more_memory_than_there_is_is_refused(
+    send_to_little_memory: Send,
+) -> None:
+    lists = b"[" + b"[]," * 1_300_000 + b"[]]"
+    result = send_to_little_memory(b'{"images": %b}' % lists, "application/json")
+    assert result["status"] == 413, result
+    assert "memory" in result["detail"]
+
+
+def test_the_memory_of_a_process_outside_lambda_is_not_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tests and `make serve` import the function, too."""
+    import resource
+
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", raising=False)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_memory()
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before

@@ -1,7 +1,10 @@
-"""How much one request may ask of the decoders."""
+"""How much one request may ask of the decoders and of the memory."""
 
 import logging
+import os
 import warnings
+
+import numpy as np
 
 from classifier.errors import TooLarge
 
@@ -12,6 +15,7 @@ MAX_BATCH_PIXELS = 32_000_000  # of one request: 32 images of a megapixel; more 
 MAX_WORK = 400_000_000  # of one request
 PIECE = 2_500  # what a segment, chunk, strip or field costs beside its pixels: Python reads them
 MAX_PIECES = MAX_WORK // PIECE
+_MEMORY_SHARE = 0.85  # of the environment's memory; the rest is code, and the runtime's
 
 
 class Allowance:
@@ -48,6 +52,23 @@ def check_size(width: int, height: int) -> None:
             f"the image has {width} x {height} pixels; send at most {MAX_PIXELS // 10**6} "
             "megapixels"
         )
+
+
+def limit_memory() -> None:
+    """Keep this process below the memory of its Lambda environment; elsewhere, do nothing.
+
+    Past the limit an allocation fails, which is answered; past the environment's memory the process
+    would be killed, without an answer.
+    """
+    megabytes = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"))
+    if megabytes:
+        import resource  # noqa: PLC0415 - not on every system that serves locally
+
+        # OpenBLAS takes its memory with the first large product, and ends the process if it can't.
+        square = np.ones((128, 128), dtype=np.float32)
+        np.dot(square, square)
+        limit = int(megabytes * 2**20 * _MEMORY_SHARE)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def silence_pillow() -> None:

@@ -102,6 +102,8 @@ class Picture:
             shrink = max(1, max(image.size) // working_side)
             self._is_whole = shrink == 1 and not self._drafted
             layers = _layers(image, shrink, deep=self._deep)
+        except MemoryError as error:
+            raise _out_of_memory() from error
         except _DAMAGE as error:
             raise _damaged() from error
         self._on_black = layers.shape[2] == 4 and _is_light_ink(layers)
@@ -132,6 +134,8 @@ class Picture:
             image = image.crop(box)
             shrink = max(1, max(image.size) // _PART_SIDE)
             return self._flat(_layers(image, shrink, deep=self._deep))
+        except MemoryError as error:
+            raise _out_of_memory() from error
         except _DAMAGE as error:
             raise _damaged() from error
 
@@ -189,6 +193,10 @@ def _damaged() -> UnreadableImage:
     return UnreadableImage(
         "the image is damaged or truncated and can't be decoded; send the whole file"
     )
+
+
+def _out_of_memory() -> TooLarge:
+    return TooLarge("there is not enough memory to decode the image; send a smaller one")
 
 
 def _orientation(image: Image.Image) -> Any:
