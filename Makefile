@@ -1,10 +1,12 @@
 # Every task of the project. `make` alone lists them.
-PYTHON ?= python3.13
+PYTHON_VERSION := $(shell cat .python-version)
+PYTHON ?= python$(PYTHON_VERSION)
 UV := .venv/bootstrap/bin/uv
 MODEL_PYTHON := .venv/model/bin/python
 TEST_PYTHON := .venv/test/bin/python
 SAM := .venv/sam/bin/sam
-DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE))
+TEMPLATES := template.yaml build/template-zip.yaml infra/batch.yaml
+DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE)) $(if $(SETTINGS),--settings $(SETTINGS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -13,9 +15,9 @@ DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE))
 help: ## list the tasks
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
 
-demo: ## build, publish, deploy on a local AWS, POST a digit, show the answer (PACKAGE=zip|image, KEEP=1)
+demo: ## build, publish, deploy on a local AWS, POST a digit, show the answer (PACKAGE=zip|image, BASE=image, KEEP=1)
 demo: .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
-	$(MODEL_PYTHON) -m tools.demo --package $(or $(PACKAGE),zip) $(if $(KEEP),--keep)
+	$(MODEL_PYTHON) -m tools.demo --package $(or $(PACKAGE),zip) $(if $(BASE),--base $(BASE)) $(if $(KEEP),--keep)
 
 model: ## build the model into build/model-store and promote it to production (PROFILE=quick|full)
 model: .venv/model/.installed
@@ -47,14 +49,15 @@ e2e: .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed .venv/
 	$(TEST_PYTHON) -m pytest tests/e2e/test_release.py
 
 lint: ## ruff, mypy strict, sam validate --lint, cfn-lint
-lint: .venv/test/.installed .venv/sam/.installed
+lint: .venv/test/.installed .venv/sam/.installed build/template-zip.yaml
 	$(TEST_PYTHON) -m ruff check .
 	$(TEST_PYTHON) -m ruff format --check .
 	$(TEST_PYTHON) -m mypy
-	.venv/test/bin/cfn-lint template.yaml template-zip.yaml template-batch.yaml .github/oidc-role.yaml
-	$(SAM) validate --lint --template template.yaml
-	$(SAM) validate --lint --template template-zip.yaml
-	$(SAM) validate --lint --template template-batch.yaml
+	.venv/test/bin/cfn-lint $(TEMPLATES) .github/oidc-role.yaml
+	for template in $(TEMPLATES); do $(SAM) validate --lint --template $$template || exit 1; done
+
+build/template-zip.yaml: template.yaml infra/zip.yaml tools/packaging.py | .venv/sam/.installed
+	.venv/sam/bin/python -m tools.packaging
 
 format: ## rewrite the Python files as ruff wants them
 format: .venv/test/.installed
@@ -64,11 +67,11 @@ format: .venv/test/.installed
 requirements: ## compile the pinned, hashed requirement files from their .in files
 requirements: .venv/bootstrap/.installed
 	for folder in layers/onnxruntime functions/drift functions/pre_traffic; do \
-	  (cd $$folder && $(CURDIR)/$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements.in -o requirements.txt) || exit 1; \
+	  (cd $$folder && $(CURDIR)/$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements.in -o requirements.txt) || exit 1; \
 	done
-	$(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
+	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
 	for set in bootstrap build model test sam emulator bench; do \
-	  $(UV) pip compile -q --python-version 3.13 --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
+	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
 
 clean: ## remove everything that was built; the environments stay
@@ -76,8 +79,8 @@ clean: ## remove everything that was built; the environments stay
 
 # One environment a purpose, each from its own pinned file. TensorFlow's import takes three times as long without bytecode.
 .venv/bootstrap/.installed: requirements/bootstrap.txt
-	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || \
-	  { echo "Python 3.13 is needed; install it or name it: make PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")' || \
+	  { echo "Python $(PYTHON_VERSION) is needed; install it or name it: make PYTHON=/path/to/python$(PYTHON_VERSION)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv/bootstrap
 	.venv/bootstrap/bin/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
 	touch $@

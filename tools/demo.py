@@ -1,6 +1,6 @@
 """Build a model, publish it, deploy the function to a local AWS, and POST a digit.
 
-    python -m tools.demo [--package zip|image] [--keep] [--digit 0-9]
+    python -m tools.demo [--package zip|image] [--base IMAGE] [--keep] [--digit 0-9]
 
 The deployment is the real one (`sam build`, `sam deploy`), to MiniStack instead of AWS. The output
 of each command goes to build/demo/*.log. Everything is stopped at the end, unless --keep is given:
@@ -33,7 +33,7 @@ from model_build.data import datasets
 from model_build.errors import BuildError, NotInStore
 from model_build.store.model_store import ModelStore, copy
 from tools import deployment, emulator, processes, terminal
-from tools.deployment import FOLDER, TEMPLATES, Stack
+from tools.deployment import FOLDER, PACKAGES, Stack
 from tools.emulator import PROJECT
 
 LOCAL_STORE = f"file://{PROJECT}/build/model-store"
@@ -62,7 +62,8 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--package", choices=TEMPLATES, default="zip", help="default: zip")
+    parser.add_argument("--package", choices=PACKAGES, default="zip", help="default: zip")
+    parser.add_argument("--base", default="", help="base image (default: AWS's own)")
     parser.add_argument("--keep", action="store_true", help="keep running until Ctrl-C")
     parser.add_argument("--digit", type=int, choices=range(10), default=7, metavar="0-9")
     arguments = parser.parse_args()
@@ -72,7 +73,7 @@ def main() -> int:
     processes.interrupt_on_termination()
     emulator.forget_account()
     try:
-        run(arguments.package, digit=arguments.digit, keep=arguments.keep)
+        run(arguments.package, arguments.base, digit=arguments.digit, keep=arguments.keep)
     except KeyboardInterrupt:
         print("\nStopped; nothing is left running.", file=sys.stderr)
         return 130
@@ -87,7 +88,7 @@ def main() -> int:
     return 0
 
 
-def run(package: str, *, digit: int, keep: bool) -> None:
+def run(package: str, base: str, *, digit: int, keep: bool) -> None:
     """Run every step of the demo.
 
     Raises CommandFailed, EmulatorFailed or DemoFailed.
@@ -107,8 +108,8 @@ def run(package: str, *, digit: int, keep: bool) -> None:
             version = build_model()
     else:
         step.say(f" cached  model {version}")
-    with step(f"sam build of {TEMPLATES[package]}"):
-        template = deployment.sam_build(package)
+    with step(f"sam build, function as {package}"):
+        template = deployment.sam_build(package, base)
     with contextlib.ExitStack() as until_the_end:
         with step("start MiniStack, a local AWS"):
             aws = until_the_end.enter_context(emulator.running(docker=package == "image"))

@@ -27,7 +27,7 @@ import botocore.exceptions
 
 from model_build.errors import BuildError, NotInStore
 from model_build.store.model_store import VERSION, ModelStore, copy
-from tools import deployment
+from tools import deployment, packaging
 from tools.emulator import PROJECT
 from tools.stack import Release, Stack, StackFailed
 
@@ -37,7 +37,6 @@ LOCAL_STORE = f"file://{PROJECT}/build/model-store"
 CHANNEL = "production"
 GOLDEN = PROJECT / "functions/pre_traffic/golden"
 ENVIRONMENTS = {"dev": "default", "staging": "staging", "prod": "prod"}  # samconfig.toml's names
-_RELEASE = re.compile(r"(?<=RELEASE:)\s+(?:Ref: Release|!Ref Release)(?=\s)")
 
 
 class DeployFailed(Exception):
@@ -77,6 +76,7 @@ def deploy(stack: Stack, given: argparse.Namespace, overrides: str | list[str]) 
     Raises StackFailed, DeployFailed, BuildError, or CalledProcessError.
     """
     source = ModelStore(given.store)
+    template = deployment.template(given.package)
     usual = overrides if isinstance(overrides, list) else shlex.split(overrides)
     parameters = dict(one.split("=", 1) for one in [*usual, *given.parameters])
     name = parameters.get("ModelName", "mnist")
@@ -84,12 +84,12 @@ def deploy(stack: Stack, given: argparse.Namespace, overrides: str | list[str]) 
     version = chosen(source, name, given.model)
     parameters["ModelVersion"] = version or CHANNEL
     parameters["Release"] = release_name(commit(), version, parameters)
-    template = build(given.package, parameters)
+    built = build(template, given.package, parameters)
     if there:
         publish(source, stack, name, version)
         stack.remember()
-    release = Release(template.read_text(), parameters)
-    sam_deploy(stack, template, release, given)
+    release = Release(built.read_text(), parameters)
+    sam_deploy(stack, built, release, given)
     if not there:
         publish(source, stack, name, version)
     finish(stack, name, version)
@@ -146,26 +146,20 @@ def release_name(code: str, version: str | None, parameters: dict[str, str]) -> 
     return f"{code}-{version or 'no-model'}-{digest[:6]}"
 
 
-def build(package: str, parameters: dict[str, str]) -> Path:
+def build(template: Path, package: str, parameters: dict[str, str]) -> Path:
     """Build the function, and write the release into its template.
 
     SAM names a version of the function after the template's text, in which a parameter is a name
     and not its value: without this a new model or memory size alone would publish no version.
     """
     folder = FOLDER / package
-    source = PROJECT / deployment.TEMPLATES[package]
-    command: list[str | Path] = [deployment.SAM, "build", "--template", source]
-    command += ["--base-dir", PROJECT, "--build-dir", folder / "build"]
-    command += ["--cached", "--cache-dir", folder / "cache", "--config-file", _no_settings()]
-    command += ["--parameter-overrides", *Release("", parameters).overrides]
-    # In a folder of its own: SAM keeps fetched packages where it runs, and deletes another build's.
-    folder.mkdir(parents=True, exist_ok=True)
+    command = deployment.build_command(template, folder, Release("", parameters).overrides)
     subprocess.run(command, check=True, cwd=folder, env=_environment(parameters))
     built = folder / "build/template.yaml"
-    text, count = _RELEASE.subn(f" {json.dumps(parameters['Release'])}", built.read_text())
-    if count != 1:
-        raise DeployFailed(f"{source.name} must have RELEASE: !Ref Release once in it, not {count}")
-    built.write_text(text)
+    content = packaging.load(built)
+    variables = content["Resources"]["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    variables["RELEASE"] = parameters["Release"]
+    built.write_text(packaging.dump(content))
     return built
 
 
@@ -254,25 +248,18 @@ def _environment(parameters: dict[str, str]) -> dict[str, str]:
     return {**os.environ, "PATH": path, **arch, "SAM_CLI_TELEMETRY": "0"}
 
 
-def _no_settings() -> Path:
-    path = FOLDER / "samconfig.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("version = 0.1\n")
-    return path
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("command", choices=["deploy", "rollback"])
     parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", type=_assignment)
     parser.add_argument("--env", choices=ENVIRONMENTS, required=True)
-    parser.add_argument("--package", choices=deployment.TEMPLATES, default="image")
+    parser.add_argument("--package", choices=deployment.PACKAGES, default="image")
     parser.add_argument("--model", default=CHANNEL, help="a version, or a channel of the store")
     parser.add_argument("--store", default=LOCAL_STORE, help="where the model comes from")
     parser.add_argument("--role", help="ARN of the role that CloudFormation takes")
     parser.add_argument("--yes", action="store_true", help="ask nothing")
-    parser.add_argument("--settings", type=Path, default=SETTINGS, help=argparse.SUPPRESS)
+    parser.add_argument("--settings", type=Path, default=SETTINGS, help="default: samconfig.toml")
     return parser
 
 

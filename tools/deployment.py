@@ -17,34 +17,46 @@ from tools import processes
 from tools.emulator import PROJECT, Emulator, without_aws
 
 FOLDER = PROJECT / "build/demo"
-BOOTSTRAP = PROJECT / ".venv/bootstrap/bin"  # has the Python 3.13 that `sam build` looks for
+BOOTSTRAP = PROJECT / ".venv/bootstrap/bin"  # has the Python that `sam build` looks for
 SAM = PROJECT / ".venv/sam/bin/sam"
-TEMPLATES = {"zip": "template-zip.yaml", "image": "template.yaml"}
+PACKAGES = ("zip", "image")
 STACK = "classifier-demo"
 ARTIFACTS = f"{STACK}-artifacts"
 REGION = "us-east-1"
 
 
-def sam_build(package: str) -> Path:
-    """Build the functions, and of them and the layer what has changed; give the template.
+def template(package: str) -> Path:
+    """The template of a packaging; that of the zip is written anew."""
+    if package == "image":
+        return PROJECT / "template.yaml"
+    python = SAM.with_name("python")  # has PyYAML
+    command: list[str | Path] = [python, "-m", "tools.packaging"]
+    subprocess.run(command, check=True, cwd=PROJECT, stdout=subprocess.DEVNULL)
+    return PROJECT / "build/template-zip.yaml"
 
-    Stays away from .aws-sam, which holds what the user built.
+
+def build_command(template: Path, folder: Path, parameters: list[str]) -> list[str | Path]:
+    """`sam build` into a folder, of what has changed; samconfig.toml has no say in it.
+
+    It is to be run in that folder: SAM keeps fetched packages in .aws-sam/deps of where it runs,
+    and removes those of other builds there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = [SAM, "build", "--template", template]
+    command += ["--build-dir", folder / "build", "--cached", "--cache-dir", folder / "cache"]
+    command += ["--config-file", empty_settings(folder), "--parameter-overrides", *parameters]
+    return command
+
+
+def sam_build(package: str, base: str = "") -> Path:
+    """Build the functions and the layer, away from .aws-sam, and give the built template.
+
+    base: the image to build the function's on, if it is not to be AWS's own.
     """
     folder = FOLDER / f"{package}-{architecture()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    command: list[str | Path] = [
-        SAM,
-        "build",
-        "--template",
-        PROJECT / TEMPLATES[package],
-        "--base-dir",
-        PROJECT,
-    ]
-    command += ["--build-dir", folder / "build", "--cached", "--cache-dir", folder / "cache"]
-    command += ["--config-file", sam_settings()]
-    command += ["--parameter-overrides", f"Architecture={architecture()}"]
+    parameters = [f"Architecture={architecture()}", *([f"BaseImage={base}"] if base else [])]
+    command = build_command(template(package), folder, parameters)
     environment = sam_environment(without_aws(os.environ))
-    # SAM keeps packages in .aws-sam/deps of where it runs, and removes those of other builds there.
     processes.run(command, log=FOLDER / "sam-build.log", env=environment, cwd=folder)
     return folder / "build/template.yaml"
 
@@ -56,7 +68,7 @@ def sam_deploy(package: str, template: Path, aws: Emulator) -> None:
     command: list[str | Path] = [SAM, "deploy", "--template-file", template, "--stack-name", STACK]
     command += ["--capabilities", "CAPABILITY_IAM", "--no-progressbar"]
     command += ["--s3-bucket", ARTIFACTS]  # quicker than --resolve-s3, which deploys a stack for it
-    command += ["--no-confirm-changeset", "--config-file", sam_settings()]
+    command += ["--no-confirm-changeset", "--config-file", empty_settings(FOLDER)]
     command += ["--parameter-overrides", f"Architecture={architecture()}"]
     if package == "image":
         client("ecr", aws).create_repository(repositoryName=STACK)
@@ -66,7 +78,7 @@ def sam_deploy(package: str, template: Path, aws: Emulator) -> None:
 
 
 def sam_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What SAM runs in: it finds Python 3.13, and keeps its own files in the build folder."""
+    """What SAM runs in: it finds the functions' Python; its own files go to the build folder."""
     return {
         **environment,
         "PATH": f"{BOOTSTRAP}{os.pathsep}{environment['PATH']}",
@@ -76,10 +88,9 @@ def sam_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def sam_settings() -> Path:
-    """An empty samconfig: the settings of the project's own are for real deployments."""
-    path = FOLDER / "samconfig.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
+def empty_settings(folder: Path) -> Path:
+    """A samconfig.toml that says nothing: the project's own is for deployments to an account."""
+    path = folder / "samconfig.toml"
     path.write_text("version = 0.1\n")
     return path
 

@@ -17,14 +17,14 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCE = PROJECT / "openapi.yaml"
 SERVED = PROJECT / "functions/predict/classifier/http/openapi.json"
-GATEWAY = PROJECT / "apigateway.yaml"  # both templates include it
+GATEWAY = PROJECT / "infra/apigateway.yaml"  # template.yaml includes it
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 ANY = "x-amazon-apigateway-any-method"
 REFUSALS = "x-gateway-responses"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HEADER = (
-    "# Made from openapi.yaml by `python -m tools.openapi`: the API that the templates include.\n"
+    "# Made from openapi.yaml by `python -m tools.openapi`: the API that template.yaml includes.\n"
 )
 _INTEGRATION = {
     "type": "aws_proxy",

@@ -1,162 +1,96 @@
-"""Write template-zip.yaml, which is template.yaml with the function as a zip and a layer.
+"""Write build/template-zip.yaml: template.yaml with infra/zip.yaml applied to it.
 
     python -m tools.packaging
 
-The table is all that differs between the two; everything else is written once, in template.yaml.
+Only PyYAML is needed, so any environment that has it will do.
 """
 
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 IMAGE = PROJECT / "template.yaml"
-ZIP = PROJECT / "template-zip.yaml"
-
-# Text of template.yaml, which must be there once, and what stands for it in template-zip.yaml.
-DIFFERENCES = (
-    (
-        """\
-# The stack, with the function as a container image: REST API -> Lambda -> model bucket.
-# `template-zip.yaml` is the same stack with the function as a zip and a layer, made of this file \
-by `python -m tools.packaging`.
-""",
-        """\
-# The stack, with the function as a zip and a layer. Made from template.yaml, which has the \
-container image, by `python -m tools.packaging`.
-""",
-    ),
-    ("[ModelName, ModelVersion, ModelSource]", "[ModelName, ModelVersion]"),
-    (
-        """\
-  ModelSource:
-    Type: String
-    Default: bucket
-    AllowedValues: [bucket, image]
-    ConstraintDescription: must be bucket or image.
-    Description: >-
-      bucket reads the model from this stack's bucket, so that a new model needs no new image; \
-image reads the copy of
-      build/model-store that `sam build` put into the image, which needs no S3 (sam local does \
-this).
-""",
-        """\
-  SnapStart:
-    Type: String
-    Default: "false"
-    AllowedValues: ["true", "false"]
-    ConstraintDescription: must be true or false.
-    Description: >-
-      Whether a new environment begins as a copy of one that has loaded the model already. The \
-copies are paid for, by the
-      hour and by the start (docs/packaging.md).
-""",
-    ),
-    (
-        "The function's instruction set. The image must have been built for it.",
-        """\
-The function's instruction set. For arm64 build with `ARCH=arm64 sam build`, as the layer holds \
-machine code.""",
-    ),
-    (
-        """\
-  ProductionServesFromTheBucket:
-    RuleCondition: !Equals [!Ref Environment, prod]
-    Assertions:
-      - Assert: !Equals [!Ref ModelSource, bucket]
-        AssertDescription: ModelSource=image is for sam local and for trials; in prod use \
-ModelSource=bucket.
-""",
-        """\
-  SnapStartOrProvisionedConcurrency:
-    RuleCondition: !Equals [!Ref SnapStart, "true"]
-    Assertions:
-      - Assert: !Equals [!Ref ProvisionedConcurrency, 0]
-        AssertDescription: Lambda takes either SnapStart=true or ProvisionedConcurrency above 0, \
-not both; leave one out.
-""",
-    ),
-    (
-        "  ModelInImage: !Equals [!Ref ModelSource, image]\n",
-        '  SnapStarts: !Equals [!Ref SnapStart, "true"]\n',
-    ),
-    (
-        '!And [!Equals [!Ref DriftCheck, "true"], !Not [!Condition ModelInImage]]',
-        '!Equals [!Ref DriftCheck, "true"]',
-    ),
-    (
-        """\
-      Whether the last day's traffic is compared with the model's baseline every day. The baseline \
-is read from this stack's
-      bucket: with ModelSource=image there is no check.
-""",
-        """\
-      Whether the last day's traffic is compared with the model's baseline every day.
-""",
-    ),
-    (
-        "      PackageType: Image\n",
-        """\
-      CodeUri: functions/predict/
-      Handler: app.handler
-      Runtime: python3.13
-      Layers: [!Ref OnnxruntimeLayer]
-      SnapStart:
-        ApplyOn: !If [SnapStarts, PublishedVersions, None]
-""",
-    ),
-    (
-        """\
-          MODEL_STORE_URL: !If
-            - ModelInImage
-            - file:///opt/model-store
-            - !Sub s3://${ModelBucket}/models
-""",
-        "          MODEL_STORE_URL: !Sub s3://${ModelBucket}/models\n",
-    ),
-    (
-        """\
-    Metadata: # what `sam build` hands to Docker
-      Dockerfile: functions/predict/Dockerfile
-      DockerContext: .
-      DockerTag: !Ref Release
-""",
-        """\
-
-  OnnxruntimeLayer:
-    Type: AWS::Serverless::LayerVersion
-    Properties:
-      Description: The run-time dependencies of the predict function, onnxruntime first of all.
-      ContentUri: layers/onnxruntime/
-      CompatibleRuntimes: [python3.13]
-      CompatibleArchitectures: [!Ref Architecture]
-      PublishLambdaVersion: true # a new layer is a new version of the function
-      RetentionPolicy: Delete # versions of the function that use it keep their copy
-    Metadata:
-      BuildMethod: makefile # layers/onnxruntime/Makefile
-""",
-    ),
-)
+PATCH = PROJECT / "infra/zip.yaml"
+ZIP = PROJECT / "build/template-zip.yaml"
+PATHS = {"CodeUri", "ContentUri", "Location"}  # relative to the template
 
 
 def main() -> None:
     """Write the template."""
-    ZIP.write_text(zipped(IMAGE.read_text()))
+    ZIP.parent.mkdir(exist_ok=True)
+    header = "# Generated from template.yaml and infra/zip.yaml by `python -m tools.packaging`.\n"
+    ZIP.write_text(header + dump(zipped(load(IMAGE), load(PATCH))))
     print(f"wrote {ZIP.relative_to(PROJECT)}")
 
 
-def zipped(text: str) -> str:
-    """The template with the function as a zip.
+def load(path: Path) -> Any:
+    """A template with CloudFormation's functions in their long form: `!Ref X` is {"Ref": "X"}."""
+    return yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe one
 
-    Raises ValueError if what is to be replaced is not there once.
+
+def dump(template: Any) -> str:
+    """The template as YAML, its functions in their long form."""
+    return yaml.safe_dump(template, sort_keys=False, width=120)
+
+
+def zipped(template: Any, patch: Any) -> Any:
+    """The template with the function as a zip, for a file one folder further down."""
+    template = _relocated(merged(template, patch))
+    for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
+        group["Parameters"] = [n for n in group["Parameters"] if n in template["Parameters"]]
+    return template
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """A JSON Merge Patch (RFC 7396) applied, in which a function of CloudFormation's is a value.
+
+    Raises KeyError if something is to be removed that is not there.
     """
-    for image, instead in DIFFERENCES:
-        if text.count(image) != 1:
-            first = image.strip().partition("\n")[0]
-            raise ValueError(
-                f"template.yaml has {text.count(image)} times, and not once, the text that begins "
-                f"{first!r}; bring the table of tools/packaging.py up to date"
-            )
-        text = text.replace(image, instead)
-    return text
+    if not isinstance(patch, dict) or not isinstance(target, dict) or _is_function(patch):
+        return patch
+    target = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            del target[name]
+        else:
+            target[name] = merged(target.get(name), value)
+    return target
+
+
+def _is_function(node: dict[str, Any]) -> bool:
+    return len(node) == 1 and all(key == "Ref" or key.startswith("Fn::") for key in node)
+
+
+def _relocated(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_relocated(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: f"../{value}" if name in PATHS and isinstance(value, str) else _relocated(value)
+        for name, value in node.items()
+    }
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms."""
+
+
+def _function(
+    loader: yaml.SafeLoader, name: str, node: yaml.ScalarNode | yaml.SequenceNode
+) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        value = value.split(".", 1) if name == "GetAtt" else value
+    else:
+        value = loader.construct_sequence(node, deep=True)
+    return {name if name in {"Ref", "Condition"} else f"Fn::{name}": value}
+
+
+_Loader.add_multi_constructor("!", _function)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""template-batch.yaml on MiniStack: deployed, and run over real pictures in a bucket.
+"""infra/batch.yaml on MiniStack: deployed, and run over real pictures in a bucket.
 
 MiniStack lists the prefix and runs a distributed map, but knows neither ItemBatcher nor
 ResultWriter: it gets batches of one, and gives the answers as the execution's output. docs/batch.md
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 120
 def for_ministack() -> dict[str, Any]:
     """The template, with the function as a zip and each image a batch of its own."""
     template: dict[str, Any]
-    template, _ = decode(str(ROOT / "template-batch.yaml"))
+    template, _ = decode(str(ROOT / "infra/batch.yaml"))
     function = template["Resources"]["ScoreFunction"]
     (handler,) = function["Properties"].pop("ImageConfig")["Command"]
     del function["Metadata"]
@@ -36,7 +36,7 @@ def for_ministack() -> dict[str, Any]:
     function["Properties"]["Environment"]["Variables"]["PYTHONPATH"] = packages
     function["Properties"] |= {
         "PackageType": "Zip",
-        "Runtime": "python3.13",
+        "Runtime": f"python{(ROOT / '.python-version').read_text().strip()}",
         "Handler": handler,
         "CodeUri": "s3://pictures/function.zip",
     }
@@ -49,9 +49,11 @@ def for_ministack() -> dict[str, Any]:
 
 def zipped_function() -> bytes:
     file = io.BytesIO()
+    folder = ROOT / "functions/predict"
     with zipfile.ZipFile(file, "w") as archive:
-        for path in (ROOT / "functions" / "predict").glob("*.py"):
-            archive.write(path, path.name)
+        for path in folder.rglob("*"):
+            if path.suffix != ".pyc":
+                archive.write(path, path.relative_to(folder))
     return file.getvalue()
 
 

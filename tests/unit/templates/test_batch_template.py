@@ -1,4 +1,4 @@
-"""template-batch.yaml and the handler it calls, which runs here against a real bucket."""
+"""infra/batch.yaml and the handler it calls, which runs here against a real bucket."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from PIL import Image
 from tests.support import ROOT
 from tests.support.local_s3 import BUCKET, serving
 
-TEMPLATE = ROOT / "template-batch.yaml"
+TEMPLATE = ROOT / "infra/batch.yaml"
 
 # Fields inside a state's fields, which cfn-lint does not look into, and what they may hold.
 # Source: AWS Step Functions Developer Guide, "Using Map state in Distributed mode" and its pages on
@@ -152,22 +152,6 @@ def test_numbers_are_numbers(scoring: dict[str, Any], task: dict[str, Any]) -> N
     for retry in task["Retry"]:
         for name in ("IntervalSeconds", "BackoffRate", "MaxAttempts"):
             assert type(retry[name]) is int
-
-
-def test_it_is_a_distributed_map_from_bucket_to_bucket(scoring: dict[str, Any]) -> None:
-    assert scoring["Type"] == "Map"
-    assert scoring["ItemReader"]["Resource"].endswith("s3:listObjectsV2")
-    assert scoring["ItemBatcher"]["MaxItemsPerBatch"] == 32
-    assert scoring["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
-    assert scoring["ResultWriter"]["Resource"].endswith("s3:putObject")
-
-
-def test_a_batch_is_tried_again_with_growing_pauses(task: dict[str, Any]) -> None:
-    for retry in task["Retry"]:
-        assert retry["BackoffRate"] > 1
-        assert retry["MaxAttempts"] >= 3
-        assert retry["JitterStrategy"] == "FULL"
-    assert "Lambda.TooManyRequestsException" in task["Retry"][0]["ErrorEquals"]
 
 
 def test_every_substitution_is_given_and_used(machine: dict[str, Any]) -> None:

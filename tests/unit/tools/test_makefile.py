@@ -42,6 +42,7 @@ def deploy_command(environment: dict[str, str], arguments: list[str]) -> list[st
         ({"PACKAGE": "zip"}, ["deploy", "--env", "dev", "--package", "zip"]),
         ({"PARAMETERS": "A=1 B=2"}, [*DEFAULTS, "A=1", "B=2"]),
         ({"YES": "1", "ROLE": "arn:x"}, [*DEFAULTS, "--yes", "--role", "arn:x"]),
+        ({"SETTINGS": "own.toml"}, [*DEFAULTS, "--settings", "own.toml"]),
         ({"MODEL": ""}, DEFAULTS),  # as the release workflow sets it for the channel
     ],
 )

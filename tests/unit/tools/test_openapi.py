@@ -43,23 +43,9 @@ def test_what_is_made_of_the_source_is_up_to_date() -> None:
     assert openapi.GATEWAY.read_text() == openapi.gateway()
 
 
-def test_the_served_document_is_json_that_browsers_read_too() -> None:
-    assert json.loads(openapi.SERVED.read_text()) == openapi.read()
-    json.dumps(openapi.read(), allow_nan=False)
-
-
 def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     OpenAPIV31SpecValidator(document).validate()
-
-
-def test_every_operation_has_a_name_a_tag_and_a_sentence(document: dict[str, Any]) -> None:
-    names = [operation["operationId"] for _, _, operation in operations(document)]
-    assert len(names) == len(set(names))
-    known = {tag["name"] for tag in document["tags"]}
-    for _, _, operation in operations(document):
-        assert set(operation["tags"]) <= known
-        assert operation["summary"].endswith(".")
 
 
 def test_every_component_is_used(document: dict[str, Any]) -> None:
@@ -144,9 +130,6 @@ def test_a_refusal_of_the_gateway_is_a_problem_as_stated(document: dict[str, Any
         assert body["title"] == HTTPStatus(body["status"]).phrase
         assert body["request_id"] == "an-id"
         assert headers["Content-Type"] == "application/problem+json"
-        assert ("wait" in body["detail"] or "try again" in body["detail"]) == (
-            "Retry-After" in headers
-        )
 
 
 @pytest.fixture(scope="module")
