@@ -3,6 +3,7 @@
     python -m tools.deploy deploy --env dev|staging|prod [--model VERSION] [NAME=VALUE ...]
     python -m tools.deploy rollback --env dev|staging|prod
 
+A parameter that is not given keeps the value that the stack has; samconfig.toml's win over that.
 Each can be stopped at any point, and be run again: a model is published before the release that
 pins it, except at a first deploy: its bucket does not exist yet, and the release answers 503 until
 the model is there. Account and region are those of the environment.
@@ -37,6 +38,7 @@ LOCAL_STORE = f"file://{PROJECT}/build/model-store"
 CHANNEL = "production"
 GOLDEN = PROJECT / "functions/pre_traffic/golden"
 ENVIRONMENTS = {"dev": "default", "staging": "staging", "prod": "prod"}  # samconfig.toml's names
+STAND_IN = "classifier-on-lambda.stand-in"  # the label that .ci/base-image/build gives its image
 
 
 class DeployFailed(Exception):
@@ -78,13 +80,15 @@ def deploy(stack: Stack, given: argparse.Namespace, overrides: str | list[str]) 
     source = ModelStore(given.store)
     template = deployment.template(given.package)
     usual = overrides if isinstance(overrides, list) else shlex.split(overrides)
-    parameters = dict(one.split("=", 1) for one in [*usual, *given.parameters])
-    name = parameters.get("ModelName", "mnist")
     there = stack.repair()
+    parameters = effective(packaging.load(template), stack.parameters(), usual, given.parameters)
+    name = parameters["ModelName"]
     version = chosen(source, name, given.model)
     parameters["ModelVersion"] = version or CHANNEL
     parameters["Release"] = release_name(commit(), version, parameters)
     built = build(template, given.package, parameters)
+    if not stack.is_local:
+        refuse_stand_in(built)
     if there:
         publish(source, stack, name, version)
         stack.remember()
@@ -114,6 +118,25 @@ def rollback(stack: Stack, given: argparse.Namespace) -> None:
     pinned = version if VERSION.fullmatch(version) else None
     finish(stack, release.parameters.get("ModelName", "mnist"), pinned)
     print(f"Back at {release.name}: {stack.outputs()['PredictUrl']}")
+
+
+def effective(
+    template: Any, deployed: dict[str, str], usual: list[str], given: list[str]
+) -> dict[str, str]:
+    """The value of each parameter: given, else samconfig.toml's, else as deployed, else default.
+
+    Raises DeployFailed if the template has no such parameter.
+    """
+    stated = template["Parameters"]
+    explicit = dict(assignment.split("=", 1) for assignment in given)
+    if unknown := explicit.keys() - stated.keys():
+        raise DeployFailed(
+            f"the template has no parameter {', '.join(sorted(unknown))}; "
+            f"expected one of {', '.join(sorted(stated))}"
+        )
+    defaults = {name: str(stated[name]["Default"]) for name in stated}
+    kept = {name: value for name, value in deployed.items() if name in stated}
+    return defaults | kept | dict(assignment.split("=", 1) for assignment in usual) | explicit
 
 
 def chosen(store: ModelStore, name: str, wanted: str) -> str | None:
@@ -161,6 +184,23 @@ def build(template: Path, package: str, parameters: dict[str, str]) -> Path:
     variables["RELEASE"] = parameters["Release"]
     built.write_text(packaging.dump(content))
     return built
+
+
+def refuse_stand_in(template: Path) -> None:
+    """Keep an image that is not built on Lambda's own base from reaching an account.
+
+    Raises DeployFailed if an image of the built template inherited the stand-in's label.
+    """
+    for resource in packaging.load(template)["Resources"].values():
+        if image := resource.get("Properties", {}).get("ImageUri"):
+            label = f'{{{{index .Config.Labels "{STAND_IN}"}}}}'
+            command = ["docker", "image", "inspect", "--format", label, image]
+            shown = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            if shown.strip() == "true":
+                raise DeployFailed(
+                    f"image {image} was built on the stand-in of .ci/base-image, which is for "
+                    "tests alone; pull AWS's base image, leave BaseImage empty, and deploy again"
+                )
 
 
 def publish(source: ModelStore, stack: Stack, name: str, version: str | None) -> None:

@@ -7,6 +7,7 @@ Each is written to the stack's own bucket, under releases/, before the next one 
 import dataclasses
 import json
 import time
+import urllib.parse
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,12 @@ class Stack:
         self._s3 = session.client("s3")
         self._keys = session.client("apigateway")
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its AWS is an emulator on this machine."""
+        endpoint = urllib.parse.urlsplit(self._cloudformation.meta.endpoint_url)
+        return endpoint.hostname in {"localhost", "127.0.0.1", "::1"}
+
     def described(self) -> dict[str, Any] | None:
         """What CloudFormation says of it; None if it is not there."""
         try:
@@ -72,6 +79,11 @@ class Stack:
         if found is None:
             raise StackFailed(f"there is no stack {self.name}; run make deploy first")
         return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+
+    def parameters(self) -> dict[str, str]:
+        """Its parameters by name; none if it does not exist."""
+        parameters = (self.described() or {}).get("Parameters", [])
+        return {p["ParameterKey"]: p["ParameterValue"] for p in parameters}
 
     def api_key(self) -> str | None:
         """The value of its API key; None in another AuthMode."""
@@ -106,13 +118,12 @@ class Stack:
 
         Raises StackFailed if there is no stack.
         """
-        found = self.described()
-        if found is None:
+        if self.described() is None:
             raise StackFailed(f"there is no stack {self.name}; run make deploy first")
         body = self._cloudformation.get_template(StackName=self.name, TemplateStage="Original")
         template = body["TemplateBody"]
-        parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
-        return Release(template if isinstance(template, str) else json.dumps(template), parameters)
+        text = template if isinstance(template, str) else json.dumps(template)
+        return Release(text, self.parameters())
 
     def remember(self) -> None:
         """Write down what is deployed, for the way back to it."""

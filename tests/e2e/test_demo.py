@@ -14,14 +14,18 @@ TIMEOUT = 900.0  # a first run trains a model
 
 
 @pytest.fixture
-def docker() -> None:
-    """Make sure that Docker answers and has the function's base image, or say what is missing."""
+def base_image() -> str:
+    """The image to build the function's on, AWS's or the stand-in; needs a Docker engine."""
+    said = ""
     for command in (["docker", "info"], [str(ROOT / ".ci/base-image/build")]):
         try:
-            subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT, text=True)
+            said = subprocess.check_output(
+                command, stderr=subprocess.PIPE, timeout=TIMEOUT, text=True
+            )
         except (OSError, subprocess.SubprocessError) as error:
-            said = getattr(error, "stderr", None) or ""
-            give_up(f"no container image without `{' '.join(command)}`: {error} {said}")
+            reason = getattr(error, "stderr", None) or ""
+            give_up(f"no container image without `{' '.join(command)}`: {error} {reason}")
+    return said.strip()
 
 
 def give_up(reason: str) -> NoReturn:
@@ -33,21 +37,20 @@ def give_up(reason: str) -> NoReturn:
 
 def test_zip_packaging_answers_without_docker() -> None:
     """From model to answer on the zip and its layer; nothing is left running."""
-    demonstrate("zip")
+    demonstrate("PACKAGE=zip")
 
 
 @pytest.mark.docker
-@pytest.mark.usefixtures("docker")
-def test_container_image_answers() -> None:
+def test_container_image_answers(base_image: str) -> None:
     """The same with the container image; no container of it is left either."""
     before = containers()
-    demonstrate("image")
+    demonstrate("PACKAGE=image", f"BASE={base_image}")
     assert containers() == before
 
 
-def demonstrate(package: str) -> None:
+def demonstrate(*variables: str) -> None:
     done = subprocess.run(
-        ["make", "demo", f"PACKAGE={package}"],
+        ["make", "demo", *variables],
         cwd=ROOT,
         env=os.environ | {"NO_COLOR": "1", "AWS_PROFILE": "must-not-be-used"},
         capture_output=True,

@@ -9,7 +9,6 @@ import json
 import os
 import ssl
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from model_build.store.model_store import ModelStore, copy
-from tests.e2e.test_demo import docker  # noqa: F401 - a fixture
+from tests.e2e.test_demo import base_image  # noqa: F401 - a fixture
 from tests.support import ROOT
 from tests.support.manifests import describe
 from tools import deploy, deployment, emulator
@@ -36,17 +35,18 @@ class Cloud:
     aws: emulator.Emulator
     package: str
     folder: Path
+    built_for: list[str]  # parameters of the first deploy, which the later ones keep
     good: str
     newer: str
     poisoned: str
 
-    def run(self, command: str, *arguments: str, fails: bool = False) -> str:
-        """Run the tool as make does; give what it said."""
-        options = ["--env", "dev", "--settings", str(self.folder / "samconfig.toml")]
-        if command == "deploy":
-            options += ["--package", self.package, "--store", f"file://{self.folder}/store"]
+    def make(self, task: str, *parameters: str, model: str = "", fails: bool = False) -> str:
+        """Run `make deploy` or `make rollback`, and return what it printed."""
+        variables = [f"SETTINGS={self.folder}/samconfig.toml", f"PARAMETERS={' '.join(parameters)}"]
+        variables += [f"PACKAGE={self.package}", f"STORE=file://{self.folder}/store"]
+        variables += [f"MODEL={model}"] if model else []
         done = subprocess.run(
-            [sys.executable, "-m", "tools.deploy", command, *options, *arguments],
+            ["make", task, *variables],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -54,9 +54,9 @@ class Cloud:
             timeout=TIMEOUT,
             check=False,
         )
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) is fails, said
-        return said
+        printed = done.stdout + done.stderr
+        assert (done.returncode != 0) is fails, printed
+        return printed
 
     def client(self, service: str) -> Any:
         return deployment.client(service, self.aws)
@@ -105,8 +105,9 @@ class Cloud:
 @pytest.fixture(params=["zip", pytest.param("image", marks=pytest.mark.docker)])
 def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
     """An empty account, and a store with three versions of one model, the last one poisoned."""
+    built_for = [f"Architecture={deployment.architecture()}"]
     if request.param == "image":
-        request.getfixturevalue("docker")
+        built_for += [f"BaseImage={request.getfixturevalue('base_image')}"]
     local = ModelStore(deploy.LOCAL_STORE)
     if deploy.chosen(local, "mnist", "production") is None:
         subprocess.run(["make", "model", "PROFILE=quick"], cwd=ROOT, check=True, timeout=TIMEOUT)
@@ -128,12 +129,12 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
         with emulator.running(docker=request.param == "image") as aws:
             for name, value in (aws.environment() | deployment.docker_environment()).items():
                 patch.setenv(name, value)
-            cloud = Cloud(aws, request.param, tmp_path, good, *made)
+            cloud = Cloud(aws, request.param, tmp_path, built_for, good, *made)
             settings = {
                 "stack_name": NAME,
                 "s3_bucket": f"{NAME}-artifacts",
                 "capabilities": "CAPABILITY_IAM",
-                "parameter_overrides": f"Environment=dev Architecture={deployment.architecture()}",
+                "parameter_overrides": "Environment=dev",
             }
             cloud.client("s3").create_bucket(Bucket=settings["s3_bucket"])
             if request.param == "image":
@@ -148,7 +149,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
 def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
     """No model, a model, a newer one, a poisoned one, back, back again, gone; the bucket stays."""
     # GIVEN a store in which nothing is promoted
-    said = cloud.run("deploy")
+    said = cloud.make("deploy", *cloud.built_for)
     # THEN the stack is there, closed, and says what is missing
     assert "run make model, then make deploy again" in said
     assert cloud.post(key=False)[0] == 403
@@ -158,7 +159,7 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
     bucket = Stack(NAME).outputs()["ModelBucketName"]
 
     # WHEN a version is released
-    first = cloud.run("deploy", "--model", cloud.good)
+    first = cloud.make("deploy", model=cloud.good)
     # THEN it answers by that version, and the alias points to a new version of the function
     assert f"by model {cloud.good}" in first
     status, answer = cloud.post()
@@ -168,12 +169,12 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
     assert store.resolve("mnist", "production") == cloud.good
 
     # WHEN the same is released again, nothing is
-    cloud.run("deploy", "--model", cloud.good)
+    cloud.make("deploy", model=cloud.good)
     assert cloud.live() == one
 
     # WHEN the model changes, and inputs are to be captured
     assert "CaptureBucketName" not in Stack(NAME).outputs()
-    cloud.run("deploy", "--model", cloud.newer, "CaptureShare=1")
+    cloud.make("deploy", "CaptureShare=1", model=cloud.newer)
     two = cloud.live()
     assert two != one
     answer = cloud.post()[1]
@@ -191,7 +192,7 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
         assert found == {cloud.good: "too few", cloud.newer: "too few"}, drift
 
     # WHEN a bad model is released, the hook, which CodeDeploy would have asked, refuses it
-    cloud.run("deploy", "--model", cloud.poisoned)
+    cloud.make("deploy", model=cloud.poisoned)
     if cloud.package == "zip":
         verdict = cloud.verdict()
         assert verdict["status"] == "Failed"
@@ -199,14 +200,14 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
 
     # WHEN it is rolled back, one release at a time
     for version in (cloud.newer, cloud.good):
-        assert "Back at " in cloud.run("rollback")
+        assert "Back at " in cloud.make("rollback")
         assert cloud.post()[1]["model"]["version"] == version
         assert store.resolve("mnist", "production") == version
     assert int(cloud.live()) > int(two)
 
     # WHEN parameters contradict each other, nothing happens but a sentence
     before = Stack(NAME).current()
-    said = cloud.run("deploy", "--model", cloud.newer, "AuthMode=Jwt", fails=True)
+    said = cloud.make("deploy", "AuthMode=Jwt", model=cloud.newer, fails=True)
     assert "AuthMode Jwt needs UserPoolArn" in said
     assert Stack(NAME).current() == before
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.support import ROOT
-from tests.support.commands import BASE_IMAGE, SAM, environment_without_account, run
+from tests.support.commands import SAM, environment_without_account, run
 from tests.support.local_service import LocalService, serving
 
 CHANNEL = ROOT / "build" / "model-store" / "mnist" / "channels" / "production.json"
@@ -27,8 +27,8 @@ def give_up(reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def docker() -> None:
-    """Make sure that a Docker engine answers and that the function's base image is there."""
+def base_image() -> str:
+    """The image to build the function's on, AWS's or the stand-in; needs a Docker engine."""
     try:
         engine = subprocess.run(
             ["docker", "info"], capture_output=True, text=True, timeout=30, check=False
@@ -44,7 +44,8 @@ def docker() -> None:
         [ROOT / ".ci" / "base-image" / "build"], capture_output=True, text=True, check=False
     )
     if base.returncode:
-        give_up(f"The base image {BASE_IMAGE} can neither be pulled nor built. {base.stderr}")
+        give_up(f"Lambda's base image can neither be pulled nor replaced. {base.stderr}")
+    return base.stdout.strip()
 
 
 @pytest.fixture(scope="session")
@@ -64,9 +65,9 @@ def service(model_version: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="session")
-def image(docker: None, model_version: str) -> str:
-    """Build the function as a user does, and give its image's name."""
-    run(SAM, "build", timeout=1200)
+def image(base_image: str, model_version: str) -> str:
+    """Build the function as a user does but for its base, and give its image's name."""
+    run(SAM, "build", "--parameter-overrides", f"BaseImage={base_image}", timeout=1200)
     return "predictfunction:latest"  # named after the logical id
 
 

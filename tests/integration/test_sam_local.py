@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support import ROOT
-from tests.support.commands import BASE_IMAGE, run
+from tests.support.commands import run
 from tests.support.conformance import check_conformance
+from tools import deploy
 
 EVENTS = ROOT / "events"
 SIZE_LIMIT_MB = 150  # of our own layers; Lambda loads what a cold start reads, so every MB tells
@@ -124,12 +125,27 @@ def test_without_a_model_the_image_answers_503(
 
 
 @pytest.mark.docker
-def test_our_layers_over_the_base_are_small(image: str) -> None:
+def test_our_layers_over_the_base_are_small(image: str, base_image: str) -> None:
     """What the image adds to the base image, which Lambda's hosts hold already."""
-    base, whole = layers(BASE_IMAGE), layers(image)
+    base, whole = layers(base_image), layers(image)
     assert whole[: len(base)] == base, "the image was built on another base: run `sam build` again"
-    added = (size(image) - size(BASE_IMAGE)) / 1e6
+    added = (size(image) - size(base_image)) / 1e6
     assert added <= SIZE_LIMIT_MB, f"{added:.0f} MB over the base"
+
+
+@pytest.mark.docker
+def test_the_function_inherits_the_label_of_the_stand_in(
+    image: str, base_image: str, tmp_path: Path
+) -> None:
+    """`make deploy` refuses it by that label; on AWS's own base there is none."""
+    template = tmp_path / "template.yaml"
+    template.write_text(json.dumps({"Resources": {"F": {"Properties": {"ImageUri": image}}}}))
+    refused = False
+    try:
+        deploy.refuse_stand_in(template)
+    except deploy.DeployFailed:
+        refused = True
+    assert refused is base_image.endswith("stand-in")
 
 
 @pytest.mark.docker

@@ -7,6 +7,7 @@ with the emulator that the SAM CLI ships. The raw figures stay in build/bench/re
 import argparse
 import base64
 import datetime as dt
+import functools
 import io
 import json
 import os
@@ -22,11 +23,11 @@ import numpy as np
 from PIL import Image
 
 from tests.performance import candidates, imports, report
-from tests.performance.candidates import BASE_IMAGE, BUILD, OWN, PACKAGES, STORE
+from tests.performance.candidates import BASE_IMAGES, BUILD, OWN, PACKAGES, STORE, VERSION
 from tests.support import ROOT
 
 PYTHON = ROOT / ".venv/bench/bin/python"
-EMULATOR = ".venv/sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-"
+EMULATOR = f".venv/sam/lib/python{VERSION}/site-packages/samcli/local/rapid/aws-lambda-rie-"
 COLD = ROOT / "tests/performance/cold.py"
 WARM = ROOT / "tests/performance/warm.py"
 
@@ -49,7 +50,7 @@ def measure(rounds: int) -> dict[str, Any]:
     """Everything that the report tells of."""
     load_before = os.getloadavg()[0]
     candidates.prepare()
-    docker = has_base_image()
+    docker = base_image() is not None
     found: dict[str, Any] = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": machine(docker=docker) | {"load": round(load_before, 2), "docker": docker},
@@ -63,14 +64,16 @@ def measure(rounds: int) -> dict[str, Any]:
     return found
 
 
-def has_base_image() -> bool:
-    """Whether Docker runs here and has Lambda's base image."""
+@functools.cache
+def base_image() -> str | None:
+    """The base image that Docker has here; None without Docker or any."""
     if not shutil.which("docker"):
-        return False
-    inspected = subprocess.run(
-        ["docker", "image", "inspect", BASE_IMAGE], capture_output=True, check=False
-    )
-    return inspected.returncode == 0
+        return None
+    for name in BASE_IMAGES:
+        command = ["docker", "image", "inspect", name]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return name
+    return None
 
 
 def cold(rounds: int, *, docker: bool) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def interpreter(settings: Mapping[str, str], *, docker: bool) -> list[str]:
     if not docker:
         return ["env", "-i", f"PATH={os.environ['PATH']}", *given, str(PYTHON)]
     run = ["docker", "run", "--rm", "--volume", f"{ROOT}:{ROOT}:ro"]
-    return [*run, *(f"--env={one}" for one in given), "--entrypoint", "python", BASE_IMAGE]
+    return [*run, *(f"--env={one}" for one in given), "--entrypoint", "python", str(base_image())]
 
 
 def warm(what: str, *, docker: bool) -> dict[str, Any]:
@@ -177,10 +180,11 @@ def layers() -> dict[str, float]:
     """Uncompressed size of the image's layers over those of the base, in MB."""
     tag = "classifier-on-lambda/bench"
     build = ["docker", "build", "--quiet", "--tag", tag, "--file", "functions/predict/Dockerfile"]
+    build += ["--build-arg", f"BASE={base_image()}"]
     subprocess.run([*build, "."], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     sizes = [
         int(subprocess.check_output(["docker", "image", "inspect", "-f", "{{.Size}}", name]))
-        for name in (tag, BASE_IMAGE)
+        for name in (tag, str(base_image()))
     ]
     return {"over the base": (sizes[0] - sizes[1]) / 1e6, "base": sizes[1] / 1e6}
 

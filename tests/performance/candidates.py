@@ -19,10 +19,15 @@ from tests.support import ROOT
 
 BUILD = ROOT / "build" / "bench"
 STORE = ROOT / "build" / "model-store"
-PACKAGES = ROOT / ".venv/bench/lib/python3.13/site-packages"
-TENSORFLOW = ROOT / ".venv/model/lib/python3.13/site-packages"
-MOTO = ROOT / ".venv/test/lib/python3.13/site-packages"
-BASE_IMAGE = "public.ecr.aws/lambda/python:3.13"
+VERSION = (ROOT / ".python-version").read_text().strip()
+PACKAGES, TENSORFLOW, MOTO = (
+    ROOT / ".venv" / name / f"lib/python{VERSION}/site-packages"
+    for name in ("bench", "model", "test")
+)
+BASE_IMAGES = (  # the real one, and the stand-in of .ci/base-image
+    f"public.ecr.aws/lambda/python:{VERSION}",
+    f"classifier-on-lambda/lambda-python:{VERSION}-stand-in",
+)
 INVOKE = "/2015-03-31/functions/function/invocations"
 
 # What the function finds in its environment, as the templates have it where nothing is asked for.

@@ -9,7 +9,6 @@ import pytest
 from tests.support import ROOT
 
 SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
-BASE_IMAGE = "public.ecr.aws/lambda/python:3.13"
 
 
 def run(*command: str | Path, timeout: float = 120) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -14,11 +14,12 @@ from moto.cloudformation.models import cloudformation_backends
 from model_build.errors import NotInStore
 from model_build.store.model_store import ModelStore
 from tests.support.manifests import describe
-from tools import deploy
+from tools import deploy, deployment
 from tools.stack import Release, Stack, StackFailed
 
 NAME = "classifier-test"
 REGION = "us-east-1"
+LABEL = '{{index .Config.Labels "classifier-on-lambda.stand-in"}}'  # how Docker is asked for it
 
 
 @pytest.fixture
@@ -154,6 +155,131 @@ def test_what_is_released_is_what_the_channel_points_to(
     store.promote("mnist", document["version"], "production")
     assert deploy.chosen(store, "mnist", "production") == document["version"]
     assert deploy.chosen(store, "mnist", document["version"]) == document["version"]
+
+
+TEMPLATE = {
+    "Parameters": {
+        "Architecture": {"Default": "x86_64"},
+        "MemorySize": {"Default": 1769},
+        "ModelName": {"Default": "mnist"},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("deployed", "usual", "given", "expected"),
+    [
+        ({}, [], [], ("x86_64", "1769", "mnist")),
+        ({"Architecture": "arm64", "ModelName": "a"}, [], [], ("arm64", "1769", "a")),
+        ({"Architecture": "arm64"}, ["Architecture=x86_64"], [], ("x86_64", "1769", "mnist")),
+        ({"MemorySize": "1"}, ["MemorySize=2"], ["MemorySize=3"], ("x86_64", "3", "mnist")),
+        ({"Former": "1"}, [], ["ModelName=a=b"], ("x86_64", "1769", "a=b")),
+    ],
+)
+def test_what_is_not_given_stays_as_it_is_deployed(
+    deployed: dict[str, str], usual: list[str], given: list[str], expected: tuple[str, ...]
+) -> None:
+    """Command line, samconfig.toml, stack, template: the first that has a value wins."""
+    parameters = deploy.effective(TEMPLATE, deployed, usual, given)
+    assert parameters == dict(zip(TEMPLATE["Parameters"], expected, strict=True))
+
+
+def test_a_parameter_that_the_template_lacks_is_refused() -> None:
+    """The SAM CLI would ignore it."""
+    with pytest.raises(deploy.DeployFailed, match=r"no parameter Architektur; .* Architecture, "):
+        deploy.effective(TEMPLATE, {}, [], ["Architektur=arm64"])
+
+
+BUILT = {
+    "Resources": {
+        "PredictFunction": {
+            "Properties": {
+                "ImageUri": "predictfunction:a",
+                "Environment": {"Variables": {"RELEASE": {"Ref": "Release"}}},
+            }
+        }
+    }
+}
+
+
+@pytest.fixture
+def make_deploy(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], tuple[int, str]]:
+    """Deploys to the account where the base image has this label; gives status and SAM's log.
+
+    The SAM CLI and Docker are programs that write down how they are called: `sam build` has built
+    an image, `sam deploy` fails.
+    """
+    (tmp_path / "built.yaml").write_text(json.dumps(BUILT))
+    log = tmp_path / "log"
+    programs = {
+        "sam": f"""echo "ARCH=$ARCH $@" >> {log}
+            [ "$1" = build ] || exit 3
+            mkdir -p {tmp_path}/build/image/build
+            cp {tmp_path}/built.yaml {tmp_path}/build/image/build/template.yaml""",
+        "docker": f"""[ "$5" = predictfunction:a ] && [ "$4" = '{LABEL}' ] && echo "$LABEL" """,
+    }
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    settings = tmp_path / "samconfig.toml"
+    settings.write_text(f'[default.deploy.parameters]\nstack_name = "{NAME}"\n')
+    monkeypatch.setattr(deploy, "FOLDER", tmp_path / "build")
+    monkeypatch.setattr(deployment, "SAM", tmp_path / "sam")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+
+    def run(label: str) -> tuple[int, str]:
+        monkeypatch.setenv("LABEL", label)
+        options = ["--env", "dev", "--settings", str(settings), "--store", f"file://{tmp_path}"]
+        return deploy.main(["deploy", *options]), log.read_text()
+
+    return run
+
+
+def test_the_second_deploy_builds_for_what_the_first_was_told(
+    stack: Stack, make_deploy: Callable[[str], tuple[int, str]]
+) -> None:
+    """`make deploy PARAMETERS="Architecture=arm64 ModelName=fashion"`, then `make deploy`."""
+    put(stack, "a", Architecture="arm64", ModelName="fashion")
+    _, log = make_deploy("")
+    build, release = log.splitlines()
+    for line in (build, release):
+        assert line.startswith("ARCH=arm64 ")  # which the layer's Makefile reads
+        assert " Architecture=arm64 " in line
+        assert " ModelName=fashion " in line
+
+
+def test_an_image_on_the_stand_in_is_not_shipped(
+    stack: Stack,
+    make_deploy: Callable[[str], tuple[int, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On an account; what was built on AWS's own base, which has no such label, goes on."""
+    status, log = make_deploy("true")
+    assert status == 1
+    assert "predictfunction:a was built on the stand-in" in capsys.readouterr().err
+    assert " deploy " not in log
+    _, log = make_deploy("")
+    assert " deploy " in log
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("http://127.0.0.1:4566", True),
+        ("http://localhost:4566", True),
+        ("https://cloudformation.eu-west-1.amazonaws.com", False),
+        ("https://localhost.example.org", False),
+    ],
+)
+def test_an_emulator_is_told_from_an_account(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, *, expected: bool
+) -> None:
+    """There an image on the stand-in does no harm."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert Stack(NAME, REGION).is_local is expected
 
 
 @pytest.mark.parametrize("environment", deploy.ENVIRONMENTS)
