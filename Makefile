@@ -1,8 +1,8 @@
 # Every task of the project. `make` alone lists them.
 PYTHON ?= python3.13
 UV := .venv/bootstrap/bin/uv
-MODEL := .venv/model/bin/python
-TEST := .venv/test/bin/python
+MODEL_PYTHON := .venv/model/bin/python
+TEST_PYTHON := .venv/test/bin/python
 SAM := .venv/sam/bin/sam
 DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE))
 
@@ -15,42 +15,42 @@ help: ## list the tasks
 
 demo: ## build, publish, deploy on a local AWS, POST a digit, show the answer (PACKAGE=zip|image, KEEP=1)
 demo: .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
-	$(MODEL) -m tools.demo --package $(or $(PACKAGE),zip) $(if $(KEEP),--keep)
+	$(MODEL_PYTHON) -m tools.demo --package $(or $(PACKAGE),zip) $(if $(KEEP),--keep)
 
 model: ## build the model into build/model-store and promote it to production (PROFILE=quick|full)
 model: .venv/model/.installed
-	$(MODEL) -m model_build run --profile $(or $(PROFILE),full)
+	$(MODEL_PYTHON) -m model_build run --profile $(or $(PROFILE),full)
 
 serve: ## the page and the API on http://127.0.0.1:8000, with the model of make model, without Docker
 serve: .venv/test/.installed
-	$(TEST) -m tools.serve
+	$(TEST_PYTHON) -m tools.serve
 
 test: ## every test this machine can run; says why it skips the others
 test: .venv/test/.installed .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
-	$(MODEL) -m pytest -m keras $$(grep -l mark.keras tests/unit/model_build/*.py)
-	$(TEST) -m pytest -m "not keras"
+	$(MODEL_PYTHON) -m pytest -m keras $$(grep -l mark.keras tests/unit/model_build/*.py)
+	$(TEST_PYTHON) -m pytest -m "not keras"
 
 bench: ## the performance report: this function and its peers, side by side in one run (ROUNDS=21)
 bench: .venv/bench/.installed .venv/test/.installed .venv/model/.installed .venv/sam/.installed
-	$(TEST) -m tests.performance --rounds $(or $(ROUNDS),21)
+	$(TEST_PYTHON) -m tests.performance --rounds $(or $(ROUNDS),21)
 
 deploy: ## to AWS: stack, model, canary, smoke test (ENV=dev|staging|prod, MODEL=version, PACKAGE=image|zip, PARAMETERS="A=b")
 deploy: .venv/test/.installed .venv/sam/.installed
-	$(TEST) -m tools.deploy deploy --env $(or $(ENV),dev) --package $(or $(PACKAGE),image) $(if $(MODEL),--model $(MODEL)) $(if $(STORE),--store $(STORE)) $(DEPLOY_OPTIONS) $(PARAMETERS)
+	$(TEST_PYTHON) -m tools.deploy deploy --env $(or $(ENV),dev) --package $(or $(PACKAGE),image) $(if $(MODEL),--model $(MODEL)) $(if $(STORE),--store $(STORE)) $(DEPLOY_OPTIONS) $(PARAMETERS)
 
 rollback: ## one release back, code and model (ENV=dev|staging|prod)
 rollback: .venv/test/.installed .venv/sam/.installed
-	$(TEST) -m tools.deploy rollback --env $(or $(ENV),dev) $(DEPLOY_OPTIONS)
+	$(TEST_PYTHON) -m tools.deploy rollback --env $(or $(ENV),dev) $(DEPLOY_OPTIONS)
 
 e2e: ## deploy, redeploy, roll back and delete the stack on a local AWS (the image needs Docker)
 e2e: .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed .venv/model/.installed
-	$(TEST) -m pytest tests/e2e/test_release.py
+	$(TEST_PYTHON) -m pytest tests/e2e/test_release.py
 
 lint: ## ruff, mypy strict, sam validate --lint, cfn-lint
 lint: .venv/test/.installed .venv/sam/.installed
-	$(TEST) -m ruff check .
-	$(TEST) -m ruff format --check .
-	$(TEST) -m mypy
+	$(TEST_PYTHON) -m ruff check .
+	$(TEST_PYTHON) -m ruff format --check .
+	$(TEST_PYTHON) -m mypy
 	.venv/test/bin/cfn-lint template.yaml template-zip.yaml template-batch.yaml .github/oidc-role.yaml
 	$(SAM) validate --lint --template template.yaml
 	$(SAM) validate --lint --template template-zip.yaml
@@ -58,8 +58,8 @@ lint: .venv/test/.installed .venv/sam/.installed
 
 format: ## rewrite the Python files as ruff wants them
 format: .venv/test/.installed
-	$(TEST) -m ruff check --fix .
-	$(TEST) -m ruff format .
+	$(TEST_PYTHON) -m ruff check --fix .
+	$(TEST_PYTHON) -m ruff format .
 
 requirements: ## compile the pinned, hashed requirement files from their .in files
 requirements: .venv/bootstrap/.installed
