@@ -4,7 +4,6 @@ import os
 import re
 import socket
 import subprocess
-from typing import NoReturn
 
 import pytest
 
@@ -13,22 +12,7 @@ from tests.support import ROOT
 TIMEOUT = 900.0  # a first run trains a model
 
 
-@pytest.fixture
-def docker() -> None:
-    """Make sure that Docker answers and has the function's base image, or say what is missing."""
-    for command in (["docker", "info"], [str(ROOT / ".ci/base-image/build")]):
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT, text=True)
-        except (OSError, subprocess.SubprocessError) as error:
-            said = getattr(error, "stderr", None) or ""
-            give_up(f"no container image without `{' '.join(command)}`: {error} {said}")
-
-
-def give_up(reason: str) -> NoReturn:
-    """Skip, but fail where nothing may be skipped."""
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(f"{reason} (CI is set: nothing may be skipped)", pytrace=False)
-    pytest.skip(reason)
+pytestmark = [pytest.mark.sam, pytest.mark.emulator]
 
 
 def test_zip_packaging_answers_without_docker() -> None:
@@ -36,8 +20,7 @@ def test_zip_packaging_answers_without_docker() -> None:
     demonstrate("zip")
 
 
-@pytest.mark.docker
-@pytest.mark.usefixtures("docker")
+@pytest.mark.usefixtures("base_image")
 def test_container_image_answers() -> None:
     """The same with the container image; no container of it is left either."""
     before = containers()

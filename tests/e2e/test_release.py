@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 
 from model_build.store.model_store import ModelStore, copy
-from tests.e2e.test_demo import docker  # noqa: F401 - a fixture
 from tests.support import ROOT
 from tests.support.manifests import describe
 from tools import deploy, deployment, emulator
 from tools.stack import Stack
+
+pytestmark = [pytest.mark.sam, pytest.mark.emulator]
 
 NAME = "classifier-e2e"
 TIMEOUT = 900.0
@@ -106,7 +107,7 @@ class Cloud:
 def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
     """An empty account, and a store with three versions of one model, the last one poisoned."""
     if request.param == "image":
-        request.getfixturevalue("docker")
+        request.getfixturevalue("base_image")
     local = ModelStore(deploy.LOCAL_STORE)
     if deploy.chosen(local, "mnist", "production") is None:
         subprocess.run(["make", "model", "PROFILE=quick"], cwd=ROOT, check=True, timeout=TIMEOUT)

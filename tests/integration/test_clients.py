@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ import pytest
 from PIL import Image
 
 from model_build.data.datasets import load_mnist_5k
-from tests.integration.conftest import give_up
 from tests.support import ROOT
 from tests.support.commands import environment_without_account
 from tests.support.local_service import LocalService, serving
@@ -116,12 +114,11 @@ def run(command: list[str | Path], block: Block, service: LocalService, folder: 
     return done.stdout
 
 
+@pytest.mark.curl
 @of("bash")
 def test_a_block_of_shell_gets_the_answer(
     block: Block, closed_service: LocalService, folder: Path
 ) -> None:
-    if "curl" in block.code and not shutil.which("curl"):
-        give_up("there is no `curl` command")
     out = run(["bash", "-euo", "pipefail"], block, closed_service, folder)
     answers = [json.loads(line) for line in out.splitlines()]
     found = [one for answer in answers for one in answer.get("predictions", [answer])]
@@ -141,14 +138,12 @@ def test_a_block_of_python_prints_what_the_page_says(
     assert out.splitlines() == SAID.findall(block.code)
 
 
+@pytest.mark.node
 @of("js")
 def test_a_block_of_javascript_prints_what_the_page_says(
     block: Block, closed_service: LocalService, folder: Path
 ) -> None:
-    node = shutil.which("node")
-    if node is None:
-        give_up("there is no `node` command: install Node.js 20 or later to run the JavaScript")
-    out = run([node, "--input-type=module"], block, closed_service, folder)
+    out = run(["node", "--input-type=module"], block, closed_service, folder)
     assert out.splitlines() == SAID.findall(block.code)
 
 
