@@ -49,7 +49,7 @@ coverage: .venv/test/.installed .venv/model/.installed
 
 bench: ## the performance report: this function and its peers, side by side in one run (ROUNDS=21)
 bench: .venv/bench/.installed .venv/test/.installed .venv/model/.installed .venv/sam/.installed
-	$(TEST_PYTHON) -m tests.performance --rounds $(or $(ROUNDS),21)
+	$(TEST_PYTHON) -m bench --rounds $(or $(ROUNDS),21)
 
 deploy: ## to AWS: stack, model, canary, smoke test (ENV=dev|staging|prod, MODEL=version, PACKAGE=image|zip, PARAMETERS="A=b")
 deploy: .venv/test/.installed .venv/sam/.installed

@@ -92,5 +92,6 @@ def pytest_runtest_makereport(
     report = yield
     if CI and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"{report.longrepr}: CI is set, and nothing may be skipped"
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.longrepr = f"{reason} (CI is set: nothing may be skipped)"
     return report

@@ -21,14 +21,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.performance import candidates, imports, report
-from tests.performance.candidates import BASE_IMAGE, BUILD, OWN, PACKAGES, STORE
-from tests.support import ROOT
+from bench import ROOT, candidates, imports, report
+from bench.candidates import BASE_IMAGE, BUILD, OWN, PACKAGES, STORE
 
 PYTHON = ROOT / ".venv/bench/bin/python"
 EMULATOR = ".venv/sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-"
-COLD = ROOT / "tests/performance/cold.py"
-WARM = ROOT / "tests/performance/warm.py"
+COLD = ROOT / "bench/cold.py"
+WARM = ROOT / "bench/warm.py"
 
 
 def main() -> int:
