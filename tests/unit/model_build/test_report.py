@@ -160,6 +160,7 @@ def test_the_pictures_open_at_twice_the_size_of_the_page(folder: Path) -> None:
             assert len(np.unique(np.asarray(image.convert("L")))) > 20
 
 
+@pytest.mark.slow
 def test_the_same_search_gives_the_same_bytes(made: Search, tmp_path: Path) -> None:
     """Of every file."""
     few = replace(made, candidates=made.candidates[:4])
@@ -198,6 +199,7 @@ def test_names_and_errors_are_text_not_markup(tmp_path: Path) -> None:
     assert {line.replace("\\|", "").count("|") for line in table.splitlines()[:4]} == {9}
 
 
+@pytest.mark.slow
 def test_a_search_without_a_choice_still_reports(tmp_path: Path) -> None:
     """It says what to loosen, and shows the reference's errors."""
     made = search(measured("cnn", accuracy=1.0), measured("b", kib=50))
@@ -210,6 +212,7 @@ def test_a_search_without_a_choice_still_reports(tmp_path: Path) -> None:
     assert page.images == []
 
 
+@pytest.mark.slow
 def test_one_candidate_is_enough_for_a_report(tmp_path: Path) -> None:
     """Ranges of no width are no reason to fail."""
     made = search(measured("cnn"), failed=[])
