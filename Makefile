@@ -41,7 +41,7 @@ test-all: test .venv/model/.installed .venv/sam/.installed .venv/emulator/.insta
 
 coverage: ## the share of lines and branches that the unit tests run, over both environments
 coverage: .venv/test/.installed .venv/model/.installed
-	rm -rf build/coverage
+	rm -rf build/coverage && mkdir -p build/coverage
 	$(MODEL_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= -m keras $(KERAS_TESTS)
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= -m "not keras" tests/unit
 	$(TEST_PYTHON) -m coverage combine --quiet
