@@ -153,35 +153,3 @@ def test_the_page_has_blocks_of_every_kind() -> None:
     assert set(languages) == {"sh", "bash", "python", "js"}
     assert languages.count("sh") == 1, "the variables, which the tests set"
     assert all(SAID.search(block.code) for block in blocks() if block.language in {"python", "js"})
-
-
-def test_the_command_draws_the_answer(closed_service: LocalService, folder: Path) -> None:
-    command: list[str | Path] = [sys.executable, "-m", "tools.predict", "seven.png"]
-    command += ["--url", f"{closed_service.url}predict"]
-    out = run(command, Block("bash", "", "", 0), closed_service, folder)
-    assert "answer: 7" in out
-    assert "█" in out
-
-
-def test_the_command_tells_a_refusal_by_its_exit_code(
-    closed_service: LocalService, folder: Path
-) -> None:
-    def outcome(*arguments: str, given: bytes = b"") -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tools.predict", *arguments],
-            cwd=folder,
-            env=environment_without_account() | {"PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1"},
-            input=given,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        return done.returncode, done.stderr.decode()
-
-    url = f"{closed_service.url}predict"
-    status, said = outcome("-", "--url", url, "--key", KEY, given=b"no picture")
-    assert (status, "there is no image in the bytes" in said) == (1, True)
-    status, said = outcome("seven.png", "--url", url, "--key", "wrong")
-    assert (status, "(403)" in said) == (1, True)
-    assert outcome("seven.png", "--url", "http://127.0.0.1:9/predict")[0] == 3
-    assert outcome("seven.png")[0] == 2
