@@ -4,7 +4,7 @@ UV := .venv/bootstrap/bin/uv
 MODEL_PYTHON := .venv/model/bin/python
 TEST_PYTHON := .venv/test/bin/python
 SAM := .venv/sam/bin/sam
-PARALLEL = --numprocesses $(or $(WORKERS),auto)
+PARALLEL = --numprocesses $(or $(WORKERS),$(shell getconf _NPROCESSORS_ONLN))
 KERAS_TESTS = $$(grep -l mark.keras tests/unit/model_build/*.py)
 DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE))
 

@@ -40,6 +40,12 @@ collect_ignore = [
 ]
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run single files in this process, where they start sooner and can be stepped through."""
+    files = all(argument.partition("::")[0].endswith(".py") for argument in config.args)
+    return 0 if files else None  # None: as many as there are cores
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs the whole by its folder, so that `-m` can tell it from unit tests."""
     for item in items:
