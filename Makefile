@@ -6,11 +6,16 @@ MODEL_PYTHON := .venv/model/bin/python
 TEST_PYTHON := .venv/test/bin/python
 SAM := .venv/sam/bin/sam
 TEMPLATES := template.yaml build/template-zip.yaml infra/batch.yaml
+PARALLEL = --numprocesses $(or $(WORKERS),$(shell getconf _NPROCESSORS_ONLN))
+KERAS_TESTS = $$(grep -l mark.keras tests/unit/model_build/*.py)
 DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE)) $(if $(SETTINGS),--settings $(SETTINGS))
+
+# Tests start Python hundreds of times: without bytecode, each start takes three times as long.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test bench model deploy rollback e2e lint format requirements clean
+.PHONY: help demo serve test test-all coverage bench model deploy rollback e2e lint format requirements clean
 
 help: ## list the tasks
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -27,14 +32,26 @@ serve: ## the page and the API on http://127.0.0.1:8000, with the model of make 
 serve: .venv/test/.installed
 	$(TEST_PYTHON) -m tools.serve
 
-test: ## every test this machine can run; says why it skips the others
-test: .venv/test/.installed .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
-	$(MODEL_PYTHON) -m pytest -m keras $$(grep -l mark.keras tests/unit/model_build/*.py)
-	$(TEST_PYTHON) -m pytest -m "not keras"
+test: ## the tests to try a change with: no TensorFlow, Docker or browser, two minutes
+test: .venv/test/.installed
+	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal tests/unit
+
+test-all: ## every test; what this machine lacks is skipped by name
+test-all: test .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
+	$(MODEL_PYTHON) -m pytest $(PARALLEL) -m keras $(KERAS_TESTS)
+	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist loadgroup -m "(slow or whole) and not keras"
+
+coverage: ## the share of lines and branches that the unit tests run, over both environments
+coverage: .venv/test/.installed .venv/model/.installed
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(MODEL_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= -m keras $(KERAS_TESTS)
+	$(TEST_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= -m "not keras" tests/unit
+	$(TEST_PYTHON) -m coverage combine --quiet
+	$(TEST_PYTHON) -m coverage report
 
 bench: ## the performance report: this function and its peers, side by side in one run (ROUNDS=21)
 bench: .venv/bench/.installed .venv/test/.installed .venv/model/.installed .venv/sam/.installed
-	$(TEST_PYTHON) -m tests.performance --rounds $(or $(ROUNDS),21)
+	$(TEST_PYTHON) -m bench --rounds $(or $(ROUNDS),21)
 
 deploy: ## to AWS: stack, model, canary, smoke test (ENV=dev|staging|prod, MODEL=version, PACKAGE=image|zip, PARAMETERS="A=b")
 deploy: .venv/test/.installed .venv/sam/.installed
@@ -77,7 +94,7 @@ requirements: .venv/bootstrap/.installed
 clean: ## remove everything that was built; the environments stay
 	rm -rf build .aws-sam
 
-# One environment a purpose, each from its own pinned file. TensorFlow's import takes three times as long without bytecode.
+# One environment a purpose, each from its own pinned file.
 .venv/bootstrap/.installed: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")' || \
 	  { echo "Python $(PYTHON_VERSION) is needed; install it or name it: make PYTHON=/path/to/python$(PYTHON_VERSION)" >&2; exit 1; }
@@ -89,7 +106,7 @@ clean: ## remove everything that was built; the environments stay
 
 .venv/%/.installed: requirements/%.txt | .venv/bootstrap/.installed
 	$(UV) venv --quiet --clear --python .venv/bootstrap/bin/python .venv/$*
-	$(UV) pip install $(if $(filter model,$*),--compile-bytecode) --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt
+	$(UV) pip install $(if $(filter model test,$*),--compile-bytecode) --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt
 	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --require-hashes -r requirements/data.txt)
 	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --build-constraints requirements/build.txt --editable .)
 	touch $@

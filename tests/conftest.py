@@ -1,9 +1,9 @@
-"""What the unit tests stand on: real digits, a small real classifier, a model store in a folder."""
+"""What the tests stand on: real digits, a small real classifier, a model store in a folder."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,33 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 settings.register_profile("unit", deadline=None, max_examples=60, derandomize="CI" in os.environ)
 settings.load_profile("unit")
 
-# Where TensorFlow is not installed, these can't be imported; the others import it in the test.
-_KERAS = ("architectures", "distil", "factorise", "prune", "qat", "structured", "train")
-collect_ignore = (
-    [] if find_spec("tensorflow") else [f"unit/model_build/test_{name}.py" for name in _KERAS]
-)
+pytest_plugins = [
+    "tests.support.needs",
+    "tests.support.local_s3",
+    "tests.support.local_service",
+    "tests.support.container",
+]
+
+# What imports TensorFlow at its top is left to the environment that has it (`make test-all`).
+collect_ignore = [
+    str(path)
+    for path in Path(__file__).parent.glob("unit/model_build/*.py")
+    if not find_spec("tensorflow") and "\npytestmark = pytest.mark.keras\n" in path.read_text()
+]
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run single files in this process, where they start sooner and can be stepped through."""
+    files = all(argument.partition("::")[0].endswith(".py") for argument in config.args)
+    return 0 if files else None  # None: as many as there are cores
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs the whole by its folder, so that `-m` can tell it from unit tests."""
+    for item in items:
+        if "unit" not in item.path.relative_to(Path(__file__).parent).parts:
+            item.add_marker("whole")
+
 
 type Edit = Callable[[dict[str, Any]], object]
 type Publish = Callable[..., str]
@@ -141,14 +163,8 @@ def model_store(tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(params=["folder", "s3"])
-def url(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty model store: once in a folder, once in a bucket over HTTP."""
     if request.param == "folder":
-        yield (tmp_path / "store").as_uri()
-    else:
-        from tests.support import local_s3
-
-        with local_s3.serving(monkeypatch) as address:
-            yield address
+        return (tmp_path / "store").as_uri()
+    return str(request.getfixturevalue("s3_url"))

@@ -33,7 +33,7 @@ DISABLED = (  # wrong on code, tables and British spelling
 
 # A phrase, as a regular expression, and what to write instead.
 VOCABULARY = {
-    r"(is|are|was|were) (not|never) taken(?! (as|from|into|for|over|by|to|out|up)\b)": "unsupported",
+    r"(is|are|was|were) (not|never) taken(?! (as|from|into|for|over|by|to|out|up))": "unsupported",
     r"(?<!there.)(is|are|was|were) none": "there is no …",
     r"(?<!there.)(?<!that.)is no (?!longer|more|less|fewer|better|worse|larger|one)": "is not a …",
     r"(go|goes|going|went) round": "bypass",

@@ -4,7 +4,6 @@ import os
 import re
 import socket
 import subprocess
-from typing import NoReturn
 
 import pytest
 
@@ -13,26 +12,7 @@ from tests.support import ROOT
 TIMEOUT = 900.0  # a first run trains a model
 
 
-@pytest.fixture
-def base_image() -> str:
-    """The image to build the function's on, AWS's or the stand-in; needs a Docker engine."""
-    said = ""
-    for command in (["docker", "info"], [str(ROOT / ".ci/base-image/build")]):
-        try:
-            said = subprocess.check_output(
-                command, stderr=subprocess.PIPE, timeout=TIMEOUT, text=True
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            reason = getattr(error, "stderr", None) or ""
-            give_up(f"no container image without `{' '.join(command)}`: {error} {reason}")
-    return said.strip()
-
-
-def give_up(reason: str) -> NoReturn:
-    """Skip, but fail where nothing may be skipped."""
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(f"{reason} (CI is set: nothing may be skipped)", pytrace=False)
-    pytest.skip(reason)
+pytestmark = [pytest.mark.sam, pytest.mark.emulator]
 
 
 def test_zip_packaging_answers_without_docker() -> None:
@@ -40,7 +20,6 @@ def test_zip_packaging_answers_without_docker() -> None:
     demonstrate("PACKAGE=zip")
 
 
-@pytest.mark.docker
 def test_container_image_answers(base_image: str) -> None:
     """The same with the container image; no container of it is left either."""
     before = containers()

@@ -14,6 +14,8 @@ import pytest
 from tests.support import ROOT
 from tools import emulator
 
+pytestmark = pytest.mark.emulator
+
 
 @pytest.fixture
 def command() -> Iterator[tuple[subprocess.Popen[str], int]]:

@@ -13,6 +13,8 @@ import pytest
 from tools import deployment, emulator, openapi
 from tools.deployment import Stack
 
+pytestmark = [pytest.mark.sam, pytest.mark.emulator]
+
 DOCUMENT = openapi.read()
 OPEN = openapi.open_paths(DOCUMENT)
 METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -31,8 +31,9 @@ from classifier.http.page import page as page_file
 from tests.support import ROOT
 from tools.serve import Event, Gateway
 
+pytestmark = pytest.mark.browser
+
 SCREENSHOTS = ROOT / "build" / "screenshots"
-CHANNEL = ROOT / "build" / "model-store" / "mnist" / "channels" / "production.json"
 KEY = "a-key-of-the-tests"
 DESK, PHONE, NARROW = (1280, 800), (360, 740), (320, 640)
 # Strokes as a hand makes them, in shares of the sheet.
@@ -57,34 +58,19 @@ type Strokes = list[list[tuple[float, float]]]
 type Size = tuple[int, int]
 
 
-def give_up(reason: str) -> NoReturn:
-    """Skip, saying why; where nothing may be skipped (CI), fail."""
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(f"{reason} (CI is set: nothing may be skipped)", pytrace=False)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """A headless Chromium with a profile of its own."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        give_up("No browser: install Debian's `chromium` and `chromium-driver` to test the page.")
     options = webdriver.ChromeOptions()
-    options.binary_location = binary
+    options.binary_location = shutil.which("chromium") or ""
     profile = tmp_path_factory.mktemp("profile")
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with webdriver.Chrome(options=options, service=Service(driver)) as browser:
+    with webdriver.Chrome(
+        options=options, service=Service(shutil.which("chromedriver"))
+    ) as browser:
         yield browser
-
-
-@pytest.fixture(scope="module")
-def model() -> None:
-    """Make sure that a model is in production in the local store."""
-    if not CHANNEL.exists():
-        subprocess.run(["make", "model", "PROFILE=quick"], cwd=ROOT, check=True, timeout=1200)
 
 
 @contextmanager
@@ -104,14 +90,14 @@ def serving(*arguments: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def root(model: None) -> Iterator[str]:
+def root(model_version: str) -> Iterator[str]:
     """An open API, without a stage."""
     with serving() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def stage(model: None) -> Iterator[str]:
+def stage(model_version: str) -> Iterator[str]:
     """An API under /prod/ that needs a key, as the stack is."""
     with serving("--stage", "prod", "--key", KEY) as url:
         yield url

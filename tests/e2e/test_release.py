@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from model_build.store.model_store import ModelStore, copy
-from tests.e2e.test_demo import base_image  # noqa: F401 - a fixture
 from tests.support import ROOT
 from tests.support.manifests import describe
 from tools import deploy, deployment, emulator
 from tools.stack import Stack
+
+pytestmark = [pytest.mark.sam, pytest.mark.emulator]
 
 NAME = "classifier-e2e"
 TIMEOUT = 900.0

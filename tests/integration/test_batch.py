@@ -21,6 +21,8 @@ from model_build.data.datasets import load_mnist_5k
 from tests.support import ROOT
 from tools import deployment, emulator
 
+pytestmark = pytest.mark.emulator
+
 CLEAR = [40, 183, 259, 344, 487, 565, 603, 745, 845, 924]  # held-out samples, one of each digit
 PATIENCE_SECONDS = 120
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ import pytest
 from PIL import Image
 
 from model_build.data.datasets import load_mnist_5k
-from tests.integration.conftest import give_up
 from tests.support import ROOT
 from tests.support.commands import environment_without_account
 from tests.support.local_service import LocalService, serving
@@ -116,12 +114,11 @@ def run(command: list[str | Path], block: Block, service: LocalService, folder: 
     return done.stdout
 
 
+@pytest.mark.curl
 @of("bash")
 def test_a_block_of_shell_gets_the_answer(
     block: Block, closed_service: LocalService, folder: Path
 ) -> None:
-    if "curl" in block.code and not shutil.which("curl"):
-        give_up("there is no `curl` command")
     out = run(["bash", "-euo", "pipefail"], block, closed_service, folder)
     answers = [json.loads(line) for line in out.splitlines()]
     found = [one for answer in answers for one in answer.get("predictions", [answer])]
@@ -141,14 +138,12 @@ def test_a_block_of_python_prints_what_the_page_says(
     assert out.splitlines() == SAID.findall(block.code)
 
 
+@pytest.mark.node
 @of("js")
 def test_a_block_of_javascript_prints_what_the_page_says(
     block: Block, closed_service: LocalService, folder: Path
 ) -> None:
-    node = shutil.which("node")
-    if node is None:
-        give_up("there is no `node` command: install Node.js 20 or later to run the JavaScript")
-    out = run([node, "--input-type=module"], block, closed_service, folder)
+    out = run(["node", "--input-type=module"], block, closed_service, folder)
     assert out.splitlines() == SAID.findall(block.code)
 
 
@@ -158,35 +153,3 @@ def test_the_page_has_blocks_of_every_kind() -> None:
     assert set(languages) == {"sh", "bash", "python", "js"}
     assert languages.count("sh") == 1, "the variables, which the tests set"
     assert all(SAID.search(block.code) for block in blocks() if block.language in {"python", "js"})
-
-
-def test_the_command_draws_the_answer(closed_service: LocalService, folder: Path) -> None:
-    command: list[str | Path] = [sys.executable, "-m", "tools.predict", "seven.png"]
-    command += ["--url", f"{closed_service.url}predict"]
-    out = run(command, Block("bash", "", "", 0), closed_service, folder)
-    assert "answer: 7" in out
-    assert "█" in out
-
-
-def test_the_command_tells_a_refusal_by_its_exit_code(
-    closed_service: LocalService, folder: Path
-) -> None:
-    def outcome(*arguments: str, given: bytes = b"") -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tools.predict", *arguments],
-            cwd=folder,
-            env=environment_without_account() | {"PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1"},
-            input=given,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        return done.returncode, done.stderr.decode()
-
-    url = f"{closed_service.url}predict"
-    status, said = outcome("-", "--url", url, "--key", KEY, given=b"no picture")
-    assert (status, "there is no image in the bytes" in said) == (1, True)
-    status, said = outcome("seven.png", "--url", url, "--key", "wrong")
-    assert (status, "(403)" in said) == (1, True)
-    assert outcome("seven.png", "--url", "http://127.0.0.1:9/predict")[0] == 3
-    assert outcome("seven.png")[0] == 2

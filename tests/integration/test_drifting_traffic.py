@@ -1,12 +1,10 @@
 """Drift over simulated traffic through the real handler and the published model."""
 
-import base64
 import contextlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from drift_check import stability
-from events.make_events import encode_png, json_event
+from events.make_events import encode_png
 from model_build.data import datasets
 from model_build.data.synthetic_pictures import take_picture
 from model_build.evaluation import baseline, drift
 from model_build.store.model_store import ModelStore
-from tests.support import ROOT
+from tests.support import local_service
+from tests.support.handling import handling
 
-STORE = f"file://{ROOT}/build/model-store"
+STORE = local_service.STORE.as_uri()
 IMAGES = 300  # a day's traffic: little, so that what is called here is called anywhere
 
 type Digits = NDArray[np.uint8]
@@ -54,31 +53,15 @@ def store(
 
 @pytest.fixture(scope="module")
 def send(model_version: str) -> Iterator[Callable[[list[bytes], str], list[str]]]:
-    """Send image files through the handler, in batches; give the lines that it logged."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MODEL_STORE_URL", STORE)
-        patch.setenv("MODEL_VERSION", model_version)
-        patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
-        patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
-        from classifier import handler
-        from classifier.model import session
+    """Send image files through the handler; give the lines that it logged."""
+    with handling("mnist", model_version) as answers:
 
-        patch.setattr(handler, "model", session.LazyModel())
-
-        class Context:
-            aws_request_id = "test"
-
-        def send(files: list[bytes], mode: str) -> list[str]:
-            log = io.StringIO()
-            for start in range(0, len(files), 32):
-                batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
-                event = json_event({"images": batch}, {"preprocess": mode})
-                with contextlib.redirect_stdout(log):
-                    response: dict[str, Any] = handler.handler(event, Context())
-                assert response["statusCode"] == 200, response["body"]
+        def lines(files: list[bytes], mode: str) -> list[str]:
+            with contextlib.redirect_stdout(io.StringIO()) as log:
+                answers(files, mode)
             return log.getvalue().splitlines()
 
-        yield send
+        yield lines
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 """A model of somebody's own, shown on Fashion-MNIST: built, imported, served beside the digits."""
 
-import base64
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from events.make_events import encode_png, json_event
+from events.make_events import encode_png
 from model_build.data import datasets
 from model_build.store.model_store import ModelStore, copy
-from tests.integration.conftest import give_up
-from tests.support import ROOT
+from tests.support import ROOT, local_service
 from tests.support.commands import run
+from tests.support.handling import Send, handling
 from tests.support.local_service import serving
 
-STORE = f"file://{ROOT}/build/model-store"
+STORE = local_service.STORE.as_uri()
 LEAST = 0.91  # share of right answers on the 10,000 test images
 PYTHON = ROOT / ".venv" / "model" / "bin" / "python"
-
-type Classify = Callable[[list[bytes], str], list[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +29,7 @@ def clothes() -> datasets.Dataset:
     try:
         return datasets.load_fashion_mnist()
     except OSError as error:
-        give_up(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -50,32 +47,8 @@ def built(clothes: datasets.Dataset) -> str:
 
 
 @pytest.fixture(scope="module")
-def classify(built: str) -> Iterator[Classify]:
-    """Send image files through the handler, in batches; give the answers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MODEL_STORE_URL", STORE)
-        patch.setenv("MODEL_NAME", "fashion-mnist")
-        patch.setenv("MODEL_VERSION", built)
-        patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
-        patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
-        from classifier import handler
-        from classifier.model import session
-
-        patch.setattr(handler, "model", session.LazyModel())
-
-        class Context:
-            aws_request_id = "test"
-
-        def send(files: list[bytes], preprocess: str) -> list[Any]:
-            answers: list[Any] = []
-            for start in range(0, len(files), 32):
-                batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
-                event = json_event({"images": batch}, {"preprocess": preprocess})
-                response: dict[str, Any] = handler.handler(event, Context())
-                assert response["statusCode"] == 200, response["body"]
-                answers.extend(json.loads(response["body"])["predictions"])
-            return answers
-
+def classify(built: str) -> Iterator[Send]:
+    with handling("fashion-mnist", built) as send:
         yield send
 
 
@@ -89,7 +62,7 @@ def share_right(answers: list[Any], labels: NDArray[np.int64]) -> float:
 
 
 def test_the_test_images_are_told_apart_through_the_function(
-    classify: Classify, clothes: datasets.Dataset
+    classify: Send, clothes: datasets.Dataset
 ) -> None:
     assert len(clothes.test_labels) == 10_000
     answers = classify([encode_png(image) for image in clothes.test_images], "auto")
@@ -106,7 +79,7 @@ def test_what_is_published_is_int8_and_answers_in_words(
 
 
 def test_a_sample_answers_the_same_as_it_is_larger_and_as_a_negative(
-    classify: Classify, clothes: datasets.Dataset
+    classify: Send, clothes: datasets.Dataset
 ) -> None:
     """As a shop shows clothes, dark on white, and larger."""
     images = clothes.test_images[:320]

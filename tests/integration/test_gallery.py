@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from tools import gallery
-from tools.hard_pictures import HARD
 
 
 @pytest.mark.usefixtures("model_version")
@@ -28,16 +27,3 @@ def test_the_gallery_is_drawn_as_it_is_committed(
     drawn = np.asarray(Image.open(tmp_path / "images" / "gallery.png").convert("L"))
     assert drawn.shape == committed.shape
     assert np.abs(drawn - committed).mean() < 1
-
-
-@pytest.mark.usefixtures("model_version")
-def test_the_shares_are_a_table_with_a_line_for_each_hard_picture(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick = ("chalk", "palette", "one_bit")
-    monkeypatch.setattr(gallery, "HARD", {name: HARD[name] for name in quick})
-    gallery.main(["--shares", "5"])
-    header, rule, *lines = capsys.readouterr().out.splitlines()
-    assert (header, rule) == ("| picture | right | of |", "| --- | --- | --- |")
-    assert len(lines) == len(quick)
-    assert all(line.endswith("% | 5 |") for line in lines)

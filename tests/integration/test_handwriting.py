@@ -1,21 +1,19 @@
 """What the published model reads, through the handler, as users would send it."""
 
-import base64
-import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from events.make_events import encode_png, json_event
+from events.make_events import encode_png
 from model_build.data import datasets
 from model_build.data.synthetic_pictures import take_picture
 from model_build.store.model_store import ModelStore
-from tests.support import ROOT
+from tests.support import local_service
+from tests.support.handling import handling
 
-STORE = f"file://{ROOT}/build/model-store"
+STORE = local_service.STORE.as_uri()
 
 type Classify = Callable[[list[bytes], str], list[int]]
 
@@ -34,32 +32,9 @@ def expected(model_version: str) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def classify(model_version: str) -> Iterator[Classify]:
-    """Send image files through the handler, in batches; give the answers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MODEL_STORE_URL", STORE)
-        patch.setenv("MODEL_VERSION", model_version)
-        patch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ClassifierOnLambda")
-        patch.setenv("POWERTOOLS_SERVICE_NAME", "predict")
-        from classifier import handler
-        from classifier.model import session
-
-        patch.setattr(handler, "model", session.LazyModel())
-
-        class Context:
-            aws_request_id = "test"
-
-        def send(files: list[bytes], preprocess: str) -> list[int]:
-            answers: list[int] = []
-            for start in range(0, len(files), 32):
-                batch = [base64.b64encode(file).decode() for file in files[start : start + 32]]
-                event = json_event({"images": batch}, {"preprocess": preprocess})
-                response: dict[str, Any] = handler.handler(event, Context())
-                assert response["statusCode"] == 200, response["body"]
-                found = json.loads(response["body"])["predictions"]
-                answers.extend(one["prediction"] for one in found)
-            return answers
-
-        yield send
+    """Send image files through the handler; give the digits read."""
+    with handling("mnist", model_version) as send:
+        yield lambda files, mode: [answer["prediction"] for answer in send(files, mode)]
 
 
 def share_right(answers: list[int], labels: NDArray[np.int64]) -> float:

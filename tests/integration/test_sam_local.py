@@ -54,7 +54,6 @@ def test_every_event_file_has_an_expected_answer() -> None:
     assert {path.name for path in EVENTS.glob("*.json")} == set(EXPECTED)
 
 
-@pytest.mark.docker
 @pytest.mark.parametrize("name", EXPECTED)
 def test_sam_local_invoke_answers_the_event(
     name: str, sam_local_invoke: Callable[[Path], dict[str, Any]], model_version: str
@@ -63,14 +62,12 @@ def test_sam_local_invoke_answers_the_event(
     check(from_lambda(sam_local_invoke(EVENTS / name)), EXPECTED[name], model_version)
 
 
-@pytest.mark.docker
 def test_start_api_answers_a_posted_png(api: str, model_version: str) -> None:
     """The bytes of a PNG go over HTTP as they are."""
     answer = send(f"{api}/predict", picture("png.json"), "image/png")
     check(answer, EXPECTED["png.json"], model_version)
 
 
-@pytest.mark.docker
 def test_start_api_answers_posted_json(api: str, model_version: str) -> None:
     """JSON with the picture in base64, as a browser or a script sends it."""
     document = {"image": base64.b64encode(picture("png.json")).decode()}
@@ -78,13 +75,11 @@ def test_start_api_answers_posted_json(api: str, model_version: str) -> None:
     check(answer, EXPECTED["png.json"], model_version)
 
 
-@pytest.mark.docker
 def test_start_api_answers_health(api: str, model_version: str) -> None:
     """A GET, which carries no body at all."""
     check(send(f"{api}/health"), EXPECTED["health.json"], model_version)
 
 
-@pytest.mark.docker
 def test_start_api_hands_the_functions_errors_over(api: str, model_version: str) -> None:
     """Bytes that are no picture, a path that is not there, a method that is not taken."""
     answer = send(f"{api}/predict", b"not a picture", "image/png")
@@ -97,13 +92,11 @@ def test_start_api_hands_the_functions_errors_over(api: str, model_version: str)
     assert answer.headers["allow"] == "POST"
 
 
-@pytest.mark.docker
 def test_the_container_answers_as_its_interface_states(api: str, tmp_path: Path) -> None:
     """Schemathesis on the very image and API that are deployed, with fewer examples."""
     check_conformance(f"{api}/", tmp_path, "--max-examples=3")
 
 
-@pytest.mark.docker
 def test_the_image_serves_as_lambda_runs_it(
     lambda_container: Callable[..., str], model_version: str
 ) -> None:
@@ -112,7 +105,6 @@ def test_the_image_serves_as_lambda_runs_it(
     check(answer, EXPECTED["png.json"], model_version)
 
 
-@pytest.mark.docker
 def test_without_a_model_the_image_answers_503(
     lambda_container: Callable[..., str], model_version: str
 ) -> None:
@@ -124,7 +116,6 @@ def test_without_a_model_the_image_answers_503(
     check(invoke(url, EVENTS / "health.json"), EXPECTED["health.json"], model_version)
 
 
-@pytest.mark.docker
 def test_our_layers_over_the_base_are_small(image: str, base_image: str) -> None:
     """What the image adds to the base image, which Lambda's hosts hold already."""
     base, whole = layers(base_image), layers(image)
@@ -133,7 +124,6 @@ def test_our_layers_over_the_base_are_small(image: str, base_image: str) -> None
     assert added <= SIZE_LIMIT_MB, f"{added:.0f} MB over the base"
 
 
-@pytest.mark.docker
 def test_the_function_inherits_the_label_of_the_stand_in(
     image: str, base_image: str, tmp_path: Path
 ) -> None:
@@ -148,7 +138,6 @@ def test_the_function_inherits_the_label_of_the_stand_in(
     assert refused is base_image.endswith("stand-in")
 
 
-@pytest.mark.docker
 def test_everything_in_the_image_is_compiled(image: str) -> None:
     """Lambda can't write bytecode: a module without it is compiled in every cold start."""
     script = (

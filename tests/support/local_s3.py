@@ -1,8 +1,11 @@
-"""An S3 server on loopback: moto behind HTTP, for the tests of both sides of the model store."""
+"""An S3 server on loopback: moto behind HTTP, one per run, emptied for each test."""
 
 import threading
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +14,44 @@ BUCKET = "models"
 REGION = "us-east-1"
 
 
+@pytest.fixture
+def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of an empty model store in a bucket, which the environment's AWS settings lead to."""
+    with serving(monkeypatch) as url:
+        yield url
+
+
 @contextmanager
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give the address of an empty bucket, which the environment's AWS settings lead to."""
+    """Lead the environment's AWS settings to an empty account, and give a store's URL in it."""
     import boto3
+
+    server = _server()
+    with monkeypatch.context() as environment:
+        leave_accounts_alone(environment)
+        environment.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers credentials
+        environment.setenv("AWS_ACCESS_KEY_ID", "testing")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        environment.setenv("AWS_ENDPOINT_URL", server)
+        urllib.request.urlopen(f"{server}/moto-api/reset", b"").close()
+        urllib.request.urlopen(urllib.request.Request(f"{server}/{BUCKET}", method="PUT")).close()
+        yield f"s3://{BUCKET}/store"
+
+
+def upload(folder: Path, url: str) -> None:
+    """Put the files of a folder into the model store at `url`."""
+    import boto3
+
+    bucket, prefix = url.removeprefix("s3://").split("/", 1)
+    with closing(boto3.Session().client("s3")) as client:
+        for file in (path for path in folder.rglob("*") if path.is_file()):
+            key = f"{prefix}/{file.relative_to(folder).as_posix()}"
+            client.put_object(Bucket=bucket, Key=key, Body=file.read_bytes())
+
+
+@cache
+def _server() -> str:
+    """URL of the server, which ends with this process."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -30,26 +67,8 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             pass
 
     server = make_server("127.0.0.1", 0, s3, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        with monkeypatch.context() as environment:
-            leave_accounts_alone(environment)
-            environment.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers credentials
-            environment.setenv("AWS_ACCESS_KEY_ID", "testing")
-            environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-            environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-            client = boto3.Session().client("s3")
-            client.create_bucket(Bucket=BUCKET)
-            yield f"s3://{BUCKET}/store"
-            for found in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-                client.delete_object(Bucket=BUCKET, Key=found["Key"])
-            client.delete_bucket(Bucket=BUCKET)  # moto keeps its buckets for the whole process
-            client.close()
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.port}"
 
 
 def leave_accounts_alone(monkeypatch: pytest.MonkeyPatch) -> None:

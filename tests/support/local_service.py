@@ -1,6 +1,8 @@
-"""Runs the function as an HTTP server of its own, without Docker: `python -m tools.serve`."""
+"""The function as an HTTP server of its own, without Docker: `python -m tools.serve`."""
 
 import contextlib
+import fcntl
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.commands import environment_without_account
+from tests.support.commands import environment_without_account, run
 
+STORE = ROOT / "build" / "model-store"
 CLOCK_TICKS = 100  # a second, in /proc on every Linux
 
 
@@ -70,3 +73,23 @@ def serving(log: Path, *arguments: str, **variables: str) -> Iterator[LocalServi
             yield LocalService(url, server.pid)
         finally:
             server.terminate()
+
+
+@pytest.fixture(scope="session")
+def model_version() -> str:
+    """Version in production in the local store; a model is built if there is none."""
+    channel = STORE / "mnist" / "channels" / "production.json"
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / "build" / ".model.lock").open("w") as lock:  # other workers wait for the build
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not channel.exists():
+            run("make", "model", "PROFILE=quick", timeout=1200)
+    version: str = json.loads(channel.read_text())["version"]
+    return version
+
+
+@pytest.fixture(scope="session")
+def service(model_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
+    """The function over HTTP on this machine, open to all."""
+    with serving(tmp_path_factory.mktemp("service") / "log") as running:
+        yield running

@@ -38,7 +38,6 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
         logs.create_log_group(logGroupName=GROUP)
         logs.create_log_stream(logGroupName=GROUP, logStreamName="one")
         yield manifest["version"], logs
-        logs.delete_log_group(logGroupName=GROUP)
         logs.close()
 
 

@@ -68,15 +68,6 @@ def test_no_strength_no_change(digits: NDArray[np.uint8], labels: NDArray[np.int
     assert np.array_equal(augment(digits, labels, seeded(), STILL), digits)
 
 
-def test_every_sample_still_carries_ink(
-    digits: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> None:
-    """No change, nor all of them together, rubs a digit out."""
-    for _ in range(5):
-        samples = augment(digits, labels, seeded(3), Strength())
-        assert ((samples > 100).sum(axis=(1, 2)) >= 8).mean() > 0.99
-
-
 def test_a_digit_stays_nearest_to_its_own_kind(
     digits: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> None:
@@ -99,14 +90,6 @@ def test_a_change_gives_finite_ink_of_the_same_shape(
         assert changed.shape == images.shape
         assert changed.dtype == np.float32
         assert np.isfinite(changed).all()
-
-
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_change_changes(digits: NDArray[np.uint8], change: Change) -> None:
-    """Each change alone leaves its mark on a good part of the digits."""
-    ink = digits.astype(np.float32) / np.float32(255)
-    changed = change(ink, seeded())
-    assert (np.abs(changed - ink).max(axis=(1, 2)) > 0.02).mean() > 0.3
 
 
 def test_warp_moves_the_center_of_mass_by_the_shift_alone(digits: NDArray[np.uint8]) -> None:

@@ -4,7 +4,7 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from model_build.data.datasets import Dataset
 from model_build.engine.pipeline import Build
 from model_build.store import manifest
 from model_build.store.model_store import ModelStore
-from tests.support import ROOT, local_s3
+from tests.support import ROOT
 from tests.support.manifests import PARENT, describe, training
 
 COMMANDS = ["data", "train", "convert", "optimise", "quantise", "calibrate", "evaluate"]
@@ -46,12 +46,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return code, captured.out, captured.err
 
     return command
-
-
-@pytest.fixture
-def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with local_s3.serving(monkeypatch) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +80,7 @@ def test_all_commands_are_listed_with_what_they_do(run: Run) -> None:
     assert listed == [*COMMANDS, *STORE_COMMANDS]
 
 
+@pytest.mark.slow
 def test_the_steps_run_one_after_the_other_and_say_what_they_did(
     run: Run, tmp_path: Path, classifier: bytes
 ) -> None:

@@ -52,13 +52,6 @@ def test_any_number_of_images_is_answered_and_each_on_its_own(
 
 
 @pytest.mark.keras
-def test_probabilities_sum_to_one(converted: Path, mnist: Dataset) -> None:
-    (answers,) = ort.InferenceSession(converted).run(None, {"image": mnist.test_images})
-    assert np.abs(answers.sum(axis=1) - 1).max() < 1e-5
-    assert answers.min() >= 0
-
-
-@pytest.mark.keras
 def test_1000_images_are_answered_as_keras_answers_them(
     network: Any, converted: Path, mnist: Dataset
 ) -> None:

@@ -16,7 +16,7 @@ NAMES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-lab
 
 def encoded(array: NDArray[np.uint8]) -> bytes:
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.tobytes())
+    return gzip.compress(header + array.tobytes(), mtime=0)
 
 
 def test_an_array_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -33,13 +33,13 @@ WHOLE = gzip.decompress(encoded(np.zeros((2, 3), dtype=np.uint8)))
     [
         (b"", "damaged or no gzipped IDX file"),
         (b"\x00\x00\x08\x01", "damaged or no gzipped IDX file"),
-        (gzip.compress(WHOLE)[:-9], "damaged or no gzipped IDX file"),
-        (gzip.compress(b"\x00\x00\x08"), "damaged or no gzipped IDX file"),
-        (gzip.compress(WHOLE[:9]), "damaged or no gzipped IDX file"),
-        (gzip.compress(b"\x00\x00\x0d" + WHOLE[3:]), "no IDX file of unsigned bytes"),
-        (gzip.compress(b"\x08" + WHOLE[1:]), "no IDX file of unsigned bytes"),
-        (gzip.compress(WHOLE[:-1]), "does not hold the"),
-        (gzip.compress(WHOLE + b"\x00"), "does not hold the"),
+        (gzip.compress(WHOLE, mtime=0)[:-9], "damaged or no gzipped IDX file"),
+        (gzip.compress(b"\x00\x00\x08", mtime=0), "damaged or no gzipped IDX file"),
+        (gzip.compress(WHOLE[:9], mtime=0), "damaged or no gzipped IDX file"),
+        (gzip.compress(b"\x00\x00\x0d" + WHOLE[3:], mtime=0), "no IDX file of unsigned bytes"),
+        (gzip.compress(b"\x08" + WHOLE[1:], mtime=0), "no IDX file of unsigned bytes"),
+        (gzip.compress(WHOLE[:-1], mtime=0), "does not hold the"),
+        (gzip.compress(WHOLE + b"\x00", mtime=0), "does not hold the"),
     ],
 )
 def test_what_is_damaged_or_no_such_file_is_refused(

@@ -19,6 +19,8 @@ from model_build.store.verify import verify
 from tests.support import ROOT
 from tests.support.manifests import describe
 
+pytestmark = pytest.mark.slow  # a process for every point it can be killed at
+
 
 @pytest.fixture
 def pair(url: str, classifier: bytes) -> list[str]:

@@ -26,17 +26,6 @@ def folder_url(tmp_path: Path) -> str:
     return (tmp_path / "model-store").as_uri()
 
 
-@pytest.fixture
-def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with local_s3.serving(monkeypatch) as url:
-        yield url
-
-
-@pytest.fixture(params=["folder", "s3"])
-def url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(f"{request.param}_url"))
-
-
 class Watched:
     """Objects of a real store that tell in which order they are written, and can be cut off."""
 
@@ -358,6 +347,7 @@ def test_concurrent_promotions_from_threads_lose_none(url: str) -> None:
     assert sorted([channel["version"], *channel["previous"]]) == sorted(versions)
 
 
+@pytest.mark.slow
 def test_concurrent_promotions_from_processes_lose_none(url: str) -> None:
     """Each is in the history once."""
     versions = _publish(ModelStore(url), 40 if url.startswith("file") else 20)
@@ -473,6 +463,7 @@ def test_a_channel_written_before_changes_had_marks_is_read_and_changed(tmp_path
     assert models.rollback("mnist", "production")[1]["version"] == first
 
 
+@pytest.mark.slow
 def test_concurrent_rollbacks_from_processes_go_back_one_each(url: str) -> None:
     models = ModelStore(url)
     versions = _publish(models, 7)

@@ -231,8 +231,12 @@ def test_no_process_outlives_a_run_that_is_killed(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as process:
+        deadline = time.monotonic() + 120
         while not (tmp_path / "out" / "part-00000.jsonl").exists():
             assert process.poll() is None
+            if time.monotonic() > deadline:
+                process.kill()
+                pytest.fail("no part was written")
             time.sleep(0.1)
         process.kill()
         process.communicate(timeout=30)

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from tests.support import ROOT
-from tests.support.local_s3 import BUCKET, serving
+from tests.support.local_s3 import serving, upload
 
 MODULES = ROOT / "tests/performance/modules.txt"
 
@@ -104,11 +103,7 @@ def encoded(image: NDArray[np.uint8]) -> str:
 def cold(store: Path, drawing: str) -> Iterator[dict[str, Any]]:
     """What a cold /predict imports and opens, with the model in S3."""
     with pytest.MonkeyPatch.context() as patch, serving(patch) as url:
-        bucket = boto3.client("s3")
-        for file in (path for path in store.rglob("*") if path.is_file()):
-            key = f"store/{file.relative_to(store).as_posix()}"
-            bucket.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
-        bucket.close()
+        upload(store, url)
         endpoint = os.environ["AWS_ENDPOINT_URL"]
         yield run(COLD, drawing, MODEL_STORE_URL=url, AWS_ENDPOINT_URL=endpoint)
 
@@ -182,6 +177,7 @@ def test_a_warm_request_takes_few_instructions(store: Path, sample: str) -> None
     assert counted <= 4_000, counted
 
 
+@pytest.mark.slow
 def test_a_batch_takes_half_of_the_instructions_of_its_images(
     store: Path, sample: str, digits: NDArray[np.uint8]
 ) -> None:

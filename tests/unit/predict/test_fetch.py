@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import boto3
 import pytest
 
 from classifier.errors import ModelUnavailable
 from classifier.model.fetch import Early, Files, fetch_configured
 from classifier.model.session import LazyModel
-from tests.support.local_s3 import BUCKET, serving
+from tests.support.local_s3 import serving, upload
 
 type Start = Callable[[], ModuleType]
 
@@ -90,11 +89,7 @@ def test_a_model_in_s3_is_fetched_from_the_first_import_on(
 ) -> None:
     """Channel, manifest and file."""
     with serving(monkeypatch) as url:
-        bucket = boto3.client("s3")
-        for file in (path for path in model_store.rglob("*") if path.is_file()):
-            key = f"store/{file.relative_to(model_store).as_posix()}"
-            bucket.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
-        bucket.close()
+        upload(model_store, url)
         monkeypatch.setenv("MODEL_STORE_URL", url)
         files = start().fetching.take()
     assert files.name == "mnist"

@@ -112,6 +112,7 @@ def send_to_little_memory(store: Path, tmp_path_factory: pytest.TempPathFactory)
     yield from worker(store, tmp_path_factory.mktemp("events"), LITTLE_MEMORY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_small_file_takes_bounded_time_and_memory_and_logs_nothing(send: Send, name: str) -> None:
     make, statuses = CASES[name]

@@ -406,6 +406,7 @@ def test_a_truncated_file_of_every_format_is_refused(name: str) -> None:
             decode(file[:length])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Pillow's own, on what it can still read of a damaged file
 @pytest.mark.parametrize("name", SAMPLES)
 @given(damage=st.data())
@@ -464,6 +465,7 @@ def test_a_part_is_brought_down_by_averaging_to_what_is_looked_at() -> None:
     assert part.shape == (172, 258, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_part_is_that_of_the_upright_picture(orientation: int, kind: str) -> None:
@@ -490,6 +492,7 @@ def test_a_jpeg_that_does_not_decode_a_second_time_is_refused() -> None:
         picture.closer(Part(0, 0.1, 0, 0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_a_jpeg_of_16_megapixels_is_decoded_at_an_eighth(mode: str, options: Any) -> None:

@@ -128,7 +128,13 @@ PICTURES: dict[str, tuple[Callable[[Digit], Picture], float]] = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
+QUICK = {"as it is", "inverted", "black on white", "uneven light"}  # the others are for test-all
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PICTURES],
+)
 def test_a_digit_keeps_its_answer_however_it_is_drawn(
     name: str, held_out: NDArray[np.uint8], answers: Answers
 ) -> None:
@@ -137,6 +143,7 @@ def test_a_digit_keeps_its_answer_however_it_is_drawn(
     assert (answers(samples) == answers(held_out)).mean() >= share
 
 
+@pytest.mark.slow
 def test_a_picture_as_users_take_them_keeps_its_answer(
     held_out: NDArray[np.uint8], answers: Answers
 ) -> None:
@@ -146,6 +153,7 @@ def test_a_picture_as_users_take_them_keeps_its_answer(
     assert (answers(samples) == answers(held_out)).mean() >= 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_digit_of_20_pixels_on_a_page_of_4000_keeps_its_answer(
     kind: str, held_out: NDArray[np.uint8], answers: Answers

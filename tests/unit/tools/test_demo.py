@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tools import demo, deployment, emulator, processes, terminal
+from tools import deployment, emulator, processes, terminal
 from tools.emulator import Emulator
 
 AWS = Emulator(4566, https_port=4567, certificate=Path("tls.pem"), log=Path("ministack.log"))
@@ -27,11 +27,6 @@ def test_digit_is_drawn_two_rows_of_pixels_a_line() -> None:
     assert terminal.draw(image) == ["█▀▄ "]
 
 
-def test_odd_number_of_rows_ends_on_paper() -> None:
-    """The last row of an image of odd height has paper under it."""
-    assert terminal.draw(np.full((3, 1), 255, np.uint8)) == ["█", "▀"]
-
-
 @pytest.mark.parametrize(
     ("share", "expected"),
     [(0.0, "    "), (1.0, "████"), (0.5, "██  "), (1 / 32, "▏   "), (0.999, "████")],
@@ -39,17 +34,6 @@ def test_odd_number_of_rows_ends_on_paper() -> None:
 def test_bar_is_exact_to_an_eighth_of_a_character(share: float, expected: str) -> None:
     """Bars have one width, whatever they show."""
     assert terminal.bar(share, 4) == expected
-
-
-def test_bars_line_up_under_labels_of_any_length() -> None:
-    """Labels are right-aligned, percentages too."""
-    lines = terminal.bars(["0", "ten"], [1.0, 0.0], width=2)
-    assert lines == ["  0 ██ 100.00%", "ten      0.00%"]
-
-
-def test_blocks_stand_side_by_side_the_shorter_in_the_middle() -> None:
-    """Nothing trails at the ends of lines."""
-    assert terminal.side_by_side(["a", "bb", "c"], ["x"], gap=1) == ["a", "bb x", "c"]
 
 
 def test_steps_are_lines_in_a_log(tmp_path: Path) -> None:
@@ -120,17 +104,6 @@ def test_bridge_address_is_found_even_where_the_engine_does_not_name_it(
 ) -> None:
     """Docker 20.10 gives the default bridge's subnet alone."""
     assert emulator.gateways(configuration) == expected
-
-
-def test_digit_is_a_png_of_the_label_asked_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The picture is kept for a look at it, and its pixels are the sample's."""
-    monkeypatch.setattr(demo, "FOLDER", tmp_path)
-    png, image = demo.held_out_digit(3)
-    assert png.startswith(b"\x89PNG")
-    assert (tmp_path / "3.png").read_bytes() == png
-    assert image.shape == (28, 28)
 
 
 def test_failed_command_shows_the_end_of_its_output(tmp_path: Path) -> None:

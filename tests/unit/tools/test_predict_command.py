@@ -159,14 +159,6 @@ def test_a_refusal_shows_the_services_reason_and_exits_with_1(
     assert err.rstrip().endswith(shown)
 
 
-def test_a_refused_picture_does_not_keep_the_others_from_being_sent(
-    service: Service, picture: str
-) -> None:
-    service.status, service.answer = 415, "{}"
-    assert predict.main([picture, picture, "--url", service.url]) == 1
-    assert len(service.seen) == 2
-
-
 @pytest.mark.parametrize("said", ["<html>", "[]", '{"status": "ok"}'])
 def test_what_is_no_classifier_is_no_connection(service: Service, picture: str, said: str) -> None:
     service.answer = said

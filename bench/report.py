@@ -10,13 +10,12 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from tests.performance import imports
-from tests.performance.candidates import LABELS
-from tests.support import ROOT
+from bench import ROOT, imports
+from bench.candidates import LABELS
 
 DOCS = ROOT / "docs"
 IMAGES = DOCS / "images"
-NOTES = ROOT / "tests/performance/notes.md"  # what was tried, by hand: kept with the report
+NOTES = ROOT / "bench/notes.md"  # what was tried, by hand: kept with the report
 
 type Samples = dict[str, list[dict[str, float]]]
 
@@ -92,7 +91,7 @@ Resident memory of the function's process, nine of ten requests a 28 × 28 PNG, 
 {NOTES.read_text()}
 ## How to repeat
 
-`make bench`; `ROUNDS=5` for a quick look. It needs `make model` first. The peers are in `tests/performance/peers/`, and the raw figures
+`make bench`; `ROUNDS=5` for a quick look. It needs `make model` first. The peers are in `bench/peers/`, and the raw figures
 in `build/bench/results.json`. `make test` holds what does not depend on a machine's mood, with
 `tests/unit/predict/test_budgets.py`: the modules that a cold request imports, the files it opens, and the instructions of a
 warm one. `tests/integration/test_sam_local.py` holds the size of the image.

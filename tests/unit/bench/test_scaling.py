@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.performance.pricing import Prices, billed_seconds, per_million
-from tests.performance.scaling import Platform, Service, poisson, simulate
-from tests.performance.sizes import PAGE, Size, page, recommended
+from bench.pricing import Prices, billed_seconds, per_million
+from bench.scaling import Platform, Service, poisson, simulate
+from bench.sizes import PAGE, Size, page, recommended
 from tests.support import ROOT
 
 SERVICE = Service(warm_ms=[10.0], cold_ms=[500.0], memory_mb=1024)
@@ -120,7 +120,7 @@ def test_more_memory_that_hardly_helps_is_not_recommended() -> None:
 
 
 def test_the_page_has_each_size_and_each_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.performance.sizes.RATES", (1, 1200))
+    monkeypatch.setattr("bench.sizes.RATES", (1, 1200))
     sizes = [Size(128, 0.07, [], [], "killed"), size(1024, 700, 8), size(3008, 400, 6)]
     text = page(sizes, {"cpu": "a CPU", "date": "1 May 2026"})
     assert "| 128 | 0.07 | does not answer |" in text

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from tests.performance.pricing import PRICES, Prices, billed_seconds
+from bench.pricing import PRICES, Prices, billed_seconds
 
 
 @dataclass(frozen=True)

@@ -1,72 +1,34 @@
-"""What the tests of the container image stand on: Docker, a model, the built image, `sam local`."""
+"""Fixtures of the container image: Docker, the built image, `sam local`, Lambda's own sandbox."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
 from tests.support import ROOT
 from tests.support.commands import SAM, environment_without_account, run
-from tests.support.local_service import LocalService, serving
-
-CHANNEL = ROOT / "build" / "model-store" / "mnist" / "channels" / "production.json"
-
-
-def give_up(reason: str) -> NoReturn:
-    """Skip, saying why; where nothing may be skipped (CI), fail."""
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(f"{reason} (CI is set: nothing may be skipped)", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
-def base_image() -> str:
-    """The image to build the function's on, AWS's or the stand-in; needs a Docker engine."""
-    try:
-        engine = subprocess.run(
-            ["docker", "info"], capture_output=True, text=True, timeout=30, check=False
-        )
-        problem = engine.stderr.strip() if engine.returncode else ""
-    except FileNotFoundError:
-        problem = "there is no `docker` command"
-    except subprocess.TimeoutExpired:
-        problem = "`docker info` took more than 30 s"
-    if problem:
-        give_up(f"No Docker engine answers: start one to test the container image. {problem}")
-    base = subprocess.run(
-        [ROOT / ".ci" / "base-image" / "build"], capture_output=True, text=True, check=False
-    )
-    if base.returncode:
-        give_up(f"Lambda's base image can neither be pulled nor replaced. {base.stderr}")
-    return base.stdout.strip()
+def docker() -> None:
+    """Mark what asks for it as in need of a Docker engine: tests.support.needs."""
 
 
 @pytest.fixture(scope="session")
-def model_version() -> str:
-    """Give the version that is in production in the local store; build a model if none is."""
-    if not CHANNEL.exists():
-        run("make", "model", "PROFILE=quick", timeout=1200)
-    version: str = json.loads(CHANNEL.read_text())["version"]
-    return version
-
-
-@pytest.fixture(scope="session")
-def service(model_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
-    """Serve the function over HTTP on this machine, without Docker and without a key."""
-    with serving(tmp_path_factory.mktemp("service") / "log") as running:
-        yield running
+def base_image(docker: None) -> str:
+    """Make sure that there is a base image, AWS's or the stand-in, and return its name."""
+    return run(ROOT / ".ci" / "base-image" / "build", timeout=1200).strip()
 
 
 @pytest.fixture(scope="session")
 def image(base_image: str, model_version: str) -> str:
-    """Build the function as a user does but for its base, and give its image's name."""
+    """Build the function as a user does but for its base, and return its image's name."""
     run(SAM, "build", "--parameter-overrides", f"BaseImage={base_image}", timeout=1200)
     return "predictfunction:latest"  # named after the logical id
 
@@ -101,9 +63,7 @@ def api(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             wait_for_port(port, server, log)
             yield f"http://127.0.0.1:{port}"
         finally:
-            server.send_signal(
-                signal.SIGTERM
-            )  # it then removes its containers; SIGKILL leaves them
+            server.send_signal(signal.SIGTERM)  # so that it removes its containers
             try:
                 server.wait(timeout=60)
             except subprocess.TimeoutExpired:

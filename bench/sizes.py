@@ -1,7 +1,7 @@
 """Memory sizes measured in Docker, what each costs, and how the function scales: docs/scaling.md.
 
-    python -m tests.performance.sizes            measure, then write the page
-    python -m tests.performance.sizes --again    write the page from what was measured before
+    python -m bench.sizes            measure, then write the page
+    python -m bench.sizes --again    write the page from what was measured before
 
 Lambda gives CPU in proportion to memory, one whole vCPU at 1,769 MB. `docker run --cpus` gives the
 same share of this machine's core, by the same means: a quota of each scheduling period.
@@ -25,11 +25,11 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from bench import ROOT
+from bench.pricing import PRICES, per_million
+from bench.scaling import Outcome, Service, poisson, simulate
 from events.make_events import encode_png, json_event
 from model_build.data.datasets import load_mnist_5k
-from tests.performance.pricing import PRICES, per_million
-from tests.performance.scaling import Outcome, Service, poisson, simulate
-from tests.support import ROOT
 
 MEASURED = ROOT / "build" / "bench" / "sizes.json"
 PAGE = ROOT / "docs" / "scaling.md"

@@ -1,4 +1,4 @@
-"""`score` against the handler called in a loop: python -m tests.performance.scoring prints a table.
+"""`score` against the handler called in a loop: python -m bench.scoring prints a table.
 
 Pictures lie in a folder, and in an S3 on loopback that answers each request after DELAY_MS. The
 candidates take turns, A B A B, within one run. Each is timed from the first listing to the last
@@ -23,20 +23,20 @@ from itertools import batched
 from pathlib import Path
 from typing import Any
 
-from tests.performance.quick_s3 import BUCKET
-from tests.support import ROOT
+from bench import ROOT
+from bench.quick_s3 import BUCKET
 
 if __name__ == "__main__":  # a process of `score`'s pool imports this file, and needs none of these
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the template sets it, before numpy looks
     import numpy as np
     from PIL import Image
 
+    from bench.warm import Context
     from model_build.data.datasets import load_mnist_5k
     from model_build.scoring import score
     from model_build.scoring.score_part import Job
     from model_build.store.backends import open_objects
     from model_build.store.model_store import ModelStore
-    from tests.performance.warm import Context
 
 STORE = (ROOT / "build" / "model-store").as_uri()
 DELAY_MS = 20
@@ -165,7 +165,7 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Measure everything and print the table as its rows are known."""
-    parser = argparse.ArgumentParser(prog="python -m tests.performance.scoring")
+    parser = argparse.ArgumentParser(prog="python -m bench.scoring")
     parser.add_argument("--images", type=int, default=2000, help="and half as many drawings")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()

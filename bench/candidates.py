@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench import ROOT
 from model_build.data.datasets import load_mnist_5k
-from tests.support import ROOT
 
 BUILD = ROOT / "build" / "bench"
 STORE = ROOT / "build" / "model-store"
@@ -86,7 +86,7 @@ def prepare() -> None:
     """Compile what is measured as the image does: bytecode beside the source, unchecked."""
     for name, source in (
         ("task", ROOT / "functions/predict"),
-        ("peers", ROOT / "tests/performance/peers"),
+        ("peers", ROOT / "bench/peers"),
     ):
         shutil.rmtree(BUILD / name, ignore_errors=True)
         shutil.copytree(source, BUILD / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -157,7 +157,7 @@ def spec(rounds: int, *, emulator: str, python: str) -> dict[str, Any]:
     return {
         "rounds": rounds,
         "s3": {
-            "command": [python, str(ROOT / "tests/performance/s3_server.py"), str(STORE)],
+            "command": [python, str(ROOT / "bench/s3_server.py"), str(STORE)],
             "env": settings | {"PYTHONPATH": str(MOTO)},
         },
         "request": json.dumps(event({"image": image})),

@@ -22,14 +22,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.performance import candidates, imports, report
-from tests.performance.candidates import BASE_IMAGES, BUILD, OWN, PACKAGES, STORE, VERSION
-from tests.support import ROOT
+from bench import ROOT, candidates, imports, report
+from bench.candidates import BASE_IMAGES, BUILD, OWN, PACKAGES, STORE, VERSION
 
 PYTHON = ROOT / ".venv/bench/bin/python"
 EMULATOR = f".venv/sam/lib/python{VERSION}/site-packages/samcli/local/rapid/aws-lambda-rie-"
-COLD = ROOT / "tests/performance/cold.py"
-WARM = ROOT / "tests/performance/warm.py"
+COLD = ROOT / "bench/cold.py"
+WARM = ROOT / "bench/warm.py"
 
 
 def main() -> int:
