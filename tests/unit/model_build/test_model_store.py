@@ -552,7 +552,7 @@ def test_a_name_that_could_leave_its_folder_is_refused(name: str, tmp_path: Path
 def test_a_channel_can_not_be_named_like_a_version(tmp_path: Path) -> None:
     models = ModelStore(tmp_path.as_uri())
     (version,) = _publish(models, 1)
-    with pytest.raises(StoreError, match="no channel name"):
+    with pytest.raises(StoreError, match="is not a channel name"):
         models.promote("mnist", version, version)
 
 

@@ -13,6 +13,7 @@ from cfnlint.decode import decode  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image
 
+from classifier.errors import Misconfigured
 from tests.support import ROOT
 from tests.support.local_s3 import BUCKET, serving
 
@@ -150,7 +151,7 @@ def test_numbers_are_numbers(scoring: dict[str, Any], task: dict[str, Any]) -> N
     for name in ("MaxConcurrency", "ToleratedFailurePercentage"):
         assert type(scoring[name]) is int
     for retry in task["Retry"]:
-        for name in ("IntervalSeconds", "BackoffRate", "MaxAttempts"):
+        for name in {"IntervalSeconds", "BackoffRate", "MaxAttempts"} & retry.keys():
             assert type(retry[name]) is int
 
 
@@ -163,11 +164,14 @@ def test_it_is_a_distributed_map_from_bucket_to_bucket(scoring: dict[str, Any]) 
 
 
 def test_a_batch_is_tried_again_with_growing_pauses(task: dict[str, Any]) -> None:
-    for retry in task["Retry"]:
+    """Unless no retry can mend it."""
+    permanent, *others = task["Retry"]
+    assert permanent == {"ErrorEquals": [Misconfigured.__name__], "MaxAttempts": 0}
+    for retry in others:
         assert retry["BackoffRate"] > 1
         assert retry["MaxAttempts"] >= 3
         assert retry["JitterStrategy"] == "FULL"
-    assert "Lambda.TooManyRequestsException" in task["Retry"][0]["ErrorEquals"]
+    assert "Lambda.TooManyRequestsException" in others[0]["ErrorEquals"]
 
 
 def test_every_substitution_is_given_and_used(machine: dict[str, Any]) -> None:
