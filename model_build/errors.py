@@ -1,11 +1,15 @@
-"""What a build can fail with; each is one sentence to the user and exit code 1.
+"""What a command can fail with; each is one sentence to the user and exit code 1.
+
+Wrong use is typer.BadParameter, exit code 2. Anything else is a bug, and shows its traceback.
 
 BuildError
 ├── RecipeError       a recipe asks for what can't be done
 ├── StepError         a step lacks what another step makes
 ├── ParityError       the converted model does not answer as the Keras model does
 ├── GateError         the model is not good enough to be published
-├── ImportRefused     a model of somebody's own, or a folder of images, can't be taken
+├── DatasetError      a data set is missing, damaged or not known
+├── ImportRefused     a model to import, or a folder of images, can't be used
+├── TrafficError      the log has no traffic to compare, or can't be read
 ├── ManifestError     a manifest does not follow its schema
 └── StoreError        the store can't do what was asked
     ├── NotInStore    there is no such object
@@ -33,8 +37,16 @@ class GateError(BuildError):
     """The model is not good enough to be published."""
 
 
+class DatasetError(BuildError):
+    """A data set is missing, damaged or not known."""
+
+
 class ImportRefused(BuildError):
-    """A model of somebody's own, or a folder of images, can't be taken."""
+    """A model to import, or a folder of images, can't be used."""
+
+
+class TrafficError(BuildError):
+    """The log has no traffic to compare, or can't be read."""
 
 
 class ManifestError(BuildError):

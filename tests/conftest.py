@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from model_build.data.datasets import Dataset, load_mnist_5k
+from tests.support.manifests import describe
 
 # What the image and the template set.
 os.environ["POWERTOOLS_SERVICE_NAME"] = "predict"
@@ -122,20 +123,7 @@ def publish(classifier: bytes) -> Publish:
     ) -> str:
         digest = hashlib.sha256(content).hexdigest()
         version = f"{created}-{digest[:8]}"
-        described: dict[str, Any] = {
-            "schema": 1,
-            "name": "mnist",
-            "version": version,
-            "created": created,
-            "file": {"sha256": digest, "bytes": len(content)},
-            "input": {
-                "name": "image",
-                "dtype": "uint8",
-                "shape": [None, 28, 28],
-                "preprocess": {"pipeline": "mnist", "box": 20},
-            },
-            "output": {"name": "probabilities", "labels": list(range(10))},
-        }
+        described = describe(content) | {"version": version}
         manifest(described)
         pointer: dict[str, Any] = {"version": version, "previous": [], "updated": created}
         channel(pointer)

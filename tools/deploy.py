@@ -26,8 +26,9 @@ from typing import Any
 
 import botocore.exceptions
 
+from classifier.model.manifest import VERSION
 from model_build.errors import BuildError, NotInStore
-from model_build.store.model_store import VERSION, ModelStore, copy
+from model_build.store.model_store import ModelStore, copy
 from tools import deployment, packaging
 from tools.emulator import PROJECT
 from tools.stack import Release, Stack, StackFailed

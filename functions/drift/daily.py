@@ -11,9 +11,7 @@ import json
 import os
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics, single_metric
@@ -48,7 +46,7 @@ def handler(_event: Any, _context: Any) -> dict[str, Any]:
             continue
         manifest = _manifest(version)
         observed = traffic.histograms((version, mode), manifest["output"]["labels"])
-        found = compare(baseline(manifest, mode), observed)
+        found = compare(baseline(manifest["baseline"], mode), observed)
         _emit(found, version, mode)
         verdicts.append(
             {
@@ -67,18 +65,11 @@ def handler(_event: Any, _context: Any) -> dict[str, Any]:
 
 
 def _manifest(version: str) -> dict[str, Any]:
-    """Manifest of a version, from `s3://bucket/prefix` or `file:///folder`."""
-    url = urlsplit(os.environ["MODEL_STORE_URL"])
+    """Manifest of a version in the store: always a bucket, as the template sets it."""
+    bucket, _, prefix = os.environ["MODEL_STORE_URL"].removeprefix("s3://").partition("/")
     key = f"{os.environ.get('MODEL_NAME', 'mnist')}/versions/{version}/manifest.json"
-    if url.scheme == "file":
-        content = Path(unquote(url.path), key).read_bytes()
-    else:
-        prefix = url.path.strip("/")
-        answer = boto3.client("s3").get_object(
-            Bucket=url.netloc, Key=f"{prefix}/{key}" if prefix else key
-        )
-        content = answer["Body"].read()
-    manifest: dict[str, Any] = json.loads(content)
+    answer = boto3.client("s3").get_object(Bucket=bucket, Key=f"{prefix}/{key}".lstrip("/"))
+    manifest: dict[str, Any] = json.load(answer["Body"])
     return manifest
 
 

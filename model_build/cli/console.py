@@ -14,6 +14,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from classifier.model.address import AddressError, parse_address
+from classifier.model.manifest import NAME
+
 if TYPE_CHECKING:
     from model_build.training.train import OnEpoch
 
@@ -51,7 +54,29 @@ class Profile(StrEnum):
 
 DEFAULT_STORE = Path("build/model-store").resolve().as_uri()
 
-BuildOption = Annotated[Path, typer.Option("--build", help="Folder of the build's files.")]
+
+def check_name(name: str | None) -> str | None:
+    """Refuse what can't name a model, a version or a channel; None and empty stand for none."""
+    if name and not NAME.fullmatch(name):
+        raise typer.BadParameter(
+            f"{name!r} is not a name; expected letters, digits, '.', '_' and '-', the first a "
+            "letter or digit"
+        )
+    return name
+
+
+def check_address(url: str) -> str:
+    """Refuse what is not the address of a store."""
+    try:
+        parse_address(url)
+    except AddressError as error:
+        raise typer.BadParameter(str(error)) from error
+    return url
+
+
+BuildOption = Annotated[
+    Path, typer.Option("--build", file_okay=False, help="Folder of the build's files.")
+]
 DatasetOption = Annotated[
     DatasetName,
     typer.Option(
@@ -64,18 +89,25 @@ ArchitectureOption = Annotated[
     typer.Option(help="For digits a small CNN or an MLP of 128; for clothes cnn-dense."),
 ]
 ProfileOption = Annotated[Profile, typer.Option(help="Seconds for a try, minutes for a model.")]
-SeedOption = Annotated[int, typer.Option(help="Same seed, same machine: same model.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same machine: same model.")]
 StoreOption = Annotated[
-    str, typer.Option(help="Model store: s3://bucket/prefix or file:///folder.")
+    str,
+    typer.Option(callback=check_address, help="Model store: s3://bucket/prefix or file:///folder."),
 ]
-NameOption = Annotated[str, typer.Option("--name", help="Name of the model in the store.")]
+NameOption = Annotated[
+    str, typer.Option("--name", callback=check_name, help="Name of the model in the store.")
+]
+VersionArgument = Annotated[str, typer.Argument(callback=check_name, help="Version or channel.")]
+VersionOption = Annotated[str, typer.Option(callback=check_name, help="Version or channel.")]
 MinAccuracyOption = Annotated[
     float | None,
     typer.Option(
         min=0, max=1, help="Least held-out accuracy of int8 (0.98 for the CNN, 0.92 for the MLP)."
     ),
 ]
-ChannelOption = Annotated[str, typer.Option(help="Channel to point to the version.")]
+ChannelOption = Annotated[
+    str, typer.Option(callback=check_name, help="Channel to point to the version.")
+]
 
 BUILD = Path("build/model")
 

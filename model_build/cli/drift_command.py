@@ -1,9 +1,10 @@
 """Command `drift`: compares live traffic with what the model was evaluated on."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,32 +13,66 @@ from rich.table import Table
 from rich.text import Text
 
 from model_build.cli.console import DEFAULT_STORE, NameOption, StoreOption, app, console
+from model_build.errors import TrafficError
 
 if TYPE_CHECKING:
     from drift_check import stability, traffic
     from model_build.evaluation.drift import Report
 
 DRIFTED = 3  # exit code
+_STDIN = Path("-")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _STYLES = {"drift": "bold red", "watch": "yellow", "none": "green", "too few": "dim"}
 
 LogGroupOption = Annotated[
     str, typer.Option(help="Log group of the function: output LogGroup of the stack.")
 ]
+
+
+def _log_file(path: Path | None) -> Path | None:
+    if path not in (None, _STDIN) and not path.is_file():
+        raise typer.BadParameter(f"{str(path)!r} is not a file; expected one, or -")
+    return path
+
+
 FileOption = Annotated[
-    str, typer.Option("--file", help="File of log lines instead; - is standard input.")
+    Path | None,
+    typer.Option(
+        "--file", callback=_log_file, help="File of log lines instead; - is standard input."
+    ),
 ]
 BaselineOption = Annotated[
     Path | None,
-    typer.Option("--baseline", help="Log lines of a good time, instead of the manifest's."),
+    typer.Option(
+        "--baseline",
+        exists=True,
+        dir_okay=False,
+        help="Log lines of a good time, instead of the manifest's.",
+    ),
 ]
+
+
+def period(since: str) -> timedelta:
+    """Read `24h`, `30m` or `7d`; raises BadParameter for anything else."""
+    match = re.fullmatch("([0-9]{1,5})([mhd])", since)
+    if not match:
+        raise typer.BadParameter(f"{since!r} is not a period; expected one such as 30m, 24h or 7d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _check_period(since: str) -> str:
+    period(since)
+    return since
 
 
 @app.command()
 def drift(
     log_group: LogGroupOption = "",
-    since: Annotated[str, typer.Option(help="How far back: 30m, 24h, 7d.")] = "24h",
+    since: Annotated[
+        str, typer.Option(callback=_check_period, help="How far back: 30m, 24h, 7d.")
+    ] = "24h",
     limit: Annotated[int, typer.Option(min=1, help="Most requests to read.")] = 50_000,
-    file: FileOption = "",
+    file: FileOption = None,
     baseline: BaselineOption = None,
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
@@ -49,11 +84,11 @@ def drift(
     from model_build.store.model_store import ModelStore  # noqa: PLC0415
 
     if bool(log_group) == bool(file):
-        raise ValueError("name the traffic: either --log-group or --file")
+        raise typer.BadParameter("name the traffic: either --log-group or --file")
     live = drifts.collect(_lines(file) if file else _cloud(log_group, since, limit))
-    good = drifts.collect(_lines(str(baseline))) if baseline else None
+    good = drifts.collect(_lines(baseline)) if baseline else None
     if not live.values:
-        raise ValueError(
+        raise TrafficError(
             f"none of the {live.lines:,} log lines tells of a prediction; look further back with "
             "--since, or at the log group of the predict function"
         )
@@ -76,10 +111,10 @@ def drift(
         raise typer.Exit(DRIFTED)
 
 
-def _lines(file: str) -> Iterable[str]:
-    if file == "-":
+def _lines(file: Path) -> Iterable[str]:
+    if file == _STDIN:
         return sys.stdin
-    return Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+    return file.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _cloud(log_group: str, since: str, limit: int) -> Iterable[str]:
@@ -87,14 +122,13 @@ def _cloud(log_group: str, since: str, limit: int) -> Iterable[str]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     from drift_check import traffic as read  # noqa: PLC0415
-    from model_build.evaluation.drift import period  # noqa: PLC0415
 
     now = datetime.now(UTC)
     start, end = (int(moment.timestamp() * 1000) for moment in (now - period(since), now))
     try:
         yield from read.read_logs(boto3.client("logs"), log_group, start, end, limit)
-    except (BotoCoreError, ClientError) as error:
-        raise ValueError(f"log group {log_group} can't be read: {error}") from error
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: no endpoint's URL
+        raise TrafficError(f"log group {log_group} can't be read: {error}") from error
 
 
 def _print(reports: list["Report"], verdict: "stability.Verdict", live: "traffic.Traffic") -> None:

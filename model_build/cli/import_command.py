@@ -1,7 +1,6 @@
 """Command `import`: somebody's own ONNX classifier, checked, quantised, evaluated and published."""
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -16,12 +15,12 @@ from model_build.cli.console import (
     DEFAULT_STORE,
     StoreOption,
     app,
+    check_name,
     console,
     progress_bars,
     timed,
 )
 from model_build.data import image_folders
-from model_build.errors import ImportRefused
 from model_build.evaluation import gate
 from model_build.evaluation.evaluate import Evaluation
 from model_build.importing.adoption import adopt
@@ -52,21 +51,39 @@ class Background(StrEnum):
     LIGHT = "light"
 
 
-ModelArgument = Annotated[Path, typer.Argument(help="ONNX file.")]
+ModelArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="ONNX file.")]
 LabelsOption = Annotated[
-    Path, typer.Option(help="Text file, a label a line, in the order of the model's output.")
+    Path,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="Text file, one label per line, in the order of the model's output.",
+    ),
 ]
 PreprocessOption = Annotated[PipelineName, typer.Option(help="How pictures become the input.")]
 CalibrationOption = Annotated[
-    Path, typer.Option(help="Folder of pictures to quantise with; 512 of them are taken.")
+    Path,
+    typer.Option(
+        exists=True, file_okay=False, help="Folder of pictures to quantise with, at most 512."
+    ),
 ]
 EvaluationOption = Annotated[
-    Path, typer.Option(help="Folder of pictures to evaluate on, a sub-folder a label.")
+    Path,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="Folder of pictures to evaluate on, one sub-folder per label.",
+    ),
 ]
 NameOption = Annotated[
-    str, typer.Option("--name", help="Name in the store; by default that of the file.")
+    str,
+    typer.Option(
+        "--name", callback=check_name, help="Name in the store; by default that of the file."
+    ),
 ]
-ChannelOption = Annotated[str, typer.Option(help="Channel to point to the version, if any.")]
+ChannelOption = Annotated[
+    str, typer.Option(callback=check_name, help="Channel to point to the version, if any.")
+]
 BackgroundOption = Annotated[
     Background | None,
     typer.Option(help="resize: what the model was trained on; a picture on the other is inverted."),
@@ -86,7 +103,9 @@ MinAccuracyOption = Annotated[float, typer.Option(min=0, max=1, help="Least accu
 AllowOption = Annotated[
     bool, typer.Option("--allow-fp32", help="Publish fp32 alone, if int8 loses more.")
 ]
-FolderOption = Annotated[Path, typer.Option("--build", help="Folder of the files it makes.")]
+FolderOption = Annotated[
+    Path, typer.Option("--build", file_okay=False, help="Folder of the files it makes.")
+]
 
 
 @app.command("import")
@@ -112,17 +131,17 @@ def import_model(
     build: FolderOption = Path("build/import"),
 ) -> None:
     """Import an ONNX classifier of your own: check, quantise, evaluate, publish."""
-    name = _name(name or model.stem)
+    name = str(check_name(name or model.stem))
+    parameters = _parameters(preprocess, background, pad=pad)
+    numbers = _numbers(scale, mean, std)
     target = ModelStore(store)
     named = image_folders.read_labels(labels)
     pictures = image_folders.pictures(calibration)
     evaluated, indices = image_folders.labelled(evaluation, named)
-    parameters = _parameters(preprocess, background, pad=pad)
-    numbers = _numbers(scale, mean, std)
 
     def encoder(dtype: str, shape: list[Any]) -> encoding.Encoding:
         source = input_of(dtype, shape, parameters, numbers)
-        return encoding.Encoding.from_manifest(source)
+        return encoding.Encoding.from_manifest(*source[1:])
 
     folder = build / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,18 +184,12 @@ def import_model(
         console.print(f"{channel} of {name} is {version}")
 
 
-def _name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise ImportRefused(f"{name!r} is no model name (letters, digits, '.', '_', '-'): --name")
-    return name
-
-
 def _parameters(
     pipeline: PipelineName, background: Background | None, *, pad: bool
 ) -> dict[str, Any]:
     """Give a manifest's `preprocess`, but for its numbers."""
     if pipeline is not PipelineName.RESIZE and (background or pad):
-        raise ImportRefused("--background and --pad belong to --preprocess resize")
+        raise typer.BadParameter("--background and --pad belong to --preprocess resize")
     match pipeline:
         case PipelineName.MNIST:
             return {"pipeline": "mnist", "box": 20}
@@ -194,8 +207,9 @@ def _numbers(scale: float | None, mean: str, std: str) -> dict[str, Any]:
             try:
                 numbers[key] = [float(part) for part in text.split(",")]
             except ValueError as error:
-                raise ImportRefused(
-                    f"--{key} {text!r} is neither a number nor three with commas between"
+                raise typer.BadParameter(
+                    f"expected a number, or three with commas between, got {text!r}",
+                    param_hint=f"--{key}",
                 ) from error
     return numbers
 

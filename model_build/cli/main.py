@@ -169,7 +169,7 @@ def main() -> None:
     """Run the command line; an expected failure is one sentence and exit code 1."""
     try:
         app()
-    except (BuildError, OSError, ValueError) as error:
+    except BuildError as error:
         sentence = Text.assemble(("error:", "red"), f" {error}")
         Console(stderr=True, highlight=False).print(sentence, soft_wrap=True)
         sys.exit(1)

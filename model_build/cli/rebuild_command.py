@@ -34,7 +34,7 @@ def rebuild(
 ) -> None:
     """Build a version once more from its manifest's lineage; exit 1 if the bytes differ."""
     models = ModelStore(store)
-    described = models.manifest(name, models.resolve(name, version))
+    described = models.manifest(name, models.resolve(name, version)).document
     lineage = described["lineage"]
     for change in differences(lineage):
         console.print(f"differs from then: {change}", soft_wrap=True)

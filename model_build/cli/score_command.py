@@ -1,8 +1,10 @@
 """Command `score`: answers for a folder of images, in files."""
 
 import os
+import re
 import time
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +13,9 @@ from model_build.cli.console import (
     DEFAULT_STORE,
     NameOption,
     StoreOption,
+    VersionOption,
     app,
+    check_address,
     console,
     progress_bars,
 )
@@ -31,11 +35,22 @@ class Preprocess(StrEnum):
     NONE = "none"
 
 
+def address(text: str) -> str:
+    """`s3://…` and `file://…` without slashes at the end; a path as `file://…`."""
+    if re.match("[A-Za-z0-9]{2,}:/", text):
+        return check_address(text).rstrip("/")
+    return Path(text).resolve().as_uri()
+
+
 @app.command()
 def score(
-    source: Annotated[str, typer.Argument(metavar="IN", help="s3://…, file://… or a folder.")],
-    target: Annotated[str, typer.Argument(metavar="OUT", help="The same, for the answers.")],
-    version: Annotated[str, typer.Option(help="Version or channel.")] = "production",
+    source: Annotated[
+        str, typer.Argument(metavar="IN", callback=address, help="s3://…, file://… or a folder.")
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="OUT", callback=address, help="The same, for the answers.")
+    ],
+    version: VersionOption = "production",
     preprocess: Annotated[Preprocess, typer.Option(help="As of /predict.")] = Preprocess.AUTO,
     form: Annotated[Form, typer.Option("--format", help="Of the parts.")] = Form.JSONL,
     part_size: Annotated[int, typer.Option(min=1, help="Images a part.")] = 500,
@@ -52,12 +67,12 @@ def score(
     from model_build.scoring.score_part import Job  # noqa: PLC0415
     from model_build.store.model_store import ModelStore  # noqa: PLC0415
 
-    models, place = ModelStore(store), scoring.address(target)
+    models = ModelStore(store)
     job = Job(
-        scoring.address(source),
-        place,
+        source,
+        target,
         name,
-        scoring.resolve(models, name, version, place),
+        scoring.resolve(models, name, version, target),
         preprocess.value,
         form.value,
         part_size,
@@ -81,6 +96,6 @@ def score(
         f"before; {totals.errors:,} of {totals.images:,} have an error",
         soft_wrap=True,
     )
-    console.print(f"{name} {job.version}: {place}", soft_wrap=True)
+    console.print(f"{name} {job.version}: {target}", soft_wrap=True)
     if totals.errors == totals.images:
         raise typer.Exit(1)

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from model_build.training.train import OnEpoch
 
 RecipesOption = Annotated[
-    Path, typer.Option("--recipes", help="Folder of recipes, one TOML file a candidate.")
+    Path,
+    typer.Option(
+        "--recipes", exists=True, file_okay=False, help="Folder of recipes, one TOML file each."
+    ),
 ]
 OnlyOption = Annotated[
     list[str] | None,
@@ -102,7 +105,9 @@ def _named(known: dict[str, recipe.Recipe], only: list[str] | None, reference: s
     names = only or list(known)
     missing = [name for name in (*names, reference) if name not in known]
     if missing:
-        raise ValueError(f"there is no recipe {missing[0]!r}; there are {', '.join(known)}")
+        raise typer.BadParameter(
+            f"there is no recipe {missing[0]!r}; expected one of {', '.join(known)}"
+        )
     return names
 
 

@@ -12,12 +12,17 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from classifier.model.manifest import Manifest
 from model_build.cli.console import (
     DEFAULT_STORE,
     ChannelOption,
     NameOption,
     StoreOption,
+    VersionArgument,
+    VersionOption,
     app,
+    check_address,
+    check_name,
     console,
 )
 from model_build.store import garbage_collection, inventory
@@ -28,7 +33,9 @@ from model_build.store.verify import verify
 
 PANEL = "Model store"
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON on the output.")]
-OneNameOption = Annotated[str | None, typer.Option("--name", help="One model only.")]
+OneNameOption = Annotated[
+    str | None, typer.Option("--name", callback=check_name, help="One model only.")
+]
 _COLOURS = {"+": "green", "-": "red", "~": "yellow", " ": ""}
 _SHARES = ("accuracy", "class ")
 
@@ -56,7 +63,7 @@ def list_versions(
 
 @app.command(rich_help_panel=PANEL)
 def show(
-    version: Annotated[str, typer.Argument(help="Version or channel.")] = "production",
+    version: VersionArgument = "production",
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
@@ -69,7 +76,7 @@ def show(
     if as_json:
         _print_json(
             {
-                "manifest": manifest,
+                "manifest": manifest.document,
                 "channels": found.pointed_by(version),
                 "histories": found.remembered_by(version),
             }
@@ -79,24 +86,24 @@ def show(
     table = _plain_table()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("created", manifest["created"])
+    table.add_row("created", manifest.created)
     table.add_row("channels", ", ".join(found.pointed_by(version)) or "none points to it")
     table.add_row("in the history of", ", ".join(found.remembered_by(version)) or "none")
     section = ""
-    for one in compare(manifest, manifest):
+    for one in compare(manifest.document, manifest.document):
         if one.section != section:
             section = one.section
             table.add_row(Text(section, "bold"), "")
         table.add_row(f"  {one.field}", _shown(one.field, one.left, short=False))
-    if manifest["quantization"] is None:
+    if manifest.quantization is None:
         table.add_row(Text("quantization", "bold"), "none, fp32")
     console.print(table)
 
 
 @app.command(rich_help_panel=PANEL)
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="Version or channel.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Version or channel to compare it to.")],
+    a: VersionArgument,
+    b: VersionArgument,
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
@@ -104,7 +111,7 @@ def diff(
     """Show metrics, quantisation, lineage, input and output of two versions side by side."""
     models = ModelStore(store)
     versions = [models.resolve(name, one) for one in (a, b)]
-    differences = compare(*(models.manifest(name, version) for version in versions))
+    differences = compare(*(models.manifest(name, version).document for version in versions))
     if as_json:
         fields = [
             {
@@ -126,7 +133,7 @@ def diff(
 
 @app.command(rich_help_panel=PANEL)
 def promote(
-    version: Annotated[str, typer.Argument(help="Version, or the channel to take it from.")],
+    version: VersionArgument,
     channel: ChannelOption = "production",
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
@@ -139,9 +146,12 @@ def promote(
 
 @app.command(rich_help_panel=PANEL)
 def rollback(
-    channel: Annotated[str, typer.Option(help="Channel to point back.")] = "production",
+    channel: ChannelOption = "production",
     to: Annotated[
-        str | None, typer.Option(help="Version of its history to go back to, if not the last.")
+        str | None,
+        typer.Option(
+            callback=check_name, help="Version of its history to go back to, if not the last."
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
@@ -223,9 +233,11 @@ def gc(
 
 @app.command("copy", rich_help_panel=PANEL)
 def copy_command(
-    target: Annotated[str, typer.Argument(help="Model store to copy to.")],
-    version: Annotated[str, typer.Option(help="Version or channel.")] = "production",
-    channel: Annotated[str, typer.Option(help="Channel to promote it to in the target.")] = "",
+    target: Annotated[str, typer.Argument(callback=check_address, help="Model store to copy to.")],
+    version: VersionOption = "production",
+    channel: Annotated[
+        str, typer.Option(callback=check_name, help="Channel to promote it to in the target.")
+    ] = "",
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
@@ -254,10 +266,10 @@ def _listed(one: inventory.Inventory) -> dict[str, Any]:
     versions = [
         {
             "version": version,
-            "created": manifest and manifest["created"],
+            "created": manifest and manifest.created,
             "bytes": _bytes(one, version),
-            "quantization": manifest and manifest["quantization"],
-            "accuracy": manifest and manifest["metrics"]["accuracy"],
+            "quantization": manifest and manifest.quantization,
+            "accuracy": manifest and manifest.metrics.accuracy,
             "channels": one.pointed_by(version),
             "histories": one.remembered_by(version),
         }
@@ -285,8 +297,8 @@ def _list_table(one: inventory.Inventory) -> Table:
         if manifest is None:
             table.add_row(version, Text("corrupt", "red"), size, "", "", channels)
             continue
-        created = manifest["created"].replace("T", " ")[:16]
-        accuracy = f"{manifest['metrics']['accuracy']:.2%}"
+        created = manifest.created.replace("T", " ")[:16]
+        accuracy = f"{manifest.metrics.accuracy:.2%}"
         table.add_row(version, created, size, _weights(manifest), accuracy, channels)
     return table
 
@@ -343,8 +355,8 @@ def _change(one: Difference) -> str:
     return f"{one.change:+,}" if isinstance(one.change, int) else f"{one.change:+.4g}"
 
 
-def _weights(manifest: dict[str, Any]) -> str:
-    found = manifest["quantization"]
+def _weights(manifest: Manifest) -> str:
+    found = manifest.quantization
     if found is None:
         return "fp32"
     return str(found.get("weights", found["method"])).partition(",")[0]

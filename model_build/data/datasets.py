@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_build.data import idx
+from model_build.errors import DatasetError
 
 type Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -58,7 +59,7 @@ class Dataset:
 def load(name: str) -> Dataset:
     """Data set by name: `mnist-5k`, `full` or `fashion-mnist`.
 
-    Raises ValueError for another name.
+    Raises DatasetError for another name.
     """
     loaders = {
         "mnist-5k": load_mnist_5k,
@@ -66,7 +67,7 @@ def load(name: str) -> Dataset:
         "fashion-mnist": load_fashion_mnist,
     }
     if name not in loaders:
-        raise ValueError(f"data set {name!r} is not known; choose one of {', '.join(loaders)}")
+        raise DatasetError(f"data set {name!r} is not known; choose one of {', '.join(loaders)}")
     return loaders[name]()
 
 
@@ -103,7 +104,7 @@ def load_mnist_5k() -> Dataset:
 def load_mnist_full() -> Dataset:
     """The full MNIST, 60,000 and 10,000, downloaded by Keras into its cache.
 
-    Raises OSError if it is not cached and cannot be downloaded.
+    Raises DatasetError if it is not cached and cannot be downloaded.
     Source: LeCun, Cortes and Burges, as `mnist.npz` of Keras.
     """
     import keras  # noqa: PLC0415 - only this data set needs it
@@ -111,7 +112,7 @@ def load_mnist_full() -> Dataset:
     try:
         path = Path(keras.utils.get_file("mnist.npz", origin=_MNIST_URL, file_hash=_MNIST_SHA256))
     except Exception as error:
-        raise OSError(
+        raise DatasetError(
             "mnist.npz could not be downloaded; put it into ~/.keras/datasets/mnist.npz, "
             "or use --dataset mnist-5k"
         ) from error
@@ -127,7 +128,7 @@ def read_mnist_npz(path: Path) -> Dataset:
     with np.load(path) as arrays:
         missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays.files)
         if missing:
-            raise ValueError(f"{path} lacks the arrays {sorted(missing)}; it is no mnist.npz")
+            raise DatasetError(f"{path} lacks the arrays {sorted(missing)}; it is no mnist.npz")
         return split(
             "full",
             "Keras mnist.npz",
@@ -141,8 +142,8 @@ def load_fashion_mnist(folder: Path | None = None) -> Dataset:
     """54,000 training, 6,000 validation and 10,000 held-out pictures of clothes, light on black.
 
     folder: of the four files; by default where the Debian package dataset-fashion-mnist installs
-    them, or where Keras keeps them. Raises OSError if they are not there, ValueError for a damaged
-    one. Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017.
+    them, or where Keras keeps them. Raises DatasetError if they are not there or damaged.
+    Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017.
     """
     folder = folder or next(filter(Path.is_dir, _FASHION_FOLDERS), _FASHION_FOLDERS[0])
     digest = hashlib.sha256()
@@ -150,7 +151,7 @@ def load_fashion_mnist(folder: Path | None = None) -> Dataset:
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         path = folder / f"{name}-ubyte.gz"
         if not path.exists():
-            raise OSError(
+            raise DatasetError(
                 f"{path} is missing; install the Debian package dataset-fashion-mnist, or put the "
                 f"data set's four files into {_FASHION_FOLDERS[-1]}"
             )
@@ -159,7 +160,7 @@ def load_fashion_mnist(folder: Path | None = None) -> Dataset:
     images, labels, held_out_images, held_out_labels = arrays
     for found, named in ((images, labels), (held_out_images, held_out_labels)):
         if found.ndim != 3 or named.shape != found.shape[:1] or named.max() >= len(CLOTHES):
-            raise ValueError(f"the files in {folder} do not belong together; get them anew")
+            raise DatasetError(f"the files in {folder} do not belong together; get them anew")
     return split(
         "fashion-mnist",
         "Fashion-MNIST, IDX files",

@@ -176,8 +176,7 @@ class Build:
                 evaluation=found[candidate],
                 lineage=manifest.lineage({**training, "parent": versions.get("fp32")}),
             )
-            store.publish(document, content)
-            versions[candidate] = document["version"]
+            versions[candidate] = store.publish(document, content).version
         return versions
 
     def _check_dataset(self, dataset: datasets.Dataset) -> None:

@@ -1,9 +1,7 @@
 """Live traffic against the baseline: log lines in, comparisons and a plot out."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,6 @@ from drift_check import stability, traffic
 from model_build.errors import NotInStore
 from model_build.store.model_store import ModelStore
 
-_SINCE = re.compile(r"(\d+)([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _INK, _PAPER, _DRIFT = "#1f6f8b", "#b9c4cc", "#c0392b"  # observed, expected, observed that drifted
 
 
@@ -67,14 +63,6 @@ def overall(reports: list[Report]) -> stability.Verdict:
     return max((one.verdict for one in reports), key=stability.VERDICTS.index, default="too few")
 
 
-def period(since: str) -> timedelta:
-    """Read `24h`, `30m` or `7d`; raises ValueError for anything else."""
-    found = _SINCE.fullmatch(since)
-    if not found:
-        raise ValueError(f"--since {since!r} is no period; write 30m, 24h or 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
 def plot(reports: list[Report], path: Path) -> None:
     """Draw observed over expected shares, a row a report, as an image file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - takes a second
@@ -107,10 +95,10 @@ def _report(
         manifest = store.manifest(name, version)
     except NotInStore as error:
         return Report(version, mode, images, [], {}, {}, {}, str(error))
-    labels = list(manifest["output"]["labels"])
+    labels = manifest.output.labels
     observed = live.histograms(group, labels)
     if good is None:
-        expected = traffic.baseline(manifest, mode)
+        expected = traffic.baseline(manifest.baseline, mode)
         note = f"its manifest has no baseline for preprocess={mode}; give --baseline"
     else:
         expected = good.histograms(group, labels) if group in good.values else {}

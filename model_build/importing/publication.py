@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from classifier.model.manifest import Input
 from classifier.prepare import encoding, preprocess
 from model_build.data import image_folders
 from model_build.errors import GateError, ImportRefused
@@ -34,22 +35,22 @@ _SLOW_MS = 10  # from here on fewer rounds are timed
 class Imported:
     """A model in `folder`: adopted.onnx, and what the steps make of it. Each needs those before.
 
-    input: dtype, shape and preprocess, as the manifest holds them.
+    input: what its manifest is to say of it.
     """
 
     folder: Path
     labels: list[int] | list[str]
-    input: dict[str, Any]
+    input: Input
 
     @property
     def encode(self) -> encoding.Encoding:
         """From samples to the model's tensor, by the function's own code."""
-        return encoding.Encoding.from_manifest(self.input)
+        return encoding.Encoding.from_manifest(*self.input[1:])
 
     @property
     def pipeline(self) -> preprocess.Pipeline:
         """From pictures to samples, by the function's own code."""
-        return preprocess.pipeline(self.encode.samples_shape, self.input["preprocess"])
+        return preprocess.pipeline(self.encode.samples_shape, self.input.preprocess)
 
     def quantise(self, pictures: Sequence[Path], on_picture: OnPicture) -> dict[str, Any]:
         """Write fp32.onnx and int8.onnx; give what the manifest says of the latter."""
@@ -101,22 +102,19 @@ class Imported:
                 name=name,
                 content=content,
                 image_shape=self.encode.shape,
-                dtype=self.input["dtype"],
-                preprocess=self.input["preprocess"],
+                dtype=self.input.dtype,
+                preprocess=self.input.preprocess,
                 labels=self.labels,
                 quantization=quantization,
                 evaluation=evaluations[candidate],
                 lineage=manifest.lineage({**origin, "parent": versions.get("fp32")}, _LIBRARIES),
             )
-            store.publish(document, content)
-            versions[candidate] = document["version"]
+            versions[candidate] = store.publish(document, content).version
         return versions
 
 
-def input_of(
-    dtype: str, shape: list[Any], named: dict[str, Any], numbers: dict[str, Any]
-) -> dict[str, Any]:
-    """Give a manifest's `input` but for its name. named: the pipeline and its own parameters.
+def input_of(dtype: str, shape: list[Any], named: dict[str, Any], numbers: dict[str, Any]) -> Input:
+    """Give a manifest's `input`. named: the pipeline and its own parameters.
 
     numbers: scale, mean and std, as far as somebody gave them. Raises ImportRefused for what the
     function would refuse.
@@ -128,10 +126,11 @@ def input_of(
     if dtype == "float32":
         usual = IMAGENET if named["pipeline"] == "imagenet" else {"mean": [0.0], "std": [1.0]}
         numbers = {"scale": 1 / 255, **usual, **numbers}
-    source: dict[str, Any] = {"dtype": dtype, "shape": shape, "preprocess": named | numbers}
+    _, *sides = shape
+    source = Input(INPUT_NAME, dtype, tuple(sides), named | numbers)
     try:
-        encode = encoding.Encoding.from_manifest(source)
-        preprocess.pipeline(encode.samples_shape, source["preprocess"])
+        encode = encoding.Encoding.from_manifest(*source[1:])
+        preprocess.pipeline(encode.samples_shape, source.preprocess)
     except (ValueError, TypeError, OverflowError) as error:
         raise ImportRefused(
             f"the pipeline {named['pipeline']} does not fit an input {dtype} {shape}: {error}"

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
+from model_build.errors import StepError
 from model_build.report import diagnostics, scatter
 from model_build.report.figures import FAMILIES, INK, MUTED, PAPER, family, png, quantised, svg
 from model_build.search.measurements import Interval, Measured, Search, to_json
@@ -24,11 +25,11 @@ _MISREAD_PER_CLASS = 12  # shown on the page; results.json has them all
 def write(search: Search, choice: Choice, folder: Path) -> Path:
     """Write index.html, *.png, table.md and results.json into a folder; give the page's path.
 
-    The same search and choice give the same bytes. Raises ValueError if there is no candidate, or
-    for a figure that is not a number.
+    The same search and choice give the same bytes. Raises StepError if there is no candidate,
+    ValueError for a figure that is not a number.
     """
     if not search.candidates:
-        raise ValueError("there is no candidate to report: mend the recipes that failed")
+        raise StepError("there is no candidate to report: mend the recipes that failed")
     folder.mkdir(parents=True, exist_ok=True)
     results = {"choice": _choice(choice), "search": search.to_dict()}
     (folder / "results.json").write_text(to_json(results) + "\n")

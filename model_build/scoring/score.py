@@ -14,15 +14,15 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from classifier.model.manifest import VERSION
 from model_build.errors import Conflict, NotInStore, StepError
 from model_build.scoring import score_part
 from model_build.scoring.score_part import Job
 from model_build.store import manifest as manifests
 from model_build.store.backends import UNFINISHED, Objects, open_objects
-from model_build.store.model_store import MANIFEST, MODEL, VERSION, ModelStore
+from model_build.store.model_store import MANIFEST, MODEL, ModelStore
 
 PLAN = "plan.json"
 
@@ -35,11 +35,6 @@ class Totals:
 
     images: int
     errors: int
-
-
-def address(place: str) -> str:
-    """`s3://…` and `file://…` as they are; a path as `file://…`."""
-    return place.rstrip("/") if "://" in place else Path(place).resolve().as_uri()
 
 
 def resolve(store: ModelStore, name: str, version: str, target: str) -> str:
@@ -89,7 +84,7 @@ def score(job: Job, store: ModelStore, workers: int, on_part: OnPart) -> Totals:
     version = job.version
     model = {
         f"{job.name}/versions/{version}/{MANIFEST}": manifests.encode(
-            store.manifest(job.name, version)
+            store.manifest(job.name, version).document
         ),
         f"{job.name}/versions/{version}/{MODEL}": store.model(job.name, version),
     }

@@ -16,10 +16,10 @@ from functools import cache
 from itertools import batched
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from classifier import batch, errors
 from classifier.model import session
+from classifier.model.address import Folder, parse_address
 from model_build.errors import NotInStore, StoreError
 from model_build.store.backends import open_objects
 
@@ -116,26 +116,27 @@ def rows_of(content: bytes, form: str) -> Iterator[dict[str, Any]]:
 
 def endpoint_of(source: str) -> Endpoint | None:
     """Find out where the bucket of a source is; none for a folder. Raises StoreError."""
-    parts = urlsplit(source)
-    if parts.scheme != "s3":
+    address = parse_address(source)
+    if isinstance(address, Folder):
         return None
     import boto3  # noqa: PLC0415 - a folder needs none of it
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
         client = boto3.client("s3")
-        found = client.head_bucket(Bucket=parts.netloc)
-    except (BotoCoreError, ClientError) as error:
-        raise StoreError(f"s3://{parts.netloc}: {error}") from error
+        found = client.head_bucket(Bucket=address.name)
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: no endpoint's URL
+        raise StoreError(f"s3://{address.name}: {error}") from error
     region = found.get("BucketRegion", client.meta.region_name)  # other servers may not say it
     return Endpoint(boto3.client("s3", region_name=region).meta.endpoint_url, region)
 
 
 def _reader(source: str, endpoint: Endpoint | None) -> Read:
-    parts = urlsplit(source)
-    if endpoint is None:
-        return _file_reader(Path(unquote(parts.path)))
-    return _object_reader(parts.netloc, parts.path.strip("/"), endpoint)
+    address = parse_address(source)
+    if isinstance(address, Folder):
+        return _file_reader(Path(address.path))
+    assert endpoint
+    return _object_reader(address.name, address.prefix, endpoint)
 
 
 def _file_reader(folder: Path) -> Read:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
+from classifier.model.address import Folder, parse_address
 from model_build.errors import Conflict, NotInStore, StoreError
 
 UNFINISHED = ".writing-"  # how the name of a file starts that is not whole yet
@@ -57,40 +57,41 @@ class FolderObjects:
         self._root = root
 
     def read(self, key: str) -> tuple[bytes, str]:
-        try:
-            content = (self._root / key).read_bytes()
-        except FileNotFoundError as error:
-            raise NotInStore(f"{self._root} has no {key}") from error
+        with _refusals():
+            try:
+                content = (self._root / key).read_bytes()
+            except FileNotFoundError as error:
+                raise NotInStore(f"{self._root} has no {key}") from error
         return content, hashlib.sha256(content).hexdigest()
 
     def create(self, key: str, content: bytes) -> None:
-        with self._written(key, content) as written:
+        with _refusals(), self._written(key, content) as written:
             try:
                 os.link(written, self._root / key)  # unlike a rename, it fails on what exists
             except FileExistsError as error:
                 raise Conflict(f"{key} exists already") from error
 
     def replace(self, key: str, content: bytes, tag: str) -> None:
-        with self._written(key, content) as written, self._lock():
+        with _refusals(), self._written(key, content) as written, self._lock():
             if self.read(key)[1] != tag:
-                raise Conflict(f"{key} was changed by somebody else")
+                raise Conflict(f"{key} was changed by another writer")
             written.replace(self._root / key)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        for folder, folders, files in os.walk(self._root / prefix, onerror=_unless_missing):
-            folders.sort()
-            for name in sorted(files):
-                path = Path(folder, name)
-                if name == _LOCK:
-                    continue
-                with contextlib.suppress(FileNotFoundError):  # somebody else removed it just now
-                    found = path.stat()
-                    modified = datetime.fromtimestamp(found.st_mtime, UTC)
-                    yield Entry(path.relative_to(self._root).as_posix(), found.st_size, modified)
+        with _refusals():
+            for folder, folders, files in os.walk(self._root / prefix, onerror=_unless_missing):
+                folders.sort()
+                for path in (Path(folder, name) for name in sorted(files) if name != _LOCK):
+                    with contextlib.suppress(FileNotFoundError):  # removed just now
+                        state = path.stat()
+                        modified = datetime.fromtimestamp(state.st_mtime, UTC)
+                        key = path.relative_to(self._root).as_posix()
+                        yield Entry(key, state.st_size, modified)
 
     def delete(self, key: str) -> None:
         path = self._root / key
-        path.unlink(missing_ok=True)
+        with _refusals():
+            path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # it holds more, or is gone
             path.parent.rmdir()
 
@@ -122,8 +123,12 @@ class S3Objects:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         import boto3  # noqa: PLC0415 - a folder needs none of it
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
-        self._client = boto3.client("s3")
+        try:
+            self._client = boto3.client("s3")
+        except (BotoCoreError, ValueError) as error:  # a profile or an endpoint of the environment
+            raise StoreError(f"s3://{bucket}: {error}") from error
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
 
@@ -170,26 +175,33 @@ class S3Objects:
             if code in ("NoSuchKey", "404"):
                 raise NotInStore(f"there is no {where}") from error
             if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
-                raise Conflict(f"{where} was written by somebody else") from error
+                raise Conflict(f"{where} was written by another writer") from error
             raise StoreError(f"{where}: {error}") from error
         except BotoCoreError as error:
             raise StoreError(f"{where}: {error}") from error
 
 
 def open_objects(url: str) -> Objects:
-    """Objects at `file:///folder` or `s3://bucket/prefix`; raises StoreError for anything else."""
-    parts = urlsplit(url)
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        return FolderObjects(Path(unquote(parts.path)))
-    if parts.scheme == "s3" and parts.netloc:
-        return S3Objects(parts.netloc, parts.path.strip("/"))
-    raise StoreError(f"{url!r} is no model store; write s3://bucket/prefix or file:///folder")
+    """Objects at `file:///folder` or `s3://bucket/prefix`; raises AddressError."""
+    address = parse_address(url)
+    if isinstance(address, Folder):
+        return FolderObjects(Path(address.path))
+    return S3Objects(*address)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What the system refuses, for want of permission or space, as a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the store's folder can't be used: {error}") from error
 
 
 def _temporary_file(folder: Path) -> tuple[int, str]:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # somebody else emptied and removed it
+        with contextlib.suppress(FileNotFoundError):  # emptied and removed just now
             return tempfile.mkstemp(dir=folder, prefix=UNFINISHED)
 
 

@@ -77,7 +77,7 @@ def _keep_parents(held: Inventory, keep: dict[str, str]) -> None:
                 f"the manifest of {held.name} {child} can't be read, so its parent is not "
                 "known; `python -m model_build verify` tells more"
             )
-        parent = manifest["lineage"]["parent"]
+        parent = manifest.lineage.parent
         if parent in held.listing.versions and parent not in keep:
             keep[parent] = f"parent of {child}"
             children.append(parent)

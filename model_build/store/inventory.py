@@ -1,8 +1,8 @@
 """What a model store holds: the inventory of its models."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from classifier.model.manifest import Manifest
 from model_build.errors import BuildError, NotInStore
 from model_build.store.model_store import Channel, Listing, ModelStore
 
@@ -16,7 +16,7 @@ class Inventory:
 
     name: str
     listing: Listing
-    manifests: dict[str, dict[str, Any] | None]
+    manifests: dict[str, Manifest | None]
     channels: dict[str, Channel]
 
     def pointed_by(self, version: str) -> list[str]:
@@ -51,7 +51,7 @@ def inventory(store: ModelStore, name: str, listing: Listing) -> Inventory:
     )
 
 
-def _manifest(store: ModelStore, name: str, version: str) -> dict[str, Any] | None:
+def _manifest(store: ModelStore, name: str, version: str) -> Manifest | None:
     try:
         return store.manifest(name, version)
     except BuildError:

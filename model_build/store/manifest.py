@@ -1,4 +1,4 @@
-"""Manifest of a model version: what it is, what it takes, where it came from."""
+"""Manifest of a model version, as a build writes it. classifier.model.manifest reads it."""
 
 import hashlib
 import json
@@ -11,11 +11,13 @@ from typing import Any
 
 import jsonschema
 
+from classifier.model import manifest as served
+from classifier.model.manifest import Document, InvalidManifest, Manifest
 from model_build.errors import ManifestError
 from model_build.evaluation.evaluate import Evaluation
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 
-SCHEMA = json.loads((Path(__file__).parent / "manifest.schema.json").read_text())
+SCHEMA = json.loads(Path(served.__file__).with_name("manifest.schema.json").read_text())
 _LIBRARIES = ("keras", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "numpy")
 _BASELINE = ("predicted_counts", "confidence_histogram", "samples", "pictures")
 
@@ -33,8 +35,8 @@ def build(
     lineage: dict[str, Any],
     dtype: str = "uint8",
     created: datetime | None = None,
-) -> dict[str, Any]:
-    """Manifest of a model file's `content`, checked against the schema.
+) -> Document:
+    """Manifest of a model file's `content`, for `ModelStore.publish`, which checks it.
 
     image_shape, dtype: of one sample in the model's tensor. quantization: None for fp32.
     calibration: the temperature inside, and the number of samples that it was fitted on. lineage:
@@ -44,7 +46,7 @@ def build(
     digest = hashlib.sha256(content).hexdigest()
     metrics = {key: value for key, value in asdict(evaluation).items() if key not in _BASELINE}
     metrics.pop("bytes")
-    manifest = {
+    return {
         "schema": 1,
         "name": name,
         "version": f"{created:%Y%m%dT%H%M%SZ}-{digest[:8]}",
@@ -62,21 +64,23 @@ def build(
         "baseline": {key: asdict(evaluation)[key] for key in _BASELINE},
         "lineage": lineage,
     }
-    check(manifest)
-    return manifest
 
 
-def check(manifest: Any) -> None:
-    """Raise ManifestError, naming the place, if a manifest does not follow the schema."""
-    error = jsonschema.Draft202012Validator(SCHEMA)
-    worst = jsonschema.exceptions.best_match(error.iter_errors(manifest))
+def parse(document: Any) -> Manifest:
+    """Read a manifest as the function does, once it follows the schema; raises ManifestError."""
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    worst = jsonschema.exceptions.best_match(validator.iter_errors(document))
     if worst is not None:
         raise ManifestError(f"manifest: {worst.json_path}: {worst.message}")
+    try:
+        return Manifest.from_document(document)
+    except InvalidManifest as error:  # numbers that JSON does not know
+        raise ManifestError(str(error)) from error
 
 
-def encode(document: dict[str, Any]) -> bytes:
+def encode(document: Document) -> bytes:
     """Bytes of a JSON document of the store: sorted, indented, with a last newline."""
-    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+    return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def lineage(training: dict[str, Any], libraries: tuple[str, ...] | None = None) -> dict[str, Any]:

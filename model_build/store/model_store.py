@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import random
-import re
 import time
 import uuid
 from collections.abc import Callable
@@ -20,12 +19,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from classifier.model.manifest import NAME, VERSION, Document, Manifest
 from model_build.errors import Conflict, NotInStore, StoreError
 from model_build.store import manifest as manifests
 from model_build.store.backends import Entry, open_objects
 
-VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HISTORY = 50  # versions that a channel remembers
 _ATTEMPTS = 100  # of a compare-and-swap, against as many writers at once
 _LEASE_SECONDS = 600  # a gc that has not written for as long is taken for dead
@@ -65,21 +63,20 @@ class ModelStore:
         self.url = url
         self._objects = open_objects(url)
 
-    def publish(self, manifest: dict[str, Any], content: bytes) -> None:
-        """Write a version: the file, then its manifest. Publishing the same again is no error.
+    def publish(self, document: Document, content: bytes) -> Manifest:
+        """Write a version: the file, then its manifest. Publishing the same again is fine.
 
-        Raises ManifestError, and Conflict if the version exists with another content or gc is
-        removing it or its parent.
+        document: the manifest, not yet checked. Raises ManifestError, and Conflict if the version
+        exists with another content or gc is removing it or its parent.
         """
-        manifests.check(manifest)
-        digest = hashlib.sha256(content).hexdigest()
-        if (digest, len(content)) != (manifest["file"]["sha256"], manifest["file"]["bytes"]):
+        manifest = manifests.parse(document)
+        if (hashlib.sha256(content).hexdigest(), len(content)) != manifest.file:
             raise StoreError("the model file is not the one that the manifest describes")
-        name, version = manifest["name"], manifest["version"]
+        name, version = manifest.name, manifest.version
         folder = _folder(name, version)
-        needed = {version, manifest["lineage"]["parent"]}
+        needed = {version, manifest.lineage.parent}
         self._refuse_removed(name, needed)
-        parts = {MODEL: content, MANIFEST: manifests.encode(manifest)}
+        parts = {MODEL: content, MANIFEST: manifests.encode(document)}
         missing = list(parts)
         while missing:
             for part in missing:
@@ -88,8 +85,9 @@ class ModelStore:
             # A gc that was quicker may have removed some of it; it comes by only once.
             missing = [part for part in parts if f"{folder}/{part}" not in present]
         self._refuse_removed(name, needed)
+        return manifest
 
-    def manifest(self, name: str, version: str) -> dict[str, Any]:
+    def manifest(self, name: str, version: str) -> Manifest:
         """Manifest of a complete version; raises NotInStore if there is none."""
         key = f"{_folder(name, version)}/{MANIFEST}"
         try:
@@ -99,13 +97,11 @@ class ModelStore:
                 f"{self.url} has no version {version} of {name!r}; "
                 "`python -m model_build list` shows what it has"
             ) from error
-        manifest = self._parsed(key, content)
-        manifests.check(manifest)
-        return manifest
+        return manifests.parse(self._parsed(key, content))
 
     def model(self, name: str, version: str) -> bytes:
         """Model file of a version, checked against its manifest."""
-        expected = self.manifest(name, version)["file"]["sha256"]
+        expected = self.manifest(name, version).file.sha256
         content = self.file(name, version)
         if hashlib.sha256(content).hexdigest() != expected:
             raise StoreError(
@@ -147,13 +143,13 @@ class ModelStore:
         found: dict[str, Listing] = {}
         for entry in self._objects.entries(f"{name}/" if name else ""):
             owner, _, rest = entry.key.partition("/")
-            if not rest or not _NAME.fullmatch(owner):
+            if not rest or not NAME.fullmatch(owner):
                 continue
             listing = found.setdefault(owner, Listing())
             match rest.split("/"):
                 case ["versions", version, file] if VERSION.fullmatch(version):
                     listing.versions.setdefault(version, {})[file] = entry
-                case ["channels", file] if _NAME.fullmatch(file) and file.endswith(".json"):
+                case ["channels", file] if NAME.fullmatch(file) and file.endswith(".json"):
                     listing.channels.append(file.removesuffix(".json"))
                 case ["removal.json"]:
                     pass
@@ -319,7 +315,7 @@ class ModelStore:
         except ValueError as error:
             raise StoreError(f"{key} in {self.url} is corrupt: {error}") from error
         if not isinstance(document, dict):
-            raise StoreError(f"{key} in {self.url} is corrupt: it is no JSON object")
+            raise StoreError(f"{key} in {self.url} is corrupt: it is not a JSON object")
         return document
 
     def _parsed_channel(self, key: str, content: bytes) -> Channel:
@@ -348,22 +344,23 @@ def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str
     """Copy one version, and the parents it names, from store to store; give the version."""
     version = source.resolve(name, version)
     manifest = source.manifest(name, version)
-    parent = manifest["lineage"]["parent"]
-    if parent:
-        copy(source, target, name, parent)
-    target.publish(manifest, source.model(name, version))
+    if manifest.lineage.parent:
+        copy(source, target, name, manifest.lineage.parent)
+    target.publish(manifest.document, source.model(name, version))
     return version
 
 
 def _folder(name: str, version: str) -> str:
-    if not _NAME.fullmatch(name) or not VERSION.fullmatch(version):
-        raise StoreError(f"{name!r} {version!r} is no model name and version")
+    if not NAME.fullmatch(name) or not VERSION.fullmatch(version):
+        raise StoreError(f"{name!r} {version!r} are not a model name and a version")
     return f"{name}/versions/{version}"
 
 
 def _channel_key(name: str, channel: str) -> str:
-    if not _NAME.fullmatch(name) or not _NAME.fullmatch(channel) or VERSION.fullmatch(channel):
-        raise StoreError(f"{channel!r} is no channel name: letters, digits, '.', '_' and '-'")
+    if not NAME.fullmatch(name) or not NAME.fullmatch(channel) or VERSION.fullmatch(channel):
+        raise StoreError(
+            f"{channel!r} is not a channel name; expected letters, digits, '.', '_' and '-'"
+        )
     return f"{name}/channels/{channel}.json"
 
 
@@ -373,8 +370,10 @@ def _removal_key(name: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise StoreError(f"{name!r} is no model name: letters, digits, '.', '_' and '-'")
+    if not NAME.fullmatch(name):
+        raise StoreError(
+            f"{name!r} is not a model name; expected letters, digits, '.', '_' and '-'"
+        )
 
 
 def _channel_content(

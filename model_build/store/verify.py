@@ -50,7 +50,9 @@ def _verify_version(
     store: ModelStore, name: str, version: str, listing: Listing, report: Report
 ) -> None:
     where, files = f"{name} {version}", listing.versions[version]
-    report.notes += [f"{where}: {file} is no part of it" for file in files if file not in _PARTS]
+    report.notes += [
+        f"{where}: {file} does not belong to it" for file in files if file not in _PARTS
+    ]
     if MANIFEST not in files:
         report.notes.append(f"{where}: no manifest; an interrupted publish, or one under way")
         return
@@ -60,13 +62,14 @@ def _verify_version(
     except BuildError as error:
         report.problems.append(f"{where}: {error}")
         return
-    if (manifest["name"], manifest["version"]) != (name, version):
-        described = f"{manifest['name']} {manifest['version']}"
-        report.problems.append(f"{where}: its manifest is that of {described}")
-    expected = manifest["file"]
-    if not version.endswith(expected["sha256"][:8]):
+    if (manifest.name, manifest.version) != (name, version):
         report.problems.append(
-            f"{where}: its name does not end with its sha256, {expected['sha256'][:8]}"
+            f"{where}: its manifest is that of {manifest.name} {manifest.version}"
+        )
+    expected = manifest.file
+    if not version.endswith(expected.sha256[:8]):
+        report.problems.append(
+            f"{where}: its name does not end with its sha256, {expected.sha256[:8]}"
         )
     if MODEL not in files:
         report.problems.append(f"{where}: {MODEL} is missing")
@@ -74,17 +77,16 @@ def _verify_version(
         content = store.file(name, version)
         report.bytes += len(content)
         digest = hashlib.sha256(content).hexdigest()
-        if len(content) != expected["bytes"]:
+        if len(content) != expected.bytes:
             report.problems.append(
-                f"{where}: {MODEL} has {len(content):,} bytes, its manifest says "
-                f"{expected['bytes']:,}"
+                f"{where}: {MODEL} has {len(content):,} bytes, its manifest says {expected.bytes:,}"
             )
-        elif digest != expected["sha256"]:
+        elif digest != expected.sha256:
             report.problems.append(
                 f"{where}: {MODEL} has sha256 {digest[:12]}…, its manifest says "
-                f"{expected['sha256'][:12]}…"
+                f"{expected.sha256[:12]}…"
             )
-    parent = manifest["lineage"]["parent"]
+    parent = manifest.lineage.parent
     if parent and parent not in listing.complete:
         report.notes.append(f"{where}: its parent {parent} is not in the store")
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model_build.data.datasets import Dataset
+from model_build.errors import RecipeError
 from model_build.training import architectures
 from model_build.training.augment import Strength, augment
 
@@ -59,11 +60,11 @@ _SCHEDULES_OF = {
 
 
 def schedule_of(dataset: str, architecture: str, profile: str) -> Schedule:
-    """Schedule of a training; raises ValueError if there is none."""
+    """Schedule of a training; raises RecipeError if there is none."""
     schedules = _SCHEDULES_OF.get(dataset, SCHEDULES)
     if (architecture, profile) not in schedules:
         known = sorted({name for name, _ in schedules})
-        raise ValueError(
+        raise RecipeError(
             f"there is no schedule {profile!r} for architecture {architecture!r} on {dataset}; "
             f"there is --architecture {' and '.join(known)}"
         )

@@ -119,7 +119,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
     made = []
     for minute in (1, 2):
         document = describe(content, minute=minute)
-        document["input"] = local.manifest("mnist", good)["input"]
+        document["input"] = local.manifest("mnist", good).document["input"]
         if minute == 2:
             document["output"]["labels"] = [*range(1, 10), 0]
         store.publish(document, content)

@@ -38,7 +38,7 @@ def store(
 ) -> ModelStore:
     """Store with the production model; its baseline is made now if it was published without one."""
     published = ModelStore(STORE)
-    manifest = published.manifest("mnist", model_version)
+    manifest = published.manifest("mnist", model_version).document
     content = published.model("mnist", model_version)
     folder = tmp_path_factory.mktemp("drift")
     if not manifest["baseline"].get("pictures"):

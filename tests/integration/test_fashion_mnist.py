@@ -72,7 +72,7 @@ def test_the_test_images_are_told_apart_through_the_function(
 def test_what_is_published_is_int8_and_answers_in_words(
     built: str, clothes: datasets.Dataset
 ) -> None:
-    described = ModelStore(STORE).manifest("fashion-mnist", built)
+    described = ModelStore(STORE).manifest("fashion-mnist", built).document
     assert described["quantization"]["weights"].startswith("int8")
     assert described["output"]["labels"] == list(datasets.CLOTHES)
     assert described["lineage"]["dataset"]["sha256"] == clothes.sha256
@@ -97,8 +97,8 @@ def folder(clothes: datasets.Dataset, built: str, tmp_path_factory: pytest.TempP
     """What somebody has who brings a model: an ONNX file, its labels, folders of pictures."""
     folder = tmp_path_factory.mktemp("own")
     models = ModelStore(STORE)
-    parent = models.manifest("fashion-mnist", built)["lineage"]["parent"]
-    (folder / "clothes.onnx").write_bytes(models.model("fashion-mnist", parent))
+    parent = models.manifest("fashion-mnist", built).lineage.parent
+    (folder / "clothes.onnx").write_bytes(models.model("fashion-mnist", str(parent)))
     (folder / "labels.txt").write_text("\n".join(datasets.CLOTHES) + "\n")
     (folder / "calibration").mkdir()
     for index, image in enumerate(clothes.train_images[:600]):
@@ -132,12 +132,12 @@ def store(folder: Path, model_version: str) -> str:
 def test_the_import_evaluates_what_it_publishes_on_the_folder(store: str, built: str) -> None:
     models = ModelStore(store)
     version = models.resolve("fashion-mnist", "production")
-    described = models.manifest("fashion-mnist", version)
+    described = models.manifest("fashion-mnist", version).document
     assert described["quantization"]["calibration"]["samples"] == 512
     assert described["output"]["labels"] == list(datasets.CLOTHES)
     assert sum(described["baseline"]["predicted_counts"]) == 10_000
     assert described["metrics"]["accuracy"] >= LEAST
-    theirs = ModelStore(STORE).manifest("fashion-mnist", built)
+    theirs = ModelStore(STORE).manifest("fashion-mnist", built).document
     assert described["metrics"]["accuracy"] == pytest.approx(
         theirs["metrics"]["accuracy"], abs=3e-3
     )

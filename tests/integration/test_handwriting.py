@@ -26,7 +26,7 @@ EXPECTED = {"full": (0.985, 0.93), "quick": (0.95, 0.78)}
 @pytest.fixture(scope="module")
 def expected(model_version: str) -> tuple[float, float]:
     """What the profile that the production model was built with must reach."""
-    manifest = ModelStore(STORE).manifest("mnist", model_version)
+    manifest = ModelStore(STORE).manifest("mnist", model_version).document
     return EXPECTED[manifest["lineage"]["profile"]]
 
 

@@ -80,12 +80,11 @@ def histogram(name: str, values: Iterable[float]) -> list[int]:
     return counts
 
 
-def baseline(manifest: Mapping[str, Any], mode: str) -> Histograms:
-    """Histograms that a manifest has for a way of preprocessing; empty if it has none.
+def baseline(held: Mapping[str, Any], mode: str) -> Histograms:
+    """Histograms of a manifest's `baseline` for a way of preprocessing; empty if it has none.
 
     `auto` is compared with pictures, `none` with samples as they are.
     """
-    held = manifest["baseline"]
     if mode == "auto":
         return dict(held.get("pictures", {}))
     found = {CLASSES: held["predicted_counts"], "confidence": held["confidence_histogram"]}

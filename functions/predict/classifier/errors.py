@@ -5,10 +5,11 @@ PredictError
 ├── NotFound              404  no such route
 ├── MethodNotAllowed      405  a known route, another method
 ├── TooLarge              413  body over 4 MiB, image over 16 megapixels, too many images
-├── UnsupportedMediaType  415  a content type or an image format that is not taken
+├── UnsupportedMediaType  415  an unsupported content type or image format
 ├── UnreadableImage       422  no image in the bytes, or a truncated one, or the wrong size
 │   └── BlankImage        422  an image without ink
-└── ModelUnavailable      503  the model store is missing, empty, corrupt or out of reach
+├── ModelUnavailable      503  the model store is missing, empty, corrupt or out of reach
+└── Misconfigured         500  an environment variable of the function that no retry mends
 
 Only `app.py` turns them into responses.
 """
@@ -56,7 +57,7 @@ class TooLarge(PredictError):
 
 
 class UnsupportedMediaType(PredictError):
-    """415: a content type or an image format that is not taken."""
+    """415: an unsupported content type or image format."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
@@ -76,3 +77,12 @@ class ModelUnavailable(PredictError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers = {"Retry-After": "5"}  # noqa: RUF012 - never changed
+
+
+class Misconfigured(PredictError):
+    """500: a setting of the function is wrong. The client is told nothing of it; the log is."""
+
+    def __init__(self, reason: str) -> None:
+        """reason: names the variable, quotes its value, and says what was expected."""
+        super().__init__(reason)
+        self.detail = "the function is misconfigured; trying again won't help, its log says why"

@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.errors import MethodNotAllowed, ModelUnavailable, NotFound, PredictError, TooLarge
+from classifier.errors import (
+    MethodNotAllowed,
+    Misconfigured,
+    ModelUnavailable,
+    NotFound,
+    PredictError,
+    TooLarge,
+)
 from classifier.http.event import Request, parse, reply, request_id
 from classifier.http.payload import Payload, read
 from classifier.http.response import Response, ok, predictions, problem, protocol_error, seen
@@ -40,8 +47,8 @@ if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency
     # Nobody waits for this init: load now. If it fails, the first request tries again.
     try:
         model.get()
-    except ModelUnavailable as unavailable:
-        logger.warning("model not loaded during init", reason=unavailable.detail)
+    except (ModelUnavailable, Misconfigured) as failed:
+        logger.warning("model not loaded during init", reason=str(failed))
 
 
 def handler(event: Any, context: Any) -> Response:
@@ -65,8 +72,8 @@ def handler(event: Any, context: Any) -> Response:
         response = _refusal(error, path, identity)
     except PredictError as error:
         logger.info("refused", status=error.status.value, detail=error.detail)
-        if isinstance(error, ModelUnavailable):
-            logger.exception("model not loaded")
+        if isinstance(error, ModelUnavailable | Misconfigured):
+            logger.exception("model not loaded", detail=str(error))
             metrics.add_metric("ModelLoadFailure", MetricUnit.Count, 1)
         response = _refusal(error, path, identity)
     except Exception:

@@ -138,14 +138,13 @@ def test_the_verdict_is_a_line_of_the_log(watched: tuple[str, Any]) -> None:
     assert (line["lines"], line["verdicts"]) == (50, verdicts)
 
 
-def test_a_folder_can_be_the_model_store(
-    watched: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_bucket_without_a_prefix_can_be_the_model_store(
+    watched: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version, logs = watched
     write(logs, version, 300, stroke=0)
-    manifest = describe(b"a model")
-    ModelStore(tmp_path.as_uri()).publish(manifest, b"a model")
-    monkeypatch.setenv("MODEL_STORE_URL", tmp_path.as_uri())
+    ModelStore(f"s3://{BUCKET}").publish(describe(b"a model"), b"a model")
+    monkeypatch.setenv("MODEL_STORE_URL", f"s3://{BUCKET}")
     (verdict,) = daily.handler({}, None)["verdicts"]
     assert verdict["verdict"] == "too few", "its manifest has no baseline for pictures"
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,10 @@ from classifier.monitoring import traits
 from drift_check import stability, traffic
 from model_build.cli import main  # noqa: F401 - cli registers the commands
 from model_build.cli.console import app
+from model_build.cli.drift_command import period
 from model_build.data.datasets import Dataset
-from model_build.evaluation import (
-    baseline,
-    drift,
-)
+from model_build.errors import TrafficError
+from model_build.evaluation import baseline, drift
 from model_build.store.model_store import ModelStore
 from tests.support.local_s3 import serving
 from tests.support.manifests import describe
@@ -182,9 +182,7 @@ def test_every_value_falls_into_one_bin(value: float) -> None:
 
 @pytest.mark.parametrize(("text", "hours"), [("90m", 1.5), ("24h", 24), ("7d", 168)])
 def test_a_period_is_a_number_and_a_unit(text: str, hours: float) -> None:
-    assert drift.period(text).total_seconds() == hours * 3600
-    with pytest.raises(ValueError, match="write 30m, 24h or 7d"):
-        drift.period(f"{text} ago")
+    assert period(text).total_seconds() == hours * 3600
 
 
 def sample(thickness: int) -> NDArray[np.uint8]:
@@ -342,12 +340,21 @@ def test_a_good_time_can_take_the_place_of_the_baseline(
     [
         ((), "either --log-group or --file"),
         (("--file", "-", "--log-group", "x"), "either --log-group or --file"),
-        (("--file", "-"), "none of the 1 log lines tells of a prediction"),
+        (("--file", "missing"), "'missing' is not a file; expected one, or -"),
+        (("--file", "-", "--since", "a day"), "'a day' is not a period; expected one such as 30m"),
     ],
 )
-def test_the_command_says_what_it_lacks(arguments: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        run(*arguments, stdin="nothing")
+def test_wrong_use_exits_2_and_says_what_was_expected(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    result = CliRunner().invoke(app, ["drift", *arguments], input="nothing")
+    assert result.exit_code == 2
+    assert message in re.sub(r"[\s│]+", " ", result.stderr)
+
+
+def test_a_log_without_predictions_can_not_be_compared() -> None:
+    with pytest.raises(TrafficError, match="none of the 1 log lines tells of a prediction"):
+        run("--file", "-", stdin="nothing")
 
 
 def test_lines_come_from_cloudwatch_logs(
@@ -370,7 +377,7 @@ def test_lines_come_from_cloudwatch_logs(
         read = list(traffic.read_logs(logs, "/aws/lambda/predict", now - 86_400_000, now, 48))
         assert len(read) == 48
         assert len({json.loads(one)["_aws"]["Timestamp"] // 3_600_000 for one in read}) >= 23
-        with pytest.raises(ValueError, match="log group /none can't be read"):
+        with pytest.raises(TrafficError, match="log group /none can't be read"):
             run("--log-group", "/none", "--store", models.url, "--plot", plot)
         logs.close()
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_build.data import datasets, idx
+from model_build.errors import DatasetError
 from model_build.evaluation import gate
 
 NAMES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -46,7 +47,7 @@ def test_what_is_damaged_or_no_such_file_is_refused(
     tmp_path: Path, content: bytes, sentence: str
 ) -> None:
     (tmp_path / "a.gz").write_bytes(content)
-    with pytest.raises(ValueError, match=sentence) as refused:
+    with pytest.raises(DatasetError, match=sentence) as refused:
         idx.read(tmp_path / "a.gz")
     assert "a.gz" in str(refused.value)
 
@@ -77,7 +78,7 @@ def test_fashion_mnist_is_its_four_files(clothes: Path) -> None:
 
 def test_a_file_that_is_missing_is_named_with_what_to_do(clothes: Path) -> None:
     (clothes / f"{NAMES[2]}-ubyte.gz").unlink()
-    with pytest.raises(OSError, match=r"t10k-images.* is missing; install the Debian package"):
+    with pytest.raises(DatasetError, match=r"t10k-images.* is missing; install the Debian package"):
         datasets.load_fashion_mnist(clothes)
 
 
@@ -86,7 +87,7 @@ def test_files_that_do_not_belong_together_are_refused(
     clothes: Path, labels: NDArray[np.uint8]
 ) -> None:
     (clothes / f"{NAMES[3]}-ubyte.gz").write_bytes(encoded(labels))
-    with pytest.raises(ValueError, match="do not belong together"):
+    with pytest.raises(DatasetError, match="do not belong together"):
         datasets.load_fashion_mnist(clothes)
 
 

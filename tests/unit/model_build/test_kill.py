@@ -76,21 +76,6 @@ def test_a_first_promotion_that_is_killed_leaves_no_channel_or_a_whole_one(
     assert set(served) == {True, False}
 
 
-def test_a_rollback_that_is_killed_happened_or_not(url: str, pair: list[str]) -> None:
-    models = ModelStore(url)
-    models.promote("mnist", pair[0], "production")
-    models.promote("mnist", pair[1], "production")
-    moved = []
-    for _ in _killed(url, "rollback"):
-        channel = models.channel("mnist", "production")
-        assert channel
-        assert _serves(url, "production")
-        moved.append(channel["version"] == pair[0])
-        assert channel["previous"][:1] == ([] if moved[-1] else [pair[0]])
-        models.promote("mnist", pair[1], "production")
-    assert set(moved) == {True, False}
-
-
 def test_a_gc_that_is_killed_leaves_versions_whole_or_hidden_and_can_be_taken_over(
     url: str, pair: list[str], classifier: bytes
 ) -> None:
@@ -115,7 +100,7 @@ def _serves(url: str, version: str, name: str = "mnist") -> bool:
     try:
         return bool(session.load(function_store.open_store(url), name, version))
     except ModelUnavailable as error:
-        if not re.search("has no|names no version", str(error)):  # it saw half of something
+        if not re.search("has no|points to None", str(error)):  # it saw half of something
             raise
         return False
 

@@ -1,17 +1,16 @@
-import signal
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifier.errors import ModelUnavailable
 from classifier.model import session
-from classifier.model import store as function_store
 from model_build.errors import Conflict, ManifestError, NotInStore, StoreError
 from model_build.store.backends import Entry, Objects
 from model_build.store.model_store import ModelStore, copy
@@ -27,20 +26,16 @@ def folder_url(tmp_path: Path) -> str:
 
 
 class Watched:
-    """Objects of a real store that tell in which order they are written, and can be cut off."""
+    """Objects of a real store that tell in which order they are written."""
 
-    def __init__(self, objects: Objects, *, writes: int = 100) -> None:
+    def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._left = writes
         self.written: list[str] = []
 
     def read(self, key: str) -> tuple[bytes, str]:
         return self._objects.read(key)
 
     def create(self, key: str, content: bytes) -> None:
-        if not self._left:
-            raise ConnectionAbortedError("the process ends here")
-        self._left -= 1
         self._objects.create(key, content)
         self.written.append(key)
 
@@ -59,29 +54,11 @@ def test_a_published_version_is_read_back_whole(url: str) -> None:
     ModelStore(url).publish(manifest, CONTENT)
     reader = ModelStore(url)
     assert reader.model("mnist", manifest["version"]) == CONTENT
-    assert reader.manifest("mnist", manifest["version"]) == manifest
+    assert reader.manifest("mnist", manifest["version"]).document == manifest
 
 
-def test_the_model_is_written_first_and_its_manifest_last(url: str) -> None:
+def test_publishing_the_same_version_again_writes_nothing(url: str) -> None:
     models = ModelStore(url)
-    models._objects = watched = Watched(models._objects)
-    manifest = describe(CONTENT)
-    models.publish(manifest, CONTENT)
-    folder = f"mnist/versions/{manifest['version']}"
-    assert watched.written == [f"{folder}/model.onnx", f"{folder}/manifest.json"]
-
-
-def test_publishing_the_same_version_again_is_no_error_and_changes_nothing(tmp_path: Path) -> None:
-    models = ModelStore(tmp_path.as_uri())
-    manifest = describe(CONTENT)
-    models.publish(manifest, CONTENT)
-    before = _files(tmp_path)
-    models.publish(manifest, CONTENT)
-    assert _files(tmp_path) == before
-
-
-def test_publishing_the_same_version_to_s3_again_writes_nothing(s3_url: str) -> None:
-    models = ModelStore(s3_url)
     manifest = describe(CONTENT)
     models.publish(manifest, CONTENT)
     models._objects = watched = Watched(models._objects)
@@ -95,7 +72,7 @@ def test_a_version_with_another_manifest_is_refused_and_keeps_its_own(url: str) 
     models.publish(manifest, CONTENT)
     with pytest.raises(Conflict):
         models.publish(manifest | {"quantization": {"method": "another"}}, CONTENT)
-    assert models.manifest("mnist", manifest["version"]) == manifest
+    assert models.manifest("mnist", manifest["version"]).document == manifest
 
 
 def test_a_version_with_another_file_is_refused_and_keeps_its_own(url: str) -> None:
@@ -116,134 +93,16 @@ def test_a_file_that_its_manifest_does_not_describe_is_not_written(
     assert _files(tmp_path) == {}
 
 
-def test_a_manifest_that_does_not_follow_the_schema_is_not_written(tmp_path: Path) -> None:
-    manifest = describe(CONTENT)
-    del manifest["metrics"]
-    with pytest.raises(ManifestError, match=r"\$: 'metrics' is a required property"):
-        ModelStore(tmp_path.as_uri()).publish(manifest, CONTENT)
-    assert _files(tmp_path) == {}
-
-
-def test_a_publish_cut_off_between_file_and_manifest_shows_no_version(
-    url: str, classifier: bytes
-) -> None:
-    models = ModelStore(url)
-    models._objects = Watched(models._objects, writes=1)
-    manifest = describe(classifier)
-    version = manifest["version"]
-    with pytest.raises(ConnectionAbortedError):
-        models.publish(manifest, classifier)
-
-    reader = ModelStore(url)
-    for read in (reader.manifest, reader.model):
-        with pytest.raises(NotInStore):
-            read("mnist", version)
-    with pytest.raises(NotInStore):
-        reader.promote("mnist", version, "production")
-    assert reader.channel("mnist", "production") is None
-    with pytest.raises(ModelUnavailable):
-        session.load(function_store.open_store(url), "mnist", version)
-
-    reader.publish(manifest, classifier)
-    assert session.load(function_store.open_store(url), "mnist", version).version == version
-
-
-# Ends the process the hard way at the n-th call of a function of `os`, before it does its work.
-KILLED_AT = """
-import os, signal, sys
-name, left = sys.argv[1], int(sys.argv[2])
-original = getattr(os, name)
-def last_act(*arguments, **options):
-    global left
-    left -= 1
-    if not left:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return original(*arguments, **options)
-setattr(os, name, last_act)
-"""
-
-
-@pytest.mark.parametrize(
-    ("call", "number", "kept"),
-    [
-        pytest.param("fsync", 1, [], id="the file is not on disk yet"),
-        pytest.param("link", 1, [], id="the file has no name yet"),
-        pytest.param("fsync", 2, ["model.onnx"], id="the manifest is not on disk yet"),
-        pytest.param("link", 2, ["model.onnx"], id="the manifest has no name yet"),
-    ],
-)
-def test_a_publish_that_is_killed_leaves_only_whole_files_and_can_be_repeated(
-    call: str, number: int, kept: list[str], tmp_path: Path
-) -> None:
-    content = bytes(range(256)) * 4096
-    (tmp_path / "content").write_bytes(content)
-    url = (tmp_path / "store").as_uri()
-    _end_with_kill(
-        call,
-        number,
-        f"""
-from pathlib import Path
-from model_build.store.model_store import ModelStore
-from tests.support.manifests import describe
-content = Path({str(tmp_path / "content")!r}).read_bytes()
-ModelStore({url!r}).publish(describe(content), content)
-""",
-    )
-    manifest = describe(content)
-    found = _files(tmp_path / "store")
-    folder = f"mnist/versions/{manifest['version']}"
-    assert [key for key in found if "/.writing-" not in key] == [f"{folder}/{k}" for k in kept]
-    for key in kept:
-        assert found[f"{folder}/{key}"] == content
-    models = ModelStore(url)
-    with pytest.raises(NotInStore):
-        models.manifest("mnist", manifest["version"])
-    models.publish(manifest, content)
-    assert models.model("mnist", manifest["version"]) == content
-
-
-@pytest.mark.parametrize(
-    ("call", "pointed"),
-    [
-        pytest.param("fsync", 0, id="the channel is not on disk yet"),
-        pytest.param("replace", 0, id="the lock is held"),
-        pytest.param("unlink", 1, id="the channel is changed"),
-    ],
-)
-def test_a_promotion_that_is_killed_happened_or_not_and_the_next_one_works(
-    call: str, pointed: int, tmp_path: Path
-) -> None:
-    models = ModelStore(tmp_path.as_uri())
-    versions = _publish(models, 3)
-    models.promote("mnist", versions[0], "production")
-    _end_with_kill(
-        call,
-        1,
-        f"""
-from model_build.store.model_store import ModelStore
-ModelStore({tmp_path.as_uri()!r}).promote("mnist", {versions[1]!r}, "production")
-""",
-    )
-    assert models.resolve("mnist", "production") == versions[pointed]
-    document = models.promote("mnist", versions[2], "production")
-    assert document["version"] == versions[2]
-    assert document["previous"][0] == versions[pointed]
-
-
-def test_a_full_disk_leaves_no_file_behind(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_file_behind(folder_url: str, tmp_path: Path) -> None:
     """A limit on the size of a file stands in for the disk; both fail in the middle of a write."""
-    script = f"""
-import resource
-from model_build.store.model_store import ModelStore
-from tests.support.manifests import describe
-content = bytes(100_000)
-resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-try:
-    ModelStore({tmp_path.as_uri()!r}).publish(describe(content), content)
-except OSError as error:
-    print(error)
-"""
-    assert "File too large" in _python(script).stdout
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    content = bytes(100_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="File too large"):
+            ModelStore(folder_url).publish(describe(content), content)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert _files(tmp_path) == {}
 
 
@@ -256,30 +115,11 @@ def test_files_can_be_read_by_other_users(tmp_path: Path) -> None:
     assert len(files) == 3
 
 
-def test_a_file_that_was_changed_in_the_store_is_refused(tmp_path: Path) -> None:
-    models = ModelStore(tmp_path.as_uri())
-    (version,) = _publish(models, 1)
-    (tmp_path / "mnist/versions" / version / "model.onnx").write_bytes(b"another model")
-    with pytest.raises(StoreError, match="not what its manifest says"):
-        models.model("mnist", version)
-
-
 def test_a_channel_that_nothing_was_promoted_to_is_none_and_resolves_to_nothing(url: str) -> None:
     models = ModelStore(url)
     assert models.channel("mnist", "production") is None
     with pytest.raises(NotInStore, match="has no channel 'production' of 'mnist'"):
         models.resolve("mnist", "production")
-
-
-def test_a_version_resolves_to_itself(url: str) -> None:
-    assert ModelStore(url).resolve("mnist", PARENT) == PARENT
-
-
-def test_a_version_that_is_not_complete_is_not_promoted(url: str) -> None:
-    models = ModelStore(url)
-    with pytest.raises(NotInStore):
-        models.promote("mnist", PARENT, "production")
-    assert models.channel("mnist", "production") is None
 
 
 def test_a_channel_remembers_what_it_pointed_to_newest_first(url: str) -> None:
@@ -332,38 +172,65 @@ def test_an_update_on_a_stale_tag_is_refused(url: str) -> None:
     assert objects.read("mnist/channels/production.json")[0] == b"2"
 
 
-def test_concurrent_promotions_from_threads_lose_none(url: str) -> None:
-    versions = _publish(ModelStore(url), 12)
-    stores = [ModelStore(url) for _ in range(4)]
+def test_concurrent_changes_from_processes_lose_none(folder_url: str) -> None:
+    """Four promote four versions each, and roll one back: a lock holds across processes.
 
-    def promote(writer: int) -> None:
-        for version in versions[writer::4]:
-            stores[writer].promote("mnist", version, "production")
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(promote, range(4)))
-    channel = ModelStore(url).channel("mnist", "production")
-    assert channel
-    assert sorted([channel["version"], *channel["previous"]]) == sorted(versions)
-
-
-@pytest.mark.slow
-def test_concurrent_promotions_from_processes_lose_none(url: str) -> None:
-    """Each is in the history once."""
-    versions = _publish(ModelStore(url), 40 if url.startswith("file") else 20)
-    _at_once(
-        f"""
+    A pause between looking and writing lets them meet there.
+    """
+    versions = _publish(ModelStore(folder_url), 16)
+    script = f"""
+import pathlib, sys, time
 from model_build.store.model_store import ModelStore
-models = ModelStore({url!r})
-ready()
+rename = pathlib.Path.replace
+def slowly(path, target):
+    time.sleep(0.02)
+    rename(path, target)
+pathlib.Path.replace = slowly
+models = ModelStore({folder_url!r})
+print("ready", flush=True)
+sys.stdin.read()
 for version in sys.argv[1:]:
     models.promote("mnist", version, "production")
-""",
-        [versions[writer::5] for writer in range(5)],
-    )
-    channel = ModelStore(url).channel("mnist", "production")
+models.rollback("mnist", "production")
+"""
+    with ExitStack() as stack:
+        writers = []
+        for number in range(4):
+            command = [sys.executable, "-c", script, *versions[number::4]]
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            writers.append(stack.enter_context(process))
+        for process in writers:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+        for process in writers:
+            assert process.stdin
+            process.stdin.close()
+        assert [process.wait(120) for process in writers] == [0] * 4
+    _all_are_named(ModelStore(folder_url), versions)
+
+
+def test_concurrent_changes_of_a_bucket_lose_none(s3_url: str) -> None:
+    """By S3's conditional writes alone: processes and threads are the same to it."""
+    versions = _publish(ModelStore(s3_url), 8)
+    stores = [ModelStore(s3_url) for _ in range(4)]
+
+    def change(writer: int) -> None:
+        for version in versions[writer::4]:
+            stores[writer].promote("mnist", version, "production")
+        stores[writer].rollback("mnist", "production")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(change, range(4)))
+    _all_are_named(ModelStore(s3_url), versions)
+
+
+def _all_are_named(models: ModelStore, versions: list[str]) -> None:
+    channel = models.channel("mnist", "production")
     assert channel
-    assert sorted([channel["version"], *channel["previous"]]) == sorted(versions)
+    named = {channel["version"], *channel["previous"], *channel["rolled_back"]}
+    assert named == set(versions)
 
 
 def test_a_rollback_goes_back_and_a_second_one_goes_one_further(url: str) -> None:
@@ -453,46 +320,6 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(change: str, url: str)
     assert (channel["version"], channel["previous"]) == expected
 
 
-def test_a_channel_written_before_changes_had_marks_is_read_and_changed(tmp_path: Path) -> None:
-    models = ModelStore(tmp_path.as_uri())
-    first, second = _publish(models, 2)
-    path = tmp_path / "mnist/channels/production.json"
-    path.parent.mkdir()
-    path.write_text(f'{{"version": "{first}", "previous": [], "updated": "2026-01-31T12:00:00Z"}}')
-    assert models.promote("mnist", second, "production")["previous"] == [first]
-    assert models.rollback("mnist", "production")[1]["version"] == first
-
-
-@pytest.mark.slow
-def test_concurrent_rollbacks_from_processes_go_back_one_each(url: str) -> None:
-    models = ModelStore(url)
-    versions = _publish(models, 7)
-    for version in versions:
-        models.promote("mnist", version, "production")
-    _at_once(
-        f"""
-from model_build.store.model_store import ModelStore
-models = ModelStore({url!r})
-ready()
-for _ in range(2):
-    models.rollback("mnist", "production")
-""",
-        [[]] * 3,
-    )
-    channel = ModelStore(url).channel("mnist", "production")
-    assert channel
-    assert (channel["version"], channel["previous"]) == (versions[0], [])
-    assert sorted(channel["rolled_back"]) == sorted(versions[1:])
-
-
-def test_the_same_version_published_by_many_at_once_is_published(url: str) -> None:
-    manifest = describe(CONTENT)
-    stores = [ModelStore(url) for _ in range(4)]
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda models: models.publish(manifest, CONTENT), stores))
-    assert ModelStore(url).model("mnist", manifest["version"]) == CONTENT
-
-
 def test_a_writer_that_never_gets_through_says_so(tmp_path: Path) -> None:
     class Busy(Watched):
         def replace(self, key: str, content: bytes, tag: str) -> None:
@@ -506,26 +333,6 @@ def test_a_writer_that_never_gets_through_says_so(tmp_path: Path) -> None:
         models.promote("mnist", second, "production")
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "models",
-        "/models",
-        "file:models",
-        "file://models/a",
-        "file://",
-        "s3://",
-        "s3:models",
-        "https://models.s3.amazonaws.com/a",
-        "gs://models/a",
-    ],
-)
-def test_an_address_that_is_no_store_is_refused_with_the_forms_to_write(url: str) -> None:
-    with pytest.raises(StoreError, match="write s3://bucket/prefix or file:///folder"):
-        ModelStore(url)
-
-
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../mnist", "-a", "a b", "mnist\n", "ä"])
 def test_a_name_that_could_leave_its_folder_is_refused(name: str, tmp_path: Path) -> None:
     models = ModelStore((tmp_path / "store").as_uri())
@@ -536,40 +343,15 @@ def test_a_name_that_could_leave_its_folder_is_refused(name: str, tmp_path: Path
         models.channel(name, "production")
     with pytest.raises(StoreError):
         models.promote("mnist", version, name)
-    with pytest.raises(ManifestError if name != "mnist\n" else StoreError):
+    with pytest.raises(ManifestError):
         models.publish(describe(CONTENT) | {"name": name}, CONTENT)
 
 
 def test_a_channel_can_not_be_named_like_a_version(tmp_path: Path) -> None:
     models = ModelStore(tmp_path.as_uri())
     (version,) = _publish(models, 1)
-    with pytest.raises(StoreError, match="no channel name"):
+    with pytest.raises(StoreError, match="is not a channel name"):
         models.promote("mnist", version, version)
-
-
-@pytest.mark.parametrize("version", ["", "production", "20260131T120000Z", f"{PARENT}/../x"])
-def test_what_is_no_version_is_not_looked_for(version: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no model name and version"):
-        ModelStore(tmp_path.as_uri()).manifest("mnist", version)
-
-
-def test_a_folder_with_signs_that_addresses_escape_is_that_folder(
-    tmp_path: Path, classifier: bytes
-) -> None:
-    root = tmp_path / "a b#c%20d?e ü"
-    manifest = describe(classifier)
-    ModelStore(root.as_uri()).publish(manifest, classifier)
-    assert (root / "mnist/versions" / manifest["version"] / "model.onnx").exists()
-    read = session.load(function_store.open_store(root.as_uri()), "mnist", manifest["version"])
-    assert read.version == manifest["version"]
-
-
-def test_a_bucket_without_prefix_holds_the_store_at_its_root(s3_url: str) -> None:
-    bucket = f"s3://{local_s3.BUCKET}"
-    (version,) = _publish(ModelStore(bucket), 1)
-    assert ModelStore(f"{bucket}/").manifest("mnist", version)
-    with pytest.raises(NotInStore):
-        ModelStore(s3_url).manifest("mnist", version)
 
 
 def test_a_missing_bucket_is_named(s3_url: str) -> None:
@@ -601,7 +383,7 @@ def test_a_copy_takes_the_version_a_channel_points_to_with_its_parents(
 
     assert copy(source, target, "mnist", "production") == int8["version"]
     assert target.model("mnist", int8["version"]) == b"int8"
-    assert target.manifest("mnist", int8["version"]) == int8
+    assert target.manifest("mnist", int8["version"]).document == int8
     assert target.model("mnist", fp32["version"]) == b"fp32"
     with pytest.raises(NotInStore):
         target.manifest("mnist", unrelated["version"])
@@ -623,16 +405,6 @@ def test_a_copy_brings_the_parent_first(folder_url: str, tmp_path: Path) -> None
     ] * 2
 
 
-def test_a_corrupt_file_is_not_copied(tmp_path: Path) -> None:
-    source = ModelStore((tmp_path / "source").as_uri())
-    (version,) = _publish(source, 1)
-    (tmp_path / "source/mnist/versions" / version / "model.onnx").write_bytes(b"corrupt")
-    target = ModelStore((tmp_path / "target").as_uri())
-    with pytest.raises(StoreError, match="not what its manifest says"):
-        copy(source, target, "mnist", version)
-    assert _files(tmp_path / "target") == {}
-
-
 def test_the_function_serves_what_was_published_and_promoted(
     url: str, classifier: bytes, digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -650,37 +422,6 @@ def test_the_function_serves_what_was_published_and_promoted(
     assert np.allclose(probabilities.sum(axis=1), 1)
 
 
-def test_the_function_follows_a_promotion_and_a_version_stays_what_it_was(
-    url: str, classifier: bytes
-) -> None:
-    models = ModelStore(url)
-    first = describe(classifier)
-    second = describe(classifier, minute=5)
-    for manifest in (first, second):
-        models.publish(manifest, classifier)
-        models.promote("mnist", manifest["version"], "staging")
-    reader = function_store.open_store(url)
-    assert session.load(reader, "mnist", "staging").version == second["version"]
-    assert session.load(reader, "mnist", first["version"]).version == first["version"]
-
-
-def test_the_function_refuses_a_file_that_was_changed_in_s3(s3_url: str, classifier: bytes) -> None:
-    import boto3
-
-    manifest = describe(classifier)
-    ModelStore(s3_url).publish(manifest, classifier)
-    key = f"store/mnist/versions/{manifest['version']}/model.onnx"
-    client = boto3.client("s3")
-    client.put_object(Bucket=local_s3.BUCKET, Key=key, Body=classifier[:-1])
-    with pytest.raises(ModelUnavailable, match="not what its manifest says"):
-        session.load(function_store.open_store(s3_url), "mnist", manifest["version"])
-
-
-def test_the_function_has_no_model_in_an_empty_store(url: str) -> None:
-    with pytest.raises(ModelUnavailable):
-        session.load(function_store.open_store(url), "mnist", "production")
-
-
 def _publish(models: ModelStore, count: int, *, name: str = "mnist") -> list[str]:
     versions = []
     for number in range(count):
@@ -694,49 +435,3 @@ def _publish(models: ModelStore, count: int, *, name: str = "mnist") -> list[str
 def _files(root: Path) -> dict[str, bytes]:
     paths = sorted(path for path in root.rglob("*") if path.is_file())
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
-
-
-def _python(script: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=check,
-        timeout=60,
-    )
-
-
-def _at_once(script: str, arguments: list[list[str]]) -> None:
-    """Run a script in as many processes, all let go once each has called `ready()`."""
-    ready = """
-import sys
-def ready():
-    print("ready", flush=True)
-    sys.stdin.readline()
-"""
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", ready + script, *own],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for own in arguments
-    ]
-    for writer in writers:
-        assert writer.stdout
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        assert writer.stdin
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    for writer in writers:
-        writer.communicate(timeout=120)
-    assert {writer.returncode for writer in writers} == {0}
-
-
-def _end_with_kill(call: str, number: int, script: str) -> None:
-    ended = _python(KILLED_AT + script, call, str(number), check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr

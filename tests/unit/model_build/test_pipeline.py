@@ -62,7 +62,7 @@ def test_a_build_that_was_evaluated_is_published_with_its_parent_and_served(
     models = ModelStore((tmp_path / "store").as_uri())
     versions = evaluated.publish(models, "mnist", min_accuracy=0.5)
     assert list(versions) == ["fp32", "int8"]
-    fp32, int8 = (models.manifest("mnist", versions[name]) for name in ("fp32", "int8"))
+    fp32, int8 = (models.manifest("mnist", versions[name]).document for name in ("fp32", "int8"))
     assert (fp32["lineage"]["parent"], int8["lineage"]["parent"]) == (None, versions["fp32"])
     assert fp32["quantization"] is None
     recorded = json.loads((evaluated.folder / "calibration.json").read_text())
@@ -252,7 +252,7 @@ def test_a_trained_network_goes_from_keras_to_the_store(tmp_path: Path, mnist: D
     assert found["int8"].bytes < found["fp32"].bytes
     models = ModelStore((tmp_path / "store").as_uri())
     versions = build.publish(models, "mnist", min_accuracy=0.5)
-    libraries = models.manifest("mnist", versions["int8"])["lineage"]["libraries"]
+    libraries = models.manifest("mnist", versions["int8"]).lineage.libraries
     assert libraries.keys() == set(manifest._LIBRARIES)
 
 

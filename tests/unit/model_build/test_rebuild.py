@@ -50,8 +50,8 @@ def test_a_version_s_lineage_is_enough_to_build_it_again(
     built = ("--architecture", "mlp", "--profile", "quick", "--min-accuracy", "0.5", "--seed", "3")
     assert command("run", *built, "--store", store, "--build", tmp_path / "build") == 0
     models = ModelStore(store)
-    int8 = models.manifest("mnist", models.resolve("mnist", "production"))
-    fp32 = models.manifest("mnist", int8["lineage"]["parent"])
+    int8 = models.manifest("mnist", models.resolve("mnist", "production")).document
+    fp32 = models.manifest("mnist", int8["lineage"]["parent"]).document
     assert command("rebuild", "production", "--store", store) == 0
     assert "the same, byte for byte" in capfd.readouterr().out
     assert again(fp32, Build(tmp_path / "again")) == fp32["file"]["sha256"]

@@ -1,10 +1,7 @@
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,7 +16,7 @@ from model_build.store.garbage_collection import collect, plan
 from model_build.store.manifest_diff import ABSENT, compare
 from model_build.store.model_store import ModelStore
 from model_build.store.verify import verify
-from tests.support import ROOT, local_s3
+from tests.support import local_s3
 from tests.support.manifests import PARENT, describe
 
 NOW = timedelta(0)
@@ -103,21 +100,21 @@ def test_a_version_without_a_manifest_is_counted_and_not_listed(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_bucket_is_listed_over_all_its_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3 gives at most 1,000 keys an answer."""
+    """S3 lists 1,000 keys at a time, and this one 10."""
     import boto3
+
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")
 
     with local_s3.serving(monkeypatch) as url:
         client = boto3.client("s3")
-
-        def put(number: int) -> None:
+        for number in range(25):
             key = f"store/mnist/versions/20260131T{number:06}Z-00000000/manifest.json"
             client.put_object(Bucket=local_s3.BUCKET, Key=key, Body=b"{}")
-
-        with ThreadPoolExecutor(4) as threads:
-            list(threads.map(put, range(1005)))
+        assert client.list_objects_v2(Bucket=local_s3.BUCKET)["IsTruncated"]
         found = ModelStore(url).listing("mnist")["mnist"]
-        assert len(found.complete) == 1005
+        assert len(found.complete) == 25
         assert all(files["manifest.json"].bytes == 2 for files in found.versions.values())
+        monkeypatch.delenv("MOTO_S3_DEFAULT_MAX_KEYS")
 
 
 def test_a_folder_that_can_not_be_listed_does_not_pass_for_empty(
@@ -133,7 +130,7 @@ def test_a_folder_that_can_not_be_listed_does_not_pass_for_empty(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(PermissionError):
+    with pytest.raises(StoreError, match="Permission denied"):
         collect(models, "mnist")
     monkeypatch.undo()
     assert len(complete(models)) == 1
@@ -359,42 +356,6 @@ def test_a_publish_at_any_moment_of_a_gc_and_the_other_way_round_leaves_no_half_
         report = verify(other)
         assert (report.problems, report.notes) == ([], [])
     assert outcomes == ({"published", "gc is removing"} if first == "gc" else {"published"})
-
-
-@pytest.mark.slow
-def test_promotions_and_rollbacks_while_gc_runs_always_leave_a_channel_that_serves(
-    url: str,
-) -> None:
-    """Real processes: two move a channel to and fro, one collects and publishes again."""
-    models = ModelStore(url)
-    versions = [publish(models, minute) for minute in range(6)]
-    models.promote("mnist", versions[0], "production")
-    mover = f"""
-import sys
-from model_build.errors import StoreError
-from model_build.store.model_store import ModelStore
-models = ModelStore({url!r})
-for _ in range(4):
-    for version in sys.argv[1:]:
-        try:
-            models.promote("mnist", version, "production")
-            models.rollback("mnist", "production", None)
-        except StoreError as error:
-            pass
-"""
-    movers = [
-        subprocess.Popen([sys.executable, "-c", mover, *half], cwd=ROOT)
-        for half in (versions[:3], versions[3:])
-    ]
-    while any(one.poll() is None for one in movers):
-        collect(models, "mnist")
-        channel = models.channel("mnist", "production")
-        assert channel
-        assert models.model("mnist", channel["version"])
-        for minute in range(6):
-            publish(models, minute)
-    assert [one.returncode for one in movers] == [0, 0]
-    assert verify(models).problems == []
 
 
 def test_a_version_whose_parent_is_being_removed_is_not_published(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_build.errors import StepError
 from model_build.report import report
 from model_build.report.figures import family
 from model_build.report.label_placement import Box, place
@@ -205,7 +206,7 @@ def test_a_search_without_a_choice_still_reports(tmp_path: Path) -> None:
 def test_a_search_without_candidates_is_refused(tmp_path: Path) -> None:
     """There is nothing to show."""
     empty = replace(search(), candidates=[])
-    with pytest.raises(ValueError, match="no candidate to report"):
+    with pytest.raises(StepError, match="no candidate to report"):
         report.write(empty, choose([]), tmp_path)
 
 

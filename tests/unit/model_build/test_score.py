@@ -192,7 +192,7 @@ def test_what_is_gone_since_it_was_listed_is_an_error_in_its_place(
     models, version = store
     folder = f"mnist/versions/{version}"
     model = {
-        f"{folder}/manifest.json": json.dumps(models.manifest("mnist", version)).encode(),
+        f"{folder}/manifest.json": json.dumps(models.manifest("mnist", version).document).encode(),
         f"{folder}/model.onnx": models.model("mnist", version),
     }
     keys = ["even/ä,0.png"] * 70 + ["gone.png"] + ["odd/ä,7.png"] * 70

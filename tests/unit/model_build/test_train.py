@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from model_build.data import datasets
+from model_build.errors import RecipeError
 from model_build.training import train
 
 pytestmark = pytest.mark.keras
@@ -58,5 +59,5 @@ def test_same_seed_same_weights() -> None:
 @pytest.mark.parametrize(("architecture", "profile"), [("cnn", "slow"), ("resnet", "full")])
 def test_a_training_without_a_schedule_is_refused(architecture: str, profile: str) -> None:
     """The error names what was asked for."""
-    with pytest.raises(ValueError, match=f"no schedule '{profile}' for architecture"):
+    with pytest.raises(RecipeError, match=f"no schedule '{profile}' for architecture"):
         train.train(architecture, part(100), profile, 1, silent)

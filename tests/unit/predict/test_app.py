@@ -4,6 +4,7 @@ import base64
 import importlib
 import io
 import json
+import re
 import shutil
 import sys
 import time
@@ -417,6 +418,37 @@ def test_without_a_model_the_answer_is_503_until_there_is_one(
     publish(model_store)
     status, body = call(app, event)
     assert (status, body["prediction"]) == (200, 3)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MODEL_STORE_URL", "s3:/models"),
+        ("MODEL_STORE_URL", ""),
+        ("MODEL_NAME", "a/b"),
+        ("MODEL_VERSION", "next one"),
+        ("AWS_ENDPOINT_URL", "nonsense"),
+    ],
+)
+def test_a_wrong_setting_is_a_500_that_only_the_log_explains(
+    app: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    digits: Digits,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+) -> None:
+    """No retry mends it, so none is invited."""
+    monkeypatch.setenv("MODEL_STORE_URL", "s3://models")
+    monkeypatch.setenv(variable, value)
+    response = app.handler(rest_event(image_file(digits[3]), "image/png"), Context())
+    assert response["statusCode"] == 500
+    assert "Retry-After" not in response["headers"]
+    assert variable not in response["body"]
+    metrics, logs = lines(capsys)
+    assert metrics[0]["ModelLoadFailure"] == [1.0]
+    (error,) = (line for line in logs if line["level"] == "ERROR")
+    assert re.match(rf"{variable}(:| is) {re.escape(repr(value))}.* expected ", error["detail"])
 
 
 def test_bad_input_is_refused_as_such_even_without_a_model(

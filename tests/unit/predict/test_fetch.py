@@ -11,12 +11,15 @@ import pytest
 
 from classifier.errors import ModelUnavailable
 from classifier.model.fetch import Early, Files, fetch_configured
+from classifier.model.manifest import Manifest
 from classifier.model.session import LazyModel
 from tests.support.local_s3 import serving, upload
+from tests.support.manifests import describe
 
 type Start = Callable[[], ModuleType]
 
-FILES = Files("mnist", "20260131T120000Z-00000000", {}, b"model")
+MANIFEST = Manifest.from_document(describe(b"model"))
+FILES = Files(MANIFEST.name, MANIFEST.version, MANIFEST, b"model")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """resize.py, encoding.py: pictures become the input of models that are not MNIST's."""
 
 import base64
-import hashlib
 import io
 import json
 import subprocess
@@ -24,7 +23,9 @@ from classifier.model.store import FolderStore
 from classifier.prepare.encoding import Encoding
 from classifier.prepare.preprocess import Pipeline, pipeline
 from classifier.prepare.resize import ImagenetPipeline, ResizePipeline
+from model_build.store.model_store import ModelStore
 from tests.support import ROOT
+from tests.support.manifests import describe
 
 type Sample = NDArray[np.uint8]
 
@@ -181,7 +182,7 @@ def test_pipelines_are_told_by_their_names() -> None:
 
 
 def encoding(shape: list[Any], dtype: str = "float32", **numbers: Any) -> Encoding:
-    return Encoding.from_manifest({"dtype": dtype, "shape": ["N", *shape], "preprocess": numbers})
+    return Encoding.from_manifest(dtype, tuple(shape), numbers)
 
 
 @pytest.mark.parametrize(
@@ -291,28 +292,15 @@ def colours(
     )
     opset = [helper.make_opsetid("", 13)]
     content = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
-    digest = hashlib.sha256(content).hexdigest()
-    version = f"20260131T120000Z-{digest[:8]}"
-    manifest = {
-        "schema": 1,
-        "name": "colours",
-        "version": version,
-        "file": {"sha256": digest, "bytes": len(content)},
-        "input": {
-            "name": "image",
-            "dtype": "float32",
-            "shape": shape,
-            "preprocess": {"pipeline": "resize", "mean": [0.5], "std": [0.1]},
-        },
-        "output": {"name": "probabilities", "labels": LABELS},
+    document = describe(content, name="colours")
+    document["input"] |= {
+        "dtype": "float32",
+        "shape": shape,
+        "preprocess": {"pipeline": "resize", "mean": [0.5], "std": [0.1]},
     }
-    folder = tmp_path / "colours" / "versions" / version
-    folder.mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(content)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    (tmp_path / "colours" / "channels").mkdir()
-    pointer = {"version": version, "previous": [], "updated": ""}
-    (tmp_path / "colours" / "channels" / "production.json").write_text(json.dumps(pointer))
+    document["output"]["labels"] = LABELS
+    models = ModelStore(tmp_path.as_uri())
+    models.promote("colours", models.publish(document, content).version, "production")
     monkeypatch.setenv("MODEL_STORE_URL", tmp_path.as_uri())
     monkeypatch.setenv("MODEL_NAME", "colours")
     monkeypatch.delenv("MODEL_VERSION", raising=False)

@@ -1,6 +1,7 @@
 """session.py: the model is loaded once, checked, and a failure is forgotten."""
 
 import json
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifier.errors import ModelUnavailable
+from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model import session
 from classifier.model.fetch import Files, fetch_configured
 from classifier.model.session import LazyModel, Model, load
@@ -38,12 +39,6 @@ def test_a_channel_leads_to_its_version(model_store: Path) -> None:
     assert model.load_ms > 0
 
 
-def test_a_version_is_loaded_without_its_channel(model_store: Path) -> None:
-    version = version_folder(model_store).name
-    shutil.rmtree(model_store / "mnist" / "channels")
-    assert load(FolderStore(model_store), "mnist", version).version == version
-
-
 def test_the_model_answers_digits(model_store: Path, digits: NDArray[np.uint8]) -> None:
     model = load(FolderStore(model_store), "mnist", "production")
     probabilities = model.probabilities(digits)
@@ -65,11 +60,15 @@ def test_sizes_and_labels_come_from_the_manifest(tmp_path: Path, publish: Publis
     assert model.preprocess == MnistPipeline(28, 28, 18)
 
 
-@pytest.mark.parametrize("bad", ["../mnist", "..", ".", "", "a/b", "/mnist", "mnist\n", "a b", "é"])
-def test_a_name_that_is_none_is_never_read(model_store: Path, bad: str) -> None:
-    for name, version in ((bad, "production"), ("mnist", bad)):
-        with pytest.raises(ModelUnavailable, match="MODEL_NAME or MODEL_VERSION"):
-            load(FolderStore(model_store), name, version)
+@pytest.mark.parametrize("bad", ["../mnist", "..", "", "a/b", "mnist\n", "a b", "é"])
+@pytest.mark.parametrize("variable", ["MODEL_NAME", "MODEL_VERSION"])
+def test_a_name_that_can_not_be_one_is_a_misconfiguration(
+    model_store: Path, monkeypatch: pytest.MonkeyPatch, variable: str, bad: str
+) -> None:
+    monkeypatch.setenv(variable, bad)
+    with pytest.raises(Misconfigured) as caught:
+        LazyModel().get()
+    assert str(caught.value).startswith(f"{variable} is {bad!r}; expected letters, digits, ")
 
 
 @pytest.mark.parametrize(
@@ -88,21 +87,7 @@ def test_a_model_or_version_that_is_not_there_is_unavailable(
         load(FolderStore(model_store), name, version)
 
 
-BROKEN_JSON = [
-    b"",
-    b"{",
-    b"null",
-    b"[]",
-    b'"version"',
-    b"7",
-    b"\xff\xfe\xfd",
-    b"[" * 200_000,
-    b"{}",
-    b'{"version": null, "schema": null}',
-]
-
-
-@pytest.mark.parametrize("content", BROKEN_JSON)
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"\xff\xfe\xfd", b"[" * 200_000, b"{}"])
 @pytest.mark.parametrize("document", ["channel", "manifest"])
 def test_a_document_that_is_not_the_right_json_is_unavailable(
     model_store: Path, document: str, content: bytes
@@ -115,58 +100,34 @@ def test_a_document_that_is_not_the_right_json_is_unavailable(
 
 
 @pytest.mark.parametrize(
-    "version",
-    [
-        None,
-        7,
-        "",
-        "../../other",
-        "production",
-        "20260131T120000Z-0123456",
-        "20260131T120000Z-0123456G",
-        "20260131T120000Z-01234567/..",
-        ["20260131T120000Z-01234567"],
-    ],
+    "version", [None, "../../other", "production", "20260131T120000Z-01234567/..", ["x"]]
 )
 def test_a_channel_that_names_no_version_is_unavailable(
     tmp_path: Path, publish: Publish, version: Any
 ) -> None:
     publish(tmp_path, channel=lambda document: document.update(version=version))
-    with pytest.raises(ModelUnavailable, match="names no version"):
+    with pytest.raises(ModelUnavailable, match="expected a version such as") as caught:
         load(FolderStore(tmp_path), "mnist", "production")
+    assert f"points to {version!r}" in str(caught.value)
 
 
-MANIFEST_FAULTS: dict[str, Callable[[Document], object]] = {
-    "another schema": lambda m: m.update(schema=2),
-    "no schema": lambda m: m.pop("schema"),
-    "no file": lambda m: m.pop("file"),
-    "file is a string": lambda m: m.update(file="model.onnx"),
-    "no sha256": lambda m: m["file"].pop("sha256"),
-    "sha256 is null": lambda m: m["file"].update(sha256=None),
-    "another sha256": lambda m: m["file"].update(sha256="0" * 64),
-    "no input": lambda m: m.pop("input"),
-    "input is a list": lambda m: m.update(input=[]),
-    "no input name": lambda m: m["input"].pop("name"),
-    "another input name": lambda m: m["input"].update(name="pixels"),
-    "no shape": lambda m: m["input"].pop("shape"),
-    "short shape": lambda m: m["input"].update(shape=[28, 28]),
-    "shape is null": lambda m: m["input"].update(shape=None),
-    "unknown height": lambda m: m["input"].update(shape=[None, None, 28]),
-    "endless height": lambda m: m["input"].update(shape=[None, float("inf"), 28]),
-    "another height": lambda m: m["input"].update(shape=[None, 32, 28]),
-    "no preprocess": lambda m: m["input"].pop("preprocess"),
-    "preprocess is a string": lambda m: m["input"].update(preprocess="mnist"),
-    "another pipeline": lambda m: m["input"].update(preprocess={"pipeline": "cifar"}),
-    "pipeline is a list": lambda m: m["input"].update(preprocess={"pipeline": []}),
-    "box is a word": lambda m: m["input"]["preprocess"].update(box="large"),
-    "box over the frame": lambda m: m["input"]["preprocess"].update(box=40),
-    "no output": lambda m: m.pop("output"),
-    "output is null": lambda m: m.update(output=None),
-    "another output name": lambda m: m["output"].update(name="logits"),
-    "no labels": lambda m: m["output"].pop("labels"),
-    "labels are a number": lambda m: m["output"].update(labels=10),
-    "too few labels": lambda m: m["output"].update(labels=list(range(9))),
-    "too many labels": lambda m: m["output"].update(labels=list(range(11))),
+# What the schema allows, and this file, or no file, fits. test_manifest.py has what it does not.
+MANIFEST_FAULTS: dict[str, tuple[Callable[[Document], object], str]] = {
+    "another sha256": (lambda m: m["file"].update(sha256="0" * 64), "not what its manifest says"),
+    "another input name": (lambda m: m["input"].update(name="pixels"), "its manifest's input"),
+    "another height": (lambda m: m["input"].update(shape=["N", 32, 28]), "its manifest's input"),
+    "five channels": (lambda m: m["input"].update(shape=["N", 28, 28, 5]), "got [28, 28, 5]"),
+    "two means": (lambda m: m["input"]["preprocess"].update(mean=[0, 0]), "mean must have 1 value"),
+    "a deviation of 0": (lambda m: m["input"]["preprocess"].update(std=[0]), "std must not be 0"),
+    "an endless scale": (
+        lambda m: m["input"]["preprocess"].update(scale=10**400),
+        "too large to convert",
+    ),
+    "box over the frame": (lambda m: m["input"]["preprocess"].update(box=40), "box"),
+    "another output name": (lambda m: m["output"].update(name="logits"), "its manifest's input"),
+    "too few labels": (lambda m: m["output"].update(labels=[*range(9)]), "for 9 labels"),
+    "too many labels": (lambda m: m["output"].update(labels=[*range(11)]), "for 11 labels"),
+    "a wrong value": (lambda m: m["input"].update(dtype="int8"), "manifest.input.dtype: expected"),
 }
 
 
@@ -174,12 +135,13 @@ MANIFEST_FAULTS: dict[str, Callable[[Document], object]] = {
 def test_a_manifest_with_a_fault_is_unavailable(
     tmp_path: Path, publish: Publish, fault: str
 ) -> None:
-    publish(tmp_path, manifest=MANIFEST_FAULTS[fault])
-    with pytest.raises(ModelUnavailable):
+    edit, sentence = MANIFEST_FAULTS[fault]
+    publish(tmp_path, manifest=edit)
+    with pytest.raises(ModelUnavailable, match=re.escape(sentence)):
         load(FolderStore(tmp_path), "mnist", "production")
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "a bit", "a folder"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "a bit", "a folder"])
 def test_a_model_file_that_is_not_the_published_one_is_unavailable(
     model_store: Path, damage: str
 ) -> None:
@@ -188,8 +150,6 @@ def test_a_model_file_that_is_not_the_published_one_is_unavailable(
     file.unlink()
     if damage == "a folder":
         file.mkdir()
-    elif damage == "empty":
-        file.write_bytes(b"")
     elif damage == "truncated":
         file.write_bytes(content[:-1])
     elif damage == "a bit":
@@ -210,7 +170,7 @@ def test_onnxruntime_sees_no_byte_of_a_file_with_another_sha256(
     assert seen == []
 
 
-@pytest.mark.parametrize("content", [b"", b"no onnx file", bytes(1000)])
+@pytest.mark.parametrize("content", [b"", b"no onnx file"])
 def test_a_published_file_that_is_no_model_is_unavailable(
     tmp_path: Path, publish: Publish, content: bytes
 ) -> None:

@@ -13,6 +13,7 @@ from cfnlint.decode import decode  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image
 
+from classifier.errors import Misconfigured
 from tests.support import ROOT
 from tests.support.local_s3 import BUCKET, serving
 
@@ -150,8 +151,14 @@ def test_numbers_are_numbers(scoring: dict[str, Any], task: dict[str, Any]) -> N
     for name in ("MaxConcurrency", "ToleratedFailurePercentage"):
         assert type(scoring[name]) is int
     for retry in task["Retry"]:
-        for name in ("IntervalSeconds", "BackoffRate", "MaxAttempts"):
+        for name in {"IntervalSeconds", "BackoffRate", "MaxAttempts"} & retry.keys():
             assert type(retry[name]) is int
+
+
+def test_a_wrong_setting_is_not_tried_again(task: dict[str, Any]) -> None:
+    """No retry can fix it."""
+    permanent, *_ = task["Retry"]
+    assert permanent == {"ErrorEquals": [Misconfigured.__name__], "MaxAttempts": 0}
 
 
 def test_every_substitution_is_given_and_used(machine: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def read(request: Request) -> Payload:
     if len(request.body) > MAX_BODY:
         raise TooLarge(
             f"the body has {len(request.body)} bytes; send at most {MAX_BODY} (4 MiB), "
-            "for example a smaller picture: 1,000 pixels are plenty for one digit"
+            "for example a smaller image"
         )
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", ""):
@@ -109,7 +109,7 @@ def _from_multipart(request: Request) -> list[bytes]:
     ]
     if not images:
         raise BadRequest(
-            'the form has no field "image"; send the file in it, as `curl -F image=@digit.png` does'
+            'the form has no field "image"; send the file in it, as `curl -F image=@photo.png` does'
         )
     if len(images) > MAX_IMAGES:
         raise TooLarge(f'the form has {len(images)} fields "image"; send at most {MAX_IMAGES}')

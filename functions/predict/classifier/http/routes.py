@@ -42,8 +42,8 @@ def ready(_request: Request, served: Served) -> Response:
 
 def model_card(_request: Request, served: Served) -> Response:
     """GET /model: the public part of the manifest."""
-    manifest = served.model().manifest
-    return ok({part: manifest[part] for part in _PUBLIC if part in manifest})
+    document = served.model().manifest.document
+    return ok({part: document[part] for part in _PUBLIC})
 
 
 def interface(_request: Request, _served: Served) -> Response:

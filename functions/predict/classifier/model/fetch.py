@@ -5,46 +5,58 @@ So the store can be asked first of all, and answers while Python is still import
 
 import json
 import os
-import re
 import threading
 from collections.abc import Callable
+from reprlib import repr as shortened
 from typing import Any, NamedTuple
 
-from classifier.errors import ModelUnavailable
+from classifier.errors import Misconfigured, ModelUnavailable
+from classifier.model.address import AddressError
+from classifier.model.manifest import NAME, VERSION, InvalidManifest, Manifest
 from classifier.model.store import Store, open_store
 
 DEFAULT_STORE = "file:///opt/model-store"
-_VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Files(NamedTuple):
-    """One version of a model as the store holds it; nothing of it is checked yet."""
+    """One version of a model as the store holds it."""
 
     name: str
     version: str
-    manifest: dict[str, Any]
-    content: bytes  # of model.onnx
+    manifest: Manifest
+    content: bytes  # of model.onnx; not yet checked
 
 
 def fetch(store: Store, name: str, version: str) -> Files:
     """Fetch a model by its version, or by the channel that points to one.
 
-    Raises ModelUnavailable if it is not there, or a document is no JSON.
+    Raises ModelUnavailable if it is not there, or its channel or manifest is invalid, and
+    Misconfigured for a name or version that can't be one.
     """
-    if not _NAME.fullmatch(name) or not _NAME.fullmatch(version):
-        raise ModelUnavailable("MODEL_NAME or MODEL_VERSION has characters that no name has")
-    if not _VERSION.fullmatch(version):
+    for variable, value in (("MODEL_NAME", name), ("MODEL_VERSION", version)):
+        if not NAME.fullmatch(value):
+            raise Misconfigured(
+                f"{variable} is {value!r}; expected letters, digits, '.', '_' and '-', the first "
+                "a letter or digit"
+            )
+    if not VERSION.fullmatch(version):
         version = _channel_version(store, name, version)
     folder = f"{name}/versions/{version}"
-    manifest = _read_json(store, f"{folder}/manifest.json")
+    try:
+        manifest = Manifest.from_document(_read_json(store, f"{folder}/manifest.json"))
+    except InvalidManifest as error:
+        raise ModelUnavailable(f"{name} {version}: {error}") from error
     return Files(name, version, manifest, store.read(f"{folder}/model.onnx"))
 
 
 def fetch_configured() -> Files:
-    """Fetch the model that the environment's variables name."""
+    """Fetch the model that the environment's variables name; raises as `fetch` does."""
+    try:
+        store = open_store(os.environ.get("MODEL_STORE_URL", DEFAULT_STORE))
+    except AddressError as error:
+        raise Misconfigured(f"MODEL_STORE_URL: {error}") from error
     return fetch(
-        open_store(os.environ.get("MODEL_STORE_URL", DEFAULT_STORE)),
+        store,
         os.environ.get("MODEL_NAME", "mnist"),
         os.environ.get("MODEL_VERSION", "production"),
     )
@@ -75,8 +87,11 @@ class Early:
 def _channel_version(store: Store, name: str, channel: str) -> str:
     document = _read_json(store, f"{name}/channels/{channel}.json")
     version = document.get("version")
-    if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        raise ModelUnavailable(f"channel {channel} of {name} names no version")
+    if not isinstance(version, str) or not VERSION.fullmatch(version):
+        raise ModelUnavailable(
+            f"channel {channel} of {name} points to {shortened(version)}; expected a version such "
+            "as 20260131T120000Z-0123abcd"
+        )
     return version
 
 
@@ -84,7 +99,7 @@ def _read_json(store: Store, key: str) -> dict[str, Any]:
     try:
         document = json.loads(store.read(key))
     except (ValueError, RecursionError) as error:
-        raise ModelUnavailable(f"{key} in the model store is no JSON") from error
+        raise ModelUnavailable(f"{key} in the model store is not valid JSON") from error
     if not isinstance(document, dict):
-        raise ModelUnavailable(f"{key} in the model store is no JSON object")
+        raise ModelUnavailable(f"{key} in the model store is not a JSON object")
     return document

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from classifier.errors import ModelUnavailable
 from classifier.model.fetch import Early, Files, fetch, fetch_configured
+from classifier.model.manifest import Manifest
 from classifier.model.store import Store
 from classifier.prepare.encoding import Encoding, Tensor
 from classifier.prepare.preprocess import Pipeline, pipeline
-
-_SCHEMA = 1
 
 
 class Model(NamedTuple):
@@ -33,7 +32,7 @@ class Model(NamedTuple):
     session: ort.InferenceSession
     input_name: str
     output_name: str  # softmax float32 [N, classes]
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     def probabilities(self, batch: Tensor) -> NDArray[np.float32]:
         """Softmax [N, classes] of a batch, as `encode` gives it."""
@@ -60,7 +59,8 @@ class LazyModel:
     def get(self) -> Model:
         """Give the model; load it if need be, as the environment's variables say.
 
-        Raises ModelUnavailable if the store, the manifest or the model file is missing or corrupt.
+        Raises ModelUnavailable if the store, the manifest or the model file is missing or corrupt,
+        Misconfigured if one of the variables is wrong.
         """
         if self._model is None:
             with self._lock:
@@ -83,27 +83,22 @@ def load(store: Store, name: str, version: str) -> Model:
 def _open(files: Files, started: float) -> Model:
     name, version, manifest, content = files
     try:
-        if manifest["schema"] != _SCHEMA:
-            raise ModelUnavailable(f"manifest schema {manifest['schema']} is not {_SCHEMA}")
-        expected = manifest["file"]["sha256"]
-        source = manifest["input"]
-        encode = Encoding.from_manifest(source)
-        preprocess = pipeline(encode.samples_shape, source["preprocess"])
-        labels = list(manifest["output"]["labels"])
-        input_name, output_name = str(source["name"]), str(manifest["output"]["name"])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ModelUnavailable(f"the manifest of {name} {version} is incomplete") from error
-    if hashlib.sha256(content).hexdigest() != expected:
+        _, dtype, shape, parameters = manifest.input
+        encode = Encoding.from_manifest(dtype, shape, parameters)
+        preprocess = pipeline(encode.samples_shape, parameters)
+    except (ValueError, OverflowError) as error:
+        raise ModelUnavailable(f"the manifest of {name} {version}: {error}") from error
+    if hashlib.sha256(content).hexdigest() != manifest.file.sha256:
         raise ModelUnavailable(f"the model file of {name} {version} is not what its manifest says")
     model = Model(
         name=name,
         version=version,
-        labels=labels,
+        labels=manifest.output.labels,
         preprocess=preprocess,
         encode=encode,
         session=_session(content, name, version),
-        input_name=input_name,
-        output_name=output_name,
+        input_name=manifest.input.name,
+        output_name=manifest.output.name,
         manifest=manifest,
         load_ms=(time.perf_counter() - started) * 1000,
     )

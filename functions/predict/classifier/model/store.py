@@ -1,21 +1,22 @@
 """Read side of the model store: one small read from a folder or from S3.
 
 obstore and not boto3: one GET costs a cold start 12 ms against 370 ms, imports included. And open()
-on an address taken apart by hand, because pathlib and urllib.parse are a thirtieth of a cold start,
-and nothing else on its way imports them (docs/performance.md).
+and not pathlib, which nothing else on the way of a cold start imports (docs/performance.md).
 """
 
 import os
+import re
 from datetime import timedelta
-from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Protocol
 
-from classifier.errors import ModelUnavailable
+from classifier.errors import Misconfigured, ModelUnavailable
+from classifier.model.address import Folder, parse_address
 
 if TYPE_CHECKING:
     from obstore.store import S3Store as Bucket
 
-_BUCKET = frozenset(ascii_letters + digits + "._-")  # obstore panics on a name that is none
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")  # the first that is set
+_URL = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[A-Za-z0-9._~/-]*)?"
 
 
 class Store(Protocol):
@@ -37,7 +38,7 @@ class FolderStore:
                 return file.read()
         except FileNotFoundError as error:
             raise ModelUnavailable(f"the model store has no {key}") from error
-        except (OSError, ValueError) as error:  # ValueError: no path of this system
+        except OSError as error:
             raise ModelUnavailable("the model store can't be read") from error
 
 
@@ -62,10 +63,13 @@ class S3Store:
 
 
 def open_bucket(bucket: str, prefix: str, *, seconds: float = 10, retries: int = 2) -> "Bucket":
-    """Bucket of S3, or of the endpoint that the environment names; `seconds` for one try."""
+    """Bucket of S3, or of the endpoint that the environment names; `seconds` for one try.
+
+    Raises Misconfigured for an endpoint or a region that can't be one.
+    """
     from obstore.store import S3Store as Bucket  # noqa: PLC0415 - not paid for with a folder
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     return Bucket(
         bucket,
         prefix=prefix or None,
@@ -84,16 +88,24 @@ def open_bucket(bucket: str, prefix: str, *, seconds: float = 10, retries: int =
 def open_store(url: str) -> Store:
     """Store at `file:///folder` or `s3://bucket/prefix`; nothing is read yet.
 
-    Raises ModelUnavailable for any other address.
+    Raises AddressError for any other address, and Misconfigured as `open_bucket` does.
     """
-    scheme, _, place = url.partition("://")
-    if scheme == "file" and place.startswith("/"):
-        if "%" in place:
-            from urllib.parse import unquote  # noqa: PLC0415 - as above
+    address = parse_address(url)
+    return FolderStore(address.path) if isinstance(address, Folder) else S3Store(*address)
 
-            place = unquote(place)
-        return FolderStore(place)
-    bucket, _, prefix = place.partition("/")
-    if scheme == "s3" and bucket and _BUCKET.issuperset(bucket):
-        return S3Store(bucket, prefix.strip("/"))
-    raise ModelUnavailable("MODEL_STORE_URL is neither s3://bucket/prefix nor file:///folder")
+
+def _endpoint() -> str | None:
+    """Endpoint that the environment names, if any: obstore panics on what isn't a URL."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        region = os.environ.get(name, "")
+        if not re.fullmatch("[A-Za-z0-9-]*", region):
+            raise Misconfigured(f"{name} is {region!r}; expected a region such as eu-central-1")
+    for name in _ENDPOINTS:
+        if endpoint := os.environ.get(name):
+            found = re.fullmatch(_URL, endpoint)
+            if not found or int(found["port"] or 0) > 65_535:
+                raise Misconfigured(
+                    f"{name} is {endpoint!r}; expected http:// or https:// and a host"
+                )
+            return endpoint
+    return None

@@ -7,17 +7,16 @@ import io
 import json
 import os
 import random
-import re
 import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 
+from classifier.model.address import AddressError, Folder, parse_address
 from classifier.model.session import Model
 from classifier.model.store import open_bucket
 from classifier.prepare.encoding import Sample, Samples
@@ -25,7 +24,6 @@ from classifier.prepare.encoding import Sample, Samples
 if TYPE_CHECKING:
     from obstore.store import S3Store as Bucket
 
-_URL = re.compile(r"s3://[A-Za-z0-9._-]+(/.*)?")
 _SECONDS = 1.0  # of one write, no second try: the client is waiting
 
 
@@ -60,10 +58,10 @@ def keep(
 
 @lru_cache(maxsize=1)  # its connections stay open from request to request
 def _bucket(url: str) -> "Bucket":
-    if not _URL.fullmatch(url):
-        raise ValueError("CAPTURE_URL is no s3://bucket/prefix")
-    parts = urlsplit(url)
-    return open_bucket(parts.netloc, parts.path.strip("/"), seconds=_SECONDS, retries=0)
+    address = parse_address(url)
+    if isinstance(address, Folder):
+        raise AddressError(f"{url!r} is a folder; expected s3://bucket/prefix")
+    return open_bucket(*address, seconds=_SECONDS, retries=0)
 
 
 def _png(sample: Sample) -> bytes:

@@ -29,29 +29,33 @@ class Encoding(NamedTuple):
     std: tuple[float, ...] = (1.0,)
 
     @classmethod
-    def from_manifest(cls, source: dict[str, Any]) -> Self:
-        """Read a manifest's `input`: shape [N, …], dtype, and scale, mean and std if any.
+    def from_manifest(cls, dtype: str, shape: tuple[int, ...], parameters: dict[str, Any]) -> Self:
+        """Read what a manifest's `input` says; scale, mean and std are among the parameters.
 
-        Raises ValueError, TypeError or OverflowError for what makes no sense.
+        Raises ValueError or OverflowError for what makes no sense together.
         """
-        parameters = source["preprocess"]
-        _, *shape = source["shape"]
         encoding = cls(
-            tuple(int(side) for side in shape),
-            str(source.get("dtype", "uint8")),
+            shape,
+            dtype,
             float(parameters.get("scale", 1 / 255)),
             tuple(float(value) for value in parameters.get("mean", (0,))),
             tuple(float(value) for value in parameters.get("std", (1,))),
         )
-        if encoding.dtype not in ("uint8", "float32"):
-            raise ValueError(f"a tensor of {encoding.dtype} is not made")
-        if len(shape) not in (2, 3) or min(encoding.shape) < 1 or encoding.channels not in (1, 3):
-            raise ValueError(f"shape {shape} is that of no picture")
-        for values in (encoding.mean, encoding.std):
+        if dtype not in ("uint8", "float32"):
+            raise ValueError(f"dtype must be uint8 or float32, got {dtype}")
+        if len(shape) not in (2, 3) or min(shape) < 1 or encoding.channels not in (1, 3):
+            raise ValueError(
+                "shape must be [H, W], or [C, H, W] or [H, W, C] of 1 or 3 channels, "
+                f"got {list(shape)}"
+            )
+        for name, values in (("mean", encoding.mean), ("std", encoding.std)):
             if len(values) not in (1, encoding.channels):
-                raise ValueError(f"{len(values)} values are none for {encoding.channels} channels")
+                raise ValueError(
+                    f"{name} must have 1 value or one per channel ({encoding.channels}), "
+                    f"got {len(values)}"
+                )
         if not all(encoding.std):
-            raise ValueError("a standard deviation of 0 divides nothing")
+            raise ValueError(f"std must not be 0, got {list(encoding.std)}")
         return encoding
 
     @property

@@ -1,0 +1,188 @@
+"""The manifest of a model version as one typed object: the contract between build and function.
+
+manifest.schema.json is the one statement of its format, and this the only reader of it, for both
+halves. Importing jsonschema would double a cold start, so the few keywords that the schema uses
+are checked here; model_build checks by jsonschema too, and its tests show that both agree.
+"""
+
+import json
+import re
+from os.path import dirname
+from reprlib import repr as shortened
+from typing import Any, NamedTuple, Self
+
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
+VERSION = re.compile("[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+_TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+
+type Document = dict[str, Any]
+
+
+class InvalidManifest(ValueError):
+    """A manifest that its schema does not allow: where, what was expected, what stands there."""
+
+
+class File(NamedTuple):
+    """The model file."""
+
+    sha256: str
+    bytes: int
+
+
+class Input(NamedTuple):
+    """The model's input tensor, and how pictures become it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]  # of one sample, without the batch
+    preprocess: Document  # the pipeline's name, and its parameters
+
+
+class Output(NamedTuple):
+    """The model's output: softmax over the labels."""
+
+    name: str
+    labels: list[Any]  # integers and strings
+
+
+class Metrics(NamedTuple):
+    """How the version was evaluated."""
+
+    accuracy: float
+    per_class_accuracy: list[float]
+    expected_calibration_error: float
+    latency_p50_ms: float
+    latency_p99_ms: float
+    load_ms: float
+
+
+class Dataset(NamedTuple):
+    """What the version was trained or evaluated on."""
+
+    name: str
+    sha256: str
+
+
+class Lineage(NamedTuple):
+    """Where the version came from. `Manifest.document` has whatever else its build recorded."""
+
+    git_commit: str | None
+    libraries: dict[str, str]
+    dataset: Dataset
+    seed: int | None
+    parent: str | None  # its fp32 version
+
+
+class Manifest(NamedTuple):
+    """One version of a model: what it is, what it takes and where it came from."""
+
+    name: str
+    version: str
+    created: str
+    file: File
+    input: Input
+    output: Output
+    quantization: Document | None  # None for fp32
+    metrics: Metrics
+    baseline: dict[str, Any]  # histograms that drift is measured against
+    lineage: Lineage
+    document: Document  # what all this was read from; not to be changed
+
+    @classmethod
+    def from_document(cls, document: Any) -> Self:
+        """Read a manifest; raises InvalidManifest."""
+        schema = _read_schema()
+        _check(document, schema, schema["$defs"], "manifest")
+        source, output, lineage = (document[part] for part in ("input", "output", "lineage"))
+        return cls(
+            name=document["name"],
+            version=document["version"],
+            created=document["created"],
+            file=File(document["file"]["sha256"], int(document["file"]["bytes"])),
+            input=Input(
+                source["name"],
+                source["dtype"],
+                tuple(int(side) for side in source["shape"][1:]),
+                source["preprocess"],
+            ),
+            output=Output(
+                output["name"],
+                [label if isinstance(label, str) else int(label) for label in output["labels"]],
+            ),
+            quantization=document["quantization"],
+            metrics=_pick(Metrics, document["metrics"]),
+            baseline=document["baseline"],
+            lineage=_pick(Lineage, lineage | {"dataset": _pick(Dataset, lineage["dataset"])}),
+            document=document,
+        )
+
+
+def _pick[T](record: type[T], members: Document) -> T:
+    return record(**{name: members[name] for name in record._fields})  # type: ignore[attr-defined]
+
+
+def _read_schema() -> Document:
+    with open(f"{dirname(__file__)}/manifest.schema.json", "rb") as file:  # noqa: PTH120, PTH123 - as in store.py
+        schema: Document = json.load(file)
+    return schema
+
+
+def _check(value: Any, schema: Document, definitions: Document, place: str) -> None:
+    """Raise InvalidManifest unless a value is what a schema allows."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].removeprefix("#/$defs/")]
+    if expected := _unmet(value, schema):
+        raise InvalidManifest(f"{place}: expected {expected}, got {shortened(value)}")
+    if isinstance(value, dict):
+        _check_members(value, schema, definitions, place)
+    elif isinstance(value, list):
+        first = schema.get("prefixItems", [])
+        for index, member in enumerate(value):
+            inner = first[index] if index < len(first) else schema.get("items", {})
+            _check(member, inner, definitions, f"{place}[{index}]")
+        if schema.get("uniqueItems") and len(set(value)) < len(value):
+            raise InvalidManifest(f"{place}: expected each member once, got {shortened(value)}")
+
+
+def _check_members(value: Document, schema: Document, definitions: Document, place: str) -> None:
+    for name in schema.get("required", ()):
+        if name not in value:
+            raise InvalidManifest(f"{place}: {name!r} is missing")
+    known, other = schema.get("properties", {}), schema.get("additionalProperties", {})
+    for name, member in value.items():
+        if name not in known and other is False:
+            raise InvalidManifest(f"{place}: {shortened(name)} is unknown")
+        _check(member, known.get(name, other), definitions, f"{place}.{name}")
+
+
+def _unmet(value: Any, schema: Document) -> str:  # noqa: PLR0911 - a keyword each
+    """What a schema expects of a value itself, not its members; empty if that is what it is."""
+    kinds = schema.get("type", [])
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if kinds and not any(_is(value, kind) for kind in kinds):
+        return " or ".join(kinds)
+    allowed = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    if allowed and (isinstance(value, bool) or value not in allowed):
+        return " or ".join(map(repr, allowed))
+    if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
+        return f"a match of {schema['pattern']}"
+    size, unit, low, high = value, "", "minimum", "maximum"
+    if isinstance(value, list):
+        size, unit, low, high = len(value), " members", "minItems", "maxItems"
+    if _is(size, "number"):
+        if size < schema.get(low, size):
+            return f"at least {schema[low]}{unit}"
+        if size > schema.get(high, size):
+            return f"at most {schema[high]}{unit}"
+        if "exclusiveMinimum" in schema and size <= schema["exclusiveMinimum"]:
+            return f"more than {schema['exclusiveMinimum']}"
+    return ""
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind not in ("integer", "number"):
+        return isinstance(value, _TYPES[kind])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    remainder = value % 1  # NaN for what is not finite, which JSON does not know
+    return remainder == 0 if kind == "integer" else remainder >= 0  # 28.0 is an integer
