@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from model_build.training.train import OnEpoch
+    from model_build.engine.stage import OnEpoch
 
 app = typer.Typer(
     help="Train, convert, quantise, check and publish the model that the function serves.",
@@ -77,7 +77,18 @@ MinAccuracyOption = Annotated[
 ]
 ChannelOption = Annotated[str, typer.Option(help="Channel to point to the version.")]
 
+RecipesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipes", help="Folder of recipes, one TOML file each; the project's if not given."
+    ),
+]
+CacheOption = Annotated[
+    Path, typer.Option("--cache", help="Folder of the stages that were built, to be used again.")
+]
+
 BUILD = Path("build/model")
+CACHE = Path("build/stages")
 
 
 @contextmanager
@@ -103,11 +114,13 @@ def progress_bars() -> Progress:
 def progress() -> Iterator["OnEpoch"]:
     """Give what draws a bar, an epoch a step; without a terminal, a line every tenth."""
     with progress_bars() as bars:
-        task = bars.add_task("training")
+        task = bars.add_task("training", visible=False)
 
         def on_epoch(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
             state = f"loss {loss:.3f}, accuracy {accuracy:.1%}"
-            bars.update(task, completed=epoch, total=epochs, description=f"training, {state}")
+            bars.update(
+                task, completed=epoch, total=epochs, description=f"training, {state}", visible=True
+            )
             if not console.is_terminal and (epoch % max(1, epochs // 10) == 0 or epoch == epochs):
                 console.print(f"  epoch {epoch} of {epochs}: {state}")
 
