@@ -34,14 +34,14 @@ from model_build.cli.store_commands import promote
 from model_build.data import datasets
 from model_build.data.contact_sheet import contact_sheet
 from model_build.engine import recipe as recipes_of
+from model_build.engine.build import Build
+from model_build.engine.engine import Engine, silent
+from model_build.evaluation.evaluate import Evaluation
 from model_build.store.model_store import ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from model_build.engine.build import Build
-    from model_build.engine.engine import Outcome
-    from model_build.evaluation.evaluate import Evaluation
 
 OwnDatasetOption = Annotated[
     DatasetName | None,
@@ -56,7 +56,16 @@ RecipeOption = Annotated[
 @app.command("data")
 def show_data(dataset: DatasetOption = DatasetName.MNIST_5K, build: BuildOption = BUILD) -> None:
     """Load a data set, say what it is, and draw a sheet of samples."""
-    _show(datasets.load(dataset), build)
+    loaded = datasets.load(dataset)
+    build.mkdir(parents=True, exist_ok=True)
+    sheet = build / "samples.png"
+    Image.fromarray(contact_sheet(loaded)).save(sheet)
+    console.print(f"{loaded.name}: {loaded.source}, sha256 {loaded.sha256}", soft_wrap=True)
+    console.print(
+        f"{len(loaded.train_labels):,} training and {len(loaded.test_labels):,} held-out samples, "
+        f"drawn in {sheet}",
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -71,57 +80,47 @@ def train(
     cache: CacheOption = CACHE,
 ) -> None:
     """Begin a build: train the recipe's network with Keras."""
-    loaded = datasets.load(dataset)
     recipe = recipe or f"{architecture}-static"
-    _step("train", _begin(loaded, recipe, recipes, profile, seed, cache), build)
+    _step("train", _begin(dataset, recipe, recipes, profile, seed, cache), build)
 
 
 @app.command()
-def convert(
-    dataset: OwnDatasetOption = None, build: BuildOption = BUILD, cache: CacheOption = CACHE
-) -> None:
+def convert(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
     """Convert to ONNX, uint8 in, and show that the answers stay the same."""
-    _step("convert", _open(build, cache, dataset), build)
+    _step("convert", Build.open(build, dataset), build)
 
 
 @app.command()
-def optimise(build: BuildOption = BUILD, cache: CacheOption = CACHE) -> None:
+def optimise(build: BuildOption = BUILD) -> None:
     """Optimise the graph once, instead of at every cold start."""
-    _step("optimise", _open(build, cache), build)
+    _step("optimise", Build.open(build), build)
 
 
 @app.command()
-def quantise(
-    dataset: OwnDatasetOption = None, build: BuildOption = BUILD, cache: CacheOption = CACHE
-) -> None:
+def quantise(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
     """Quantise as the recipe says: to int8, calibrated on training samples."""
-    _step("quantise", _open(build, cache, dataset), build)
+    _step("quantise", Build.open(build, dataset), build)
 
 
 @app.command()
-def calibrate(
-    dataset: OwnDatasetOption = None, build: BuildOption = BUILD, cache: CacheOption = CACHE
-) -> None:
+def calibrate(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
     """Make confidence agree with accuracy: a temperature, fitted on validation samples."""
-    _step("calibrate", _open(build, cache, dataset), build)
+    _step("calibrate", Build.open(build, dataset), build)
 
 
 @app.command()
-def evaluate(
-    dataset: OwnDatasetOption = None, build: BuildOption = BUILD, cache: CacheOption = CACHE
-) -> None:
+def evaluate(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
     """Evaluate fp32 and int8 on the held-out samples, side by side."""
-    _step("evaluate", _open(build, cache, dataset), build)
+    _step("evaluate", Build.open(build, dataset), build)
 
 
 @app.command()
 def gate(
     min_accuracy: MinAccuracyOption = None,
     build: BuildOption = BUILD,
-    cache: CacheOption = CACHE,
 ) -> None:
     """Say whether the int8 model may be published; exit 1 if not."""
-    _open(build, cache).gate(min_accuracy)
+    Build.open(build).gate(min_accuracy)
     console.print("gate: passed")
 
 
@@ -131,10 +130,9 @@ def publish(
     name: NameOption = "mnist",
     min_accuracy: MinAccuracyOption = None,
     build: BuildOption = BUILD,
-    cache: CacheOption = CACHE,
 ) -> None:
     """Publish fp32 and int8 as new versions, through the gate."""
-    publish_build(_open(build, cache), store, name, min_accuracy)
+    publish_build(Build.open(build), store, name, min_accuracy)
 
 
 @app.command()
@@ -154,10 +152,9 @@ def run(
 ) -> None:
     """Build everything: every step from train to gate, then publish and promote."""
     started = time.perf_counter()
-    loaded = datasets.load(dataset)
     recipe = recipe or f"{architecture}-static"
-    begun = _begin(loaded, recipe, recipes, profile, seed, cache)
-    _show(loaded, build)
+    begun = _begin(dataset, recipe, recipes, profile, seed, cache)
+    show_data(dataset, build)
     for step in begun.steps:
         _step(step, begun, build)
     begun.gate(min_accuracy)
@@ -168,71 +165,45 @@ def run(
 
 
 def _begin(
-    dataset: datasets.Dataset,
+    dataset: DatasetName,
     recipe: str,
     folder: Path | None,
     profile: Profile,
     seed: int,
     cache: Path,
-) -> "Build":
-    from model_build.engine.build import Build  # noqa: PLC0415 - onnxruntime takes a second
-    from model_build.engine.engine import Engine  # noqa: PLC0415
-
-    known = recipes_of.load(folder or recipes_of.folder_of(dataset.name))
+) -> Build:
+    known = recipes_of.load(folder or recipes_of.folder_of(dataset))
     wanted = recipes_of.chosen(known, recipe).in_profile(profile)
-    return Build(Engine(cache, dataset, seed), wanted, profile.value)
+    return Build(Engine(cache, datasets.load(dataset), seed), wanted, profile.value)
 
 
-def _open(folder: Path, cache: Path, dataset: DatasetName | None = None) -> "Build":
-    from model_build.engine.build import Build  # noqa: PLC0415 - as above
-
-    return Build.open(folder, cache, dataset)
-
-
-def _show(dataset: datasets.Dataset, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    sheet = folder / "samples.png"
-    Image.fromarray(contact_sheet(dataset)).save(sheet)
-    console.print(f"{dataset.name}: {dataset.source}, sha256 {dataset.sha256}", soft_wrap=True)
-    console.print(
-        f"{len(dataset.train_labels):,} training and {len(dataset.test_labels):,} held-out "
-        f"samples, drawn in {sheet}",
-        soft_wrap=True,
-    )
-
-
-def _step(step: str, build: "Build", folder: Path) -> None:
+def _step(step: str, build: Build, folder: Path) -> None:
     """Build up to a step; print how long it took and what came out."""
     if step == "train":
         build.save(folder)
     started = time.perf_counter()
-    with progress() as on_epoch:
-        outcomes = list(build.run(step, folder, lambda *_: on_epoch).values())
+    with progress() as on_stage:
+        outcomes = build.run(step, folder, on_stage)
     title = f"train {build.recipe.name}, {build.profile}" if step == "train" else step
     if not outcomes:
         console.print(f"{title}: {build.recipe.name} stays in float32")
-    elif all(outcome.records[-1]["cached"] for outcome in outcomes):
+    elif all(outcome.record["cached"] for outcome in outcomes):
         console.print(f"{title}: built before")
     else:
         console.print(f"{title}: {time.perf_counter() - started:.1f} s")
-    _report(step, build, outcomes)
-
-
-def _report(step: str, build: "Build", outcomes: "list[Outcome]") -> None:
-    if step == "convert":
-        difference = outcomes[0].result["largest_difference"]
-        console.print(f"  largest difference to Keras on held-out images: {difference:.1e}")
-    elif step == "calibrate":
-        for candidate, outcome in zip(build.recipe.candidates, outcomes, strict=True):
-            console.print(f"  temperature of {candidate}: {outcome.result['temperature']:.3f}")
-    elif step == "evaluate":
-        from model_build.evaluation.held_out import evaluations  # noqa: PLC0415 - as above
-
-        console.print(_comparison(evaluations(outcomes[0].result)))
+    for candidate, outcome in zip(build.recipe.candidates, outcomes, strict=False):
+        if step == "convert":
+            difference = outcome.record["result"]["largest_difference"]
+            console.print(f"  largest difference to Keras on held-out images: {difference:.1e}")
+        if step == "calibrate":
+            fitted = outcome.record["result"]["temperature"]
+            console.print(f"  temperature of {candidate}: {fitted:.3f}")
+    if step == "evaluate":
+        console.print(_comparison(build.evaluate(silent)))
 
 
 def publish_build(
-    build: "Build", store: str, name: str, min_accuracy: float | None
+    build: Build, store: str, name: str, min_accuracy: float | None
 ) -> dict[str, str]:
     """Publish a build's candidates; print and give their versions."""
     versions = build.publish(ModelStore(store), name, min_accuracy)
@@ -241,7 +212,7 @@ def publish_build(
     return versions
 
 
-def _comparison(found: "dict[str, Evaluation]") -> Table:
+def _comparison(found: dict[str, Evaluation]) -> Table:
     table = Table(title="Held-out samples, onnxruntime, one thread, batch 1")
     table.add_column("")
     for name in found:
@@ -257,13 +228,10 @@ def _comparison(found: "dict[str, Evaluation]") -> Table:
     }
     for title, row in rows.items():
         table.add_row(title, *(row(one) for one in found.values()))
-    for label, shares in enumerate(_per_class(found)):
+    per_class = zip(*(one.per_class_accuracy for one in found.values()), strict=True)
+    for label, shares in enumerate(per_class):
         table.add_row(f"  class {label}", *(f"{share:.1%}" for share in shares))
     return table
-
-
-def _per_class(found: "dict[str, Evaluation]") -> list[tuple[float, ...]]:
-    return list(zip(*(one.per_class_accuracy for one in found.values()), strict=True))
 
 
 def _worst_class(per_class: list[float]) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import tempfile
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from model_build.cli.console import (
     timed,
 )
 from model_build.engine import build
+from model_build.engine.engine import library_versions
 from model_build.store import manifest
 from model_build.store.model_store import ModelStore
 
@@ -34,8 +34,8 @@ def rebuild(
     lineage = described["lineage"]
     for change in differences(lineage):
         console.print(f"differs from then: {change}", soft_wrap=True)
-    with tempfile.TemporaryDirectory() as folder, timed("rebuild"), progress() as on_epoch:
-        model = build.rebuild(lineage, Path(folder), lambda *_: on_epoch)
+    with tempfile.TemporaryDirectory() as folder, timed("rebuild"), progress() as on_stage:
+        model = build.rebuild(lineage, Path(folder), on_stage)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
     if digest != described["file"]["sha256"]:
         console.print(
@@ -49,15 +49,10 @@ def rebuild(
 
 def differences(lineage: dict[str, Any]) -> list[str]:
     """Say what is not as it was: the commit, and versions of libraries."""
-    now = manifest.lineage({})
-    found = []
-    if lineage["git_commit"] != now["git_commit"]:
-        found.append(f"commit {lineage['git_commit']}, now {now['git_commit']}")
-    for library, then in lineage["libraries"].items():
-        try:
-            have: str | None = installed(library)
-        except ModuleNotFoundError:
-            have = None
-        if have != then:
-            found.append(f"{library} {then}, now {have or 'not installed'}")
-    return found
+    now = {"commit": manifest.lineage({}, ("numpy",))["git_commit"], **library_versions()}
+    then = {"commit": lineage["git_commit"], **lineage["libraries"]}
+    return [
+        f"{name} {value}, now {now.get(name, 'not installed')}"
+        for name, value in then.items()
+        if now.get(name) != value
+    ]

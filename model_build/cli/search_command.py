@@ -1,7 +1,5 @@
 """Command `search`: build every recipe, measure all, report, choose."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,16 +21,15 @@ from model_build.cli.console import (
     StoreOption,
     app,
     console,
-    progress_bars,
+    progress,
 )
 from model_build.data import datasets
 from model_build.engine import recipe
+from model_build.engine.build import Build
+from model_build.engine.engine import Engine, silent
 
 if TYPE_CHECKING:
-    from model_build.engine.engine import OnStage
-    from model_build.engine.stage import OnEpoch
     from model_build.search.measurements import Measured, Search
-    from model_build.search.search import OnRecipe
     from model_build.search.selection import Choice
 
 OnlyOption = Annotated[
@@ -82,15 +79,13 @@ def search(
         one: recipe.chosen(known, one).in_profile(profile) for one in (*(only or known), reference)
     }
 
-    from model_build.engine.build import Build  # noqa: PLC0415
-    from model_build.engine.engine import Engine, silent  # noqa: PLC0415
     from model_build.report import report as reports  # noqa: PLC0415
     from model_build.search import selection  # noqa: PLC0415 - onnxruntime and matplotlib take a second
     from model_build.search.search import search as run_search  # noqa: PLC0415
 
     engine = Engine(cache, datasets.load(dataset), seed)
-    with _progress() as (on_recipe, on_measure):
-        found = run_search(engine, wanted, profile.value, reference, on_recipe, on_measure)
+    with progress(announce=True) as on_stage:
+        found = run_search(engine, wanted, profile.value, reference, on_stage, console.print)
     choice = selection.choose(
         found.candidates,
         max_bytes=max_bytes,
@@ -112,40 +107,6 @@ def search(
         winner = Build(engine, wanted[choice.chosen.recipe], profile.value)
         winner.evaluate(silent)
         publish_build(winner, store, name, None)
-
-
-@contextmanager
-def _progress() -> Iterator[tuple["OnRecipe", Callable[[], None]]]:
-    """Draw a bar of recipes and one of epochs; without a terminal, a line a stage."""
-    with progress_bars() as bars:
-        recipes, epochs = bars.add_task("recipes"), bars.add_task("", visible=False)
-
-        def on_recipe(name: str, number: int, count: int) -> "OnStage":
-            bars.update(recipes, completed=number - 1, total=count, description=name)
-            if not console.is_terminal:
-                console.print(f"{number} of {count}: {name}")
-
-            def on_stage(technique: str, cached: bool) -> "OnEpoch":  # noqa: FBT001
-                bars.reset(epochs, description=f"  {technique}", visible=not cached)
-                if not console.is_terminal:
-                    console.print(f"  {technique}{', built before' if cached else ''}")
-
-                def on_epoch(epoch: int, total: int, loss: float, accuracy: float) -> None:
-                    state = f"  {technique}, loss {loss:.3f}, accuracy {accuracy:.1%}"
-                    bars.update(epochs, completed=epoch, total=total, description=state)
-
-                return on_epoch
-
-            return on_stage
-
-        def on_measure() -> None:
-            bars.update(epochs, visible=False)
-            bars.update(recipes, description="measuring")
-            if not console.is_terminal:
-                console.print("measuring all candidates side by side")
-
-        yield on_recipe, on_measure
-        bars.update(recipes, completed=bars.tasks[recipes].total)
 
 
 def _table(found: "Search", choice: "Choice") -> Table:

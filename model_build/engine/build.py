@@ -28,9 +28,9 @@ from model_build.engine.recipe import (
     Stages,
     chosen,
     folder_of,
-    from_list,
+    from_documents,
     load,
-    to_list,
+    to_documents,
 )
 from model_build.engine.stage import OnEpoch
 from model_build.errors import StepError
@@ -66,18 +66,17 @@ class Build:
             "evaluate": {"evaluation.json": recipe.evaluation},
         }
 
-    def run(self, step: str, folder: Path, on_stage: OnStage) -> dict[str, Outcome]:
-        """Build up to a step; copy what it makes into a folder, and give it by the files' names."""
-        outcomes = {
-            name: self.engine.build(stages, on_stage) for name, stages in self.steps[step].items()
-        }
-        for name, outcome in outcomes.items():
-            shutil.copyfile(outcome.file, folder / name)
+    def run(self, step: str, folder: Path, on_stage: OnStage) -> list[Outcome]:
+        """Build up to a step, and copy what it makes into a folder."""
+        outcomes = []
+        for name, stages in self.steps[step].items():
+            outcomes.append(self.engine.build(stages, on_stage))
+            shutil.copyfile(outcomes[-1].file, folder / name)
         return outcomes
 
     def evaluate(self, on_stage: OnStage) -> dict[str, Evaluation]:
         """Evaluations of the candidates, side by side."""
-        return evaluations(self.engine.build(self.recipe.evaluation, on_stage).result)
+        return evaluations(self.engine.build(self.recipe.evaluation, on_stage).record["result"])
 
     def gate(self, min_accuracy: float | None = None) -> dict[str, Evaluation]:
         """Evaluations of what may be published; raises GateError if it may not.
@@ -110,11 +109,8 @@ class Build:
         for candidate, stages in self.recipe.candidates.items():
             outcome = self.engine.build(stages, silent)
             content = outcome.file.read_bytes()
-            lineage = {
-                "recipe": {"name": self.recipe.name, "stages": to_list(stages)},
-                "profile": self.profile,
-                "seed": self.engine.seed,
-                "dataset": _described(dataset),
+            lineage = self._origin | {
+                "recipe": {"name": self.recipe.name, "stages": to_documents(stages)},
                 "parent": versions.get("fp32"),
             }
             document = manifest.build(
@@ -124,7 +120,7 @@ class Build:
                 preprocess=datasets.pipeline_of(dataset.name),
                 labels=datasets.labels_of(dataset.name),
                 quantization=outcome.quantization,
-                calibration=outcome.result,
+                calibration=outcome.record["result"],
                 evaluation=found[candidate],
                 lineage=manifest.lineage(lineage, tuple(library_versions())),
             )
@@ -132,26 +128,27 @@ class Build:
             versions[candidate] = document["version"]
         return versions
 
+    @property
+    def _origin(self) -> dict[str, Any]:
+        """What beside the recipe decides the build."""
+        named = ("name", "source", "sha256")
+        dataset = {key: getattr(self.engine.dataset, key) for key in named}
+        return {"profile": self.profile, "seed": self.engine.seed, "dataset": dataset}
+
     def save(self, folder: Path) -> None:
         """Write into a folder what is being built there, in place of what was."""
         for file in (file for files in self.steps.values() for file in files):
             (folder / file).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        document = {
-            "recipe": {
-                "name": self.recipe.name,
-                "description": self.recipe.description,
-                "stages": to_list(self.recipe.stages),
-                "min_accuracy": dict(self.recipe.min_accuracy),
-            },
-            "profile": self.profile,
-            "seed": self.engine.seed,
-            "dataset": _described(self.engine.dataset),
+        stages = to_documents(self.recipe.stages)
+        document = self._origin | {
+            "recipe": vars(self.recipe) | {"stages": stages},
+            "cache": str(self.engine.cache.resolve()),
         }
         (folder / _DESCRIPTION).write_bytes(manifest.encode(document))
 
     @classmethod
-    def open(cls, folder: Path, cache: Path, dataset: str | None = None) -> Self:
+    def open(cls, folder: Path, dataset: str | None = None) -> Self:
         """Build that was saved into a folder; dataset: its name, if somebody insists on one.
 
         Raises StepError if none was, or if it is of another data set: held-out samples of one may
@@ -171,8 +168,8 @@ class Build:
             )
         recipe = document["recipe"]
         return cls(
-            Engine(cache, loaded, document["seed"]),
-            Recipe(**recipe | {"stages": from_list(recipe["stages"])}),
+            Engine(Path(document["cache"]), loaded, document["seed"]),
+            Recipe(**recipe | {"stages": from_documents(recipe["stages"])}),
             document["profile"],
         )
 
@@ -195,7 +192,7 @@ def rebuild(lineage: dict[str, Any], cache: Path, on_stage: OnStage) -> Path:
 def _stages(lineage: dict[str, Any]) -> Stages:
     """Stages of a lineage; one of the time before recipes names an architecture instead."""
     if lineage.get("recipe"):
-        return from_list(lineage["recipe"]["stages"])
+        return from_documents(lineage["recipe"]["stages"])
     if lineage.get("architecture") is None or lineage["seed"] is None:
         raise StepError(
             "the lineage has no recipe; only what `python -m model_build run` or `search "
@@ -209,7 +206,3 @@ def _stages(lineage: dict[str, Any]) -> Stages:
     recipes = load(folder_of(lineage["dataset"]["name"]))
     recipe = chosen(recipes, f"{lineage['architecture']}-static")
     return recipe.candidates["int8" if lineage["parent"] else "fp32"]
-
-
-def _described(dataset: datasets.Dataset) -> dict[str, str]:
-    return {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256}

@@ -48,15 +48,15 @@ class Outcome:
     records: list[dict[str, Any]]
 
     @property
-    def file(self) -> Path:
-        """Network or graph that the last stage made."""
-        makes = ALL[self.records[-1]["technique"]].makes
-        return self.folder / {"network": NETWORK, "graph": GRAPH, None: _RECORD}[makes]
+    def record(self) -> dict[str, Any]:
+        """The last stage's record; `result` is what its technique returned."""
+        return self.records[-1]
 
     @property
-    def result(self) -> Any:
-        """What the last stage's technique returned."""
-        return self.records[-1]["result"]
+    def file(self) -> Path:
+        """Network or graph that the last stage made."""
+        makes = ALL[self.record["technique"]].makes
+        return self.folder / {"network": NETWORK, "graph": GRAPH, None: _RECORD}[makes]
 
     @property
     def quantization(self) -> dict[str, Any] | None:
@@ -129,7 +129,9 @@ class Engine:
         with tempfile.TemporaryDirectory(dir=self.cache, prefix=".building-") as temporary:
             target = Path(temporary) / "stage"
             target.mkdir()
-            context = StageContext(self.dataset, self.seed, on_epoch, source, inputs, target)
+            context = StageContext(
+                self.dataset, self.seed, on_epoch, source or target, inputs, target
+            )
             record = {
                 "technique": stage.technique,
                 "parameters": stage.parameters,

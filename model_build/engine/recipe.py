@@ -39,21 +39,6 @@ class Stage:
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[Stages, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Document for JSON."""
-        inputs = [to_list(stages) for stages in self.inputs]
-        return {
-            "technique": self.technique,
-            "parameters": self.parameters,
-            **({"inputs": inputs} if inputs else {}),
-        }
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """Stage of what `to_dict` gave."""
-        inputs = tuple(from_list(stages) for stages in document.get("inputs", []))
-        return cls(document["technique"], document["parameters"], inputs)
-
     def in_profile(self, profile: str) -> Self:
         """Stage with the profile's share of its epochs, at least one; its inputs' likewise."""
         parameters = dict(self.parameters)
@@ -66,14 +51,25 @@ class Stage:
 CONVERT, OPTIMISE, CALIBRATE = Stage("convert"), Stage("optimise"), Stage("calibrate")
 
 
-def to_list(stages: Stages) -> list[dict[str, Any]]:
-    """Document of stages for JSON."""
-    return [stage.to_dict() for stage in stages]
+def to_documents(stages: Stages) -> list[dict[str, Any]]:
+    """Stages for JSON."""
+    return [
+        {"technique": stage.technique, "parameters": stage.parameters}
+        | ({"inputs": [to_documents(one) for one in stage.inputs]} if stage.inputs else {})
+        for stage in stages
+    ]
 
 
-def from_list(document: list[dict[str, Any]]) -> Stages:
-    """Stages of what `to_list` gave."""
-    return tuple(Stage.from_dict(stage) for stage in document)
+def from_documents(documents: list[dict[str, Any]]) -> Stages:
+    """Stages of what `to_documents` gave."""
+    return tuple(
+        Stage(
+            document["technique"],
+            document["parameters"],
+            tuple(from_documents(stages) for stages in document.get("inputs", ())),
+        )
+        for document in documents
+    )
 
 
 @dataclass(frozen=True)
@@ -225,17 +221,18 @@ def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe]) -> Stage
         )
     technique = TECHNIQUES[name]
     parameters = {key: value for key, value in table.items() if key != "technique"}
-    unknown = parameters.keys() - technique.parameters.keys()
+    known = {**technique.required, **technique.optional}
+    unknown = parameters.keys() - known.keys()
     if unknown:
-        known = ", ".join(technique.parameters) or "none"
         raise RecipeError(
-            f"{file}: {name} has no parameter {', '.join(sorted(unknown))}; it has {known}"
+            f"{file}: {name} has no parameter {', '.join(sorted(unknown))}; it has "
+            f"{', '.join(known) or 'none'}"
         )
-    missing = set(technique.required) - parameters.keys()
+    missing = technique.required.keys() - parameters.keys()
     if missing:
         raise RecipeError(f"{file}: {name} needs {', '.join(sorted(missing))}")
     for key, value in parameters.items():
-        expected = technique.parameters[key]
+        expected = known[key]
         if expected is float and isinstance(value, int) and not isinstance(value, bool):
             parameters[key] = float(value)
         elif type(value) is not expected:

@@ -4,21 +4,12 @@ import ast
 import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
 
-
-def _folder(package: str) -> Path:
-    spec = find_spec(package)
-    assert spec is not None  # the project is installed as a whole
-    assert spec.origin is not None
-    return Path(spec.origin).parent
-
-
-PACKAGES: Mapping[str, Path] = MappingProxyType(
-    {package: _folder(package) for package in ("model_build", "classifier", "drift_check")}
-)
+PACKAGES: Mapping[str, Path] = {
+    package: Path(str(files(package))) for package in ("model_build", "classifier", "drift_check")
+}
 
 
 def import_closure(module: str, packages: Mapping[str, Path] = PACKAGES) -> dict[str, Path]:
@@ -27,16 +18,16 @@ def import_closure(module: str, packages: Mapping[str, Path] = PACKAGES) -> dict
     Imports inside functions count, those for type checkers alone do not. packages: folders of the
     packages to look in; what is imported from elsewhere is not followed.
     """
-    files: dict[str, Path] = {}
+    closure: dict[str, Path] = {}
     pending = [module]
     while pending:
         name = pending.pop()
         path = _file(name, packages)
-        if path is None or name in files:
+        if path is None or name in closure:
             continue
-        files[name] = path
+        closure[name] = path
         pending += [name.rpartition(".")[0], *_imports(ast.parse(path.read_bytes()))]
-    return dict(sorted(files.items()))
+    return dict(sorted(closure.items()))
 
 
 @cache

@@ -18,21 +18,21 @@ NETWORK, GRAPH = "network.keras", "model.onnx"
 class StageContext:
     """Data, seed and folders of one stage.
 
-    source: folder of the stage before; None for a stage that stands first. inputs: folders of the
-    other models that the stage needs, such as teachers. target: empty folder to write into.
+    source: folder of the stage before. inputs: folders of the other models that the stage needs,
+    such as teachers. target: empty folder to write into, the source as well if nothing was before.
     """
 
     dataset: "Dataset"
     seed: int
     on_epoch: OnEpoch
-    source: Path | None
+    source: Path
     inputs: tuple[Path, ...]
     target: Path
 
     @property
     def source_graph(self) -> Path:
         """ONNX file that the stage before made."""
-        return self._source / GRAPH
+        return self.source / GRAPH
 
     @property
     def graph(self) -> Path:
@@ -44,16 +44,11 @@ class StageContext:
         import keras  # noqa: PLC0415 - TensorFlow takes seconds; stages on graphs do without
 
         keras.backend.clear_session()  # layers are named anew: the same bytes in every process
-        return load_network(self._source)
+        return load_network(self.source)
 
     def save(self, network: Any) -> None:
         """Write the Keras model that this stage makes."""
         network.save(self.target / NETWORK)
-
-    @property
-    def _source(self) -> Path:
-        assert self.source is not None  # recipes are checked for it
-        return self.source
 
 
 def load_network(folder: Path) -> Any:

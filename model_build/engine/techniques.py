@@ -12,12 +12,18 @@ from typing import Literal
 
 type Kind = Literal["network", "graph"]  # Keras, ONNX
 
-_TRAINING: dict[str, type] = {
-    "epochs": int,
+_EPOCHS: dict[str, type] = {"epochs": int}
+_SCHEDULE: dict[str, type] = {
     "learning_rate": float,
     "batch": int,
     "label_smoothing": float,
     "augmentation": bool,
+}
+_DISTIL: dict[str, type] = {
+    "architecture": str,
+    "teachers": list,
+    "temperature": float,
+    "mix": float,
 }
 
 
@@ -28,84 +34,40 @@ class Technique:
     module: str  # in model_build
     needs: Kind | None  # None: it stands first
     makes: Kind | None  # None: nothing but its record
-    parameters: Mapping[str, type] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
-    quantises: bool = False
+    required: Mapping[str, type] = field(default_factory=dict)
+    optional: Mapping[str, type] = field(default_factory=dict)
+
+    @property
+    def quantises(self) -> bool:
+        """Whether what it makes computes in integers, or stores them."""
+        return self.makes == "graph" and not self.module.startswith("graph")
 
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(
-        "training.train",
-        needs=None,
-        makes="network",
-        parameters=_TRAINING | {"architecture": str},
-        required=("architecture", "epochs"),
+        "training.train", None, "network", {"architecture": str} | _EPOCHS, _SCHEDULE
     ),
-    "fine-tune": Technique(
-        "training.fine_tune",
-        needs="network",
-        makes="network",
-        parameters=_TRAINING,
-        required=("epochs",),
-    ),
-    "distil": Technique(
-        "training.distil",
-        needs=None,
-        makes="network",
-        parameters=_TRAINING
-        | {"architecture": str, "teachers": list, "temperature": float, "mix": float},
-        required=("architecture", "teachers", "temperature", "mix", "epochs"),
-    ),
+    "distil": Technique("training.distil", None, "network", _DISTIL | _EPOCHS, _SCHEDULE),
+    "fine-tune": Technique("training.fine_tune", "network", "network", _EPOCHS, _SCHEDULE),
     "prune": Technique(
-        "training.prune",
-        needs="network",
-        makes="network",
-        parameters=_TRAINING | {"sparsity": float},
-        required=("sparsity", "epochs"),
+        "training.prune", "network", "network", {"sparsity": float} | _EPOCHS, _SCHEDULE
     ),
     "remove-filters": Technique(
-        "training.filter_pruning",
-        needs="network",
-        makes="network",
-        parameters=_TRAINING | {"keep": float},
-        required=("keep", "epochs"),
+        "training.filter_pruning", "network", "network", {"keep": float} | _EPOCHS, _SCHEDULE
     ),
-    "factorise": Technique(
-        "training.factorise",
-        needs="network",
-        makes="network",
-        parameters={"energy": float},
-        required=("energy",),
-    ),
-    "qat": Technique(
-        "training.qat",
-        needs="network",
-        makes="graph",
-        parameters=_TRAINING,
-        required=("epochs",),
-        quantises=True,
-    ),
-    "quantise-dynamic": Technique("quantise.dynamic", needs="graph", makes="graph", quantises=True),
+    "factorise": Technique("training.factorise", "network", "network", {"energy": float}),
+    "qat": Technique("training.qat", "network", "graph", _EPOCHS, _SCHEDULE),
+    "quantise-dynamic": Technique("quantise.dynamic", "graph", "graph"),
     "quantise-static": Technique(
-        "quantise.static",
-        needs="graph",
-        makes="graph",
-        parameters={"method": str, "per_channel": bool},
-        quantises=True,
+        "quantise.static", "graph", "graph", {}, {"method": str, "per_channel": bool}
     ),
-    "quantise-weights": Technique(
-        "quantise.weight_only",
-        needs="graph",
-        makes="graph",
-        parameters={"bits": int},
-        quantises=True,
-    ),
+    "quantise-weights": Technique("quantise.weight_only", "graph", "graph", {}, {"bits": int}),
 }
 # No recipe names these: they are put in where they belong.
 IMPLIED: dict[str, Technique] = {
-    "convert": Technique("graph.convert", needs="network", makes="graph"),
-    "optimise": Technique("graph.optimise", needs="graph", makes="graph"),
-    "calibrate": Technique("graph.temperature", needs="graph", makes="graph"),
-    "evaluate": Technique("evaluation.held_out", needs=None, makes=None),
+    "convert": Technique("graph.convert", "network", "graph"),
+    "optimise": Technique("graph.optimise", "graph", "graph"),
+    "calibrate": Technique("graph.temperature", "graph", "graph"),
+    "evaluate": Technique("evaluation.held_out", None, None),
 }
 ALL = TECHNIQUES | IMPLIED

@@ -39,8 +39,6 @@ VIEWS = 10  # of each validation sample, for the figure that the choice is made 
 ROUNDS = 40  # of timing
 _BINS = 15
 
-type OnRecipe = Callable[[str, int, int], OnStage]  # name, number from 1, how many
-
 
 @dataclass(frozen=True)
 class Sets:
@@ -73,27 +71,26 @@ def search(
     recipes: Mapping[str, Recipe],
     profile: str,
     reference: str,
-    on_recipe: OnRecipe,
-    on_measure: Callable[[], None] = lambda: None,
+    on_stage: OnStage,
+    say: Callable[[str], None],
 ) -> Search:
     """Build recipes and measure them side by side; what fails to build is named, not measured.
 
     recipes: by name, as their profile trains them. reference: the one whose latency is 1; it is
-    built first. on_recipe is called as a recipe begins and returns the engine's on_stage;
-    on_measure when measuring begins.
+    built first. say is told which recipe is built, of how many, and when measuring begins.
     """
     names = list(dict.fromkeys([reference, *recipes]))
     built: dict[str, Outcome] = {}
     failed = []
     for number, name in enumerate(names, 1):
-        on_stage = on_recipe(name, number, len(names))
+        say(f"{number} of {len(names)}: {name}")
         try:
             built[name] = engine.build(recipes[name].model, on_stage)
         except (BuildError, ValueError) as error:
             failed.append({"recipe": name, "error": str(error)})
     if reference not in built:
         raise BuildError(f"the reference {reference} could not be built: {failed[0]['error']}")
-    on_measure()
+    say("measuring all candidates side by side")
     dataset = engine.dataset
     sets = Sets(dataset)
     files = {name: outcome.file for name, outcome in built.items()}
@@ -158,7 +155,7 @@ def measure(recipe: Recipe, built: Outcome, timing: tuple[Timing, Timing], sets:
         pictures_accuracy=float(pictures.mean()),
         pictures_interval=wilson_interval(int(pictures.sum()), len(pictures)),
         expected_calibration_error=found.expected_calibration_error,
-        temperature=built.result["temperature"],
+        temperature=built.record["result"]["temperature"],
         per_class_accuracy=found.per_class_accuracy,
         confusion=confusion.tolist(),
         reliability=_reliability(confidence, correct),
