@@ -149,7 +149,7 @@ class Build:
 
     @classmethod
     def open(cls, folder: Path, dataset: str | None = None) -> Self:
-        """Build that was saved into a folder; dataset: its name, if somebody insists on one.
+        """Build that was saved into a folder; dataset: its name, if the caller insists on one.
 
         Raises StepError if none was, or if it is of another data set: held-out samples of one may
         be among those that are trained on in another.

@@ -139,7 +139,7 @@ class Engine:
                 "seconds": round(time.perf_counter() - started, 1),
             }
             (target / _RECORD).write_bytes(manifest.encode(record))
-            with contextlib.suppress(FileNotFoundError):  # a folder that somebody deleted from
+            with contextlib.suppress(FileNotFoundError):  # a folder that someone deleted from
                 shutil.rmtree(folder)
             target.rename(folder)
 

@@ -150,7 +150,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path.name} is no TOML: {error}") from error
+        raise RecipeError(f"{path.name} is not valid TOML: {error}") from error
 
 
 def _resolve(

@@ -43,7 +43,7 @@ def source_digest(module: str, packages: tuple[tuple[str, Path], ...]) -> str:
 
 
 def _file(module: str, packages: Mapping[str, Path]) -> Path | None:
-    """File of a module; None for what is no module of the packages, such as a function of one."""
+    """File of a module; None for what is not a module of theirs, such as a function."""
     package, *parts = module.split(".")
     if package not in packages:
         return None

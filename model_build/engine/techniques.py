@@ -36,11 +36,7 @@ class Technique:
     makes: Kind | None  # None: nothing but its record
     required: Mapping[str, type] = field(default_factory=dict)
     optional: Mapping[str, type] = field(default_factory=dict)
-
-    @property
-    def quantises(self) -> bool:
-        """Whether what it makes computes in integers, or stores them."""
-        return self.makes == "graph" and not self.module.startswith("graph")
+    quantises: bool = False
 
 
 TECHNIQUES: dict[str, Technique] = {
@@ -56,12 +52,18 @@ TECHNIQUES: dict[str, Technique] = {
         "training.filter_pruning", "network", "network", {"keep": float} | _EPOCHS, _SCHEDULE
     ),
     "factorise": Technique("training.factorise", "network", "network", {"energy": float}),
-    "qat": Technique("training.qat", "network", "graph", _EPOCHS, _SCHEDULE),
-    "quantise-dynamic": Technique("quantise.dynamic", "graph", "graph"),
+    "qat": Technique("training.qat", "network", "graph", _EPOCHS, _SCHEDULE, quantises=True),
+    "quantise-dynamic": Technique("quantise.dynamic", "graph", "graph", quantises=True),
     "quantise-static": Technique(
-        "quantise.static", "graph", "graph", {}, {"method": str, "per_channel": bool}
+        "quantise.static",
+        "graph",
+        "graph",
+        optional={"method": str, "per_channel": bool},
+        quantises=True,
     ),
-    "quantise-weights": Technique("quantise.weight_only", "graph", "graph", {}, {"bits": int}),
+    "quantise-weights": Technique(
+        "quantise.weight_only", "graph", "graph", optional={"bits": int}, quantises=True
+    ),
 }
 # No recipe names these: they are put in where they belong.
 IMPLIED: dict[str, Technique] = {

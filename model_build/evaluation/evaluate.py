@@ -14,7 +14,7 @@ from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 _BINS = 15  # of confidence, for the calibration error
 _ROUNDS = 20  # of timing, each candidate in turn, so that a busy moment hits all alike
 _RUNS = 25  # forward passes a round
-_BATCH = 500  # images that are answered at a time
+_BATCH = 500  # images per run
 
 
 @dataclass(frozen=True)

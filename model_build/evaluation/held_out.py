@@ -10,7 +10,10 @@ from model_build.evaluation.evaluate import Evaluation, evaluate
 
 
 def build_stage(context: StageContext, *, candidates: list[str]) -> dict[str, Any]:
-    """Evaluate the stage's inputs, by the candidates' names; the answer is for `evaluations`."""
+    """Evaluate the stage's inputs, by the candidates' names; the answer is for `evaluations`.
+
+    Times are those of this moment on this machine: of a stage that was built before, of then.
+    """
     folders = zip(candidates, context.inputs, strict=True)
     files = {name: folder / GRAPH for name, folder in folders}
     images, labels = context.dataset.test_images, context.dataset.test_labels

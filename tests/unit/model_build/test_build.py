@@ -228,9 +228,7 @@ def test_a_model_is_not_built_on_with_another_data_set_than_its_own(
         Build.open(tmp_path, "full")
 
 
-def test_a_stage_that_somebody_deleted_from_is_built_again(
-    evaluated: Build, tmp_path: Path
-) -> None:
+def test_a_stage_that_someone_deleted_from_is_built_again(evaluated: Build, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     shutil.copytree(evaluated.engine.cache, cache)
     engine = dataclasses.replace(evaluated.engine, cache=cache)

@@ -133,7 +133,7 @@ def test_a_recipe_that_is_not_there_is_refused_with_those_that_are() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("= no", "no TOML"),
+        ("= no", "is not valid TOML"),
         ('description = ""\n' + TRAIN, "a description is missing"),
         ("colour = 1\n" + TRAIN, "colour is not known"),
         ('after = "other"\n' + TRAIN, "there is no recipe 'other'"),

@@ -1,4 +1,4 @@
-"""Which source a technique's cache key takes in, and what is built anew after a change of it."""
+"""Which source a cache key covers, and what a change of it causes to be built again."""
 
 import shutil
 from collections.abc import Mapping

@@ -248,7 +248,7 @@ from model_build.graph import convert, optimise
 from model_build.training import train
 from model_build.quantise import static
 folder = Path(sys.argv[1])
-dataset = data.load_mnist_5k()
+dataset = datasets.load_mnist_5k()
 images, labels = dataset.train_images[::20], dataset.train_labels[::20]
 samples = train.Samples(images, labels, 10)
 model = train.fit_new("cnn", samples, train.Schedule(epochs=2), 5, lambda *_: None)
