@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
@@ -27,6 +27,7 @@ from model_build.engine.recipe import Stage, Stages
 from model_build.engine.source_code import PACKAGES, source_digest
 from model_build.engine.stage import GRAPH, NETWORK, OnEpoch, StageContext
 from model_build.engine.techniques import ALL
+from model_build.errors import RecipeError
 from model_build.store import manifest
 
 LIBRARIES = ("keras", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
@@ -72,12 +73,13 @@ class Engine:
     cache: Path
     dataset: datasets.Dataset
     seed: int
-    packages: Mapping[str, Path] = PACKAGES
+    packages: Mapping[str, Path] = field(default_factory=lambda: PACKAGES)
 
     def build(self, stages: Stages, on_stage: OnStage) -> Outcome:
         """Build stages one after the other; what was built before is not built again.
 
-        on_stage is called as each stage begins and returns what is called after its epochs.
+        on_stage is called as each stage begins and returns what is called after its epochs. Raises
+        RecipeError if a technique refuses its parameters or what it is to work on.
         """
         folder: Path | None = None
         records = []
@@ -110,10 +112,12 @@ class Engine:
         return self.cache / str(key)
 
     @cached_property
-    def _dataset_digest(self) -> list[str]:
-        """The data set's source, and the samples of it that are trained on."""
-        images = hashlib.sha256(self.dataset.train_images.tobytes()).hexdigest()
-        return [self.dataset.sha256, images]
+    def _dataset_digest(self) -> str:
+        """SHA-256 of the data set's source, and of how its samples are split."""
+        digest = hashlib.sha256(self.dataset.sha256.encode())
+        for part in ("train", "validation", "test"):
+            digest.update(getattr(self.dataset, f"{part}_images").tobytes())
+        return digest.hexdigest()
 
     def _build(
         self,
@@ -132,10 +136,14 @@ class Engine:
             context = StageContext(
                 self.dataset, self.seed, on_epoch, source or target, inputs, target
             )
+            try:
+                result = build_stage(context, **stage.parameters)
+            except ValueError as error:  # a parameter, or a network that it can't work on
+                raise RecipeError(f"{stage.technique}: {error}") from error
             record = {
                 "technique": stage.technique,
                 "parameters": stage.parameters,
-                "result": build_stage(context, **stage.parameters),
+                "result": result,
                 "seconds": round(time.perf_counter() - started, 1),
             }
             (target / _RECORD).write_bytes(manifest.encode(record))

@@ -86,7 +86,7 @@ def search(
         say(f"{number} of {len(names)}: {name}")
         try:
             built[name] = engine.build(recipes[name].model, on_stage)
-        except (BuildError, ValueError) as error:
+        except BuildError as error:
             failed.append({"recipe": name, "error": str(error)})
     if reference not in built:
         raise BuildError(f"the reference {reference} could not be built: {failed[0]['error']}")
@@ -182,18 +182,16 @@ def _reliability(
     confidence: NDArray[np.float32], correct: NDArray[np.bool_]
 ) -> list[dict[str, float | int]]:
     """Mean confidence and accuracy of the samples in each of 15 equal bins of confidence."""
-    bins = []
-    for low in np.arange(_BINS) / _BINS:
-        inside = (confidence > low) & (confidence <= low + 1 / _BINS)
-        count = int(inside.sum())
-        bins.append(
-            {
-                "confidence": float(confidence[inside].mean()) if count else 0.0,
-                "accuracy": float(correct[inside].mean()) if count else 0.0,
-                "count": count,
-            }
-        )
-    return bins
+    bin_of = np.digitize(confidence, np.arange(1, _BINS) / _BINS, right=True)
+    counts = np.bincount(bin_of, minlength=_BINS)
+    confidences, accuracies = (
+        np.bincount(bin_of, values, _BINS) / np.maximum(counts, 1)
+        for values in (confidence, correct)
+    )
+    return [
+        {"confidence": float(mean), "accuracy": float(share), "count": int(count)}
+        for mean, share, count in zip(confidences, accuracies, counts, strict=True)
+    ]
 
 
 def _parameters(graph: onnx.GraphProto) -> int:
