@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from model_build.cli.main import main
 from model_build.cli.rebuild_command import differences
 from model_build.data import datasets
 from model_build.engine import recipe
@@ -50,8 +51,6 @@ def test_a_version_s_lineage_is_enough_to_build_it_again(
 
     With another seed they do not, nor by schedules that are not known any more.
     """
-    from model_build.cli.main import main
-
     monkeypatch.setattr(recipe, "FOLDER", tmp_path)
     (tmp_path / "mlp-static.toml").write_text(RECIPE)
     models = ModelStore((tmp_path / "store").as_uri())
