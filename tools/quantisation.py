@@ -132,9 +132,7 @@ def measure(fp32: Path) -> str:
 
 
 def _techniques(dataset: datasets.Dataset) -> dict[str, Callable[[Path, Path], object]]:
-    per_class = static.CALIBRATION_SAMPLES // dataset.classes
-    chosen = datasets.stratified_split(dataset.train_labels, per_class)
-    samples = dataset.train_images[chosen]
+    samples = static.calibration_images(dataset)
 
     def calibrated(method: static.Method, *, per_channel: bool) -> Callable[[Path, Path], object]:
         return lambda source, target: static.quantise(

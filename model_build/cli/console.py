@@ -18,7 +18,8 @@ from classifier.model.address import AddressError, parse_address
 from classifier.model.manifest import NAME
 
 if TYPE_CHECKING:
-    from model_build.training.train import OnEpoch
+    from model_build.engine.engine import OnStage
+    from model_build.engine.stage import OnEpoch
 
 app = typer.Typer(
     help="Train, convert, quantise, check and publish the model that the function serves.",
@@ -109,7 +110,18 @@ ChannelOption = Annotated[
     str, typer.Option(callback=check_name, help="Channel to point to the version.")
 ]
 
+RecipesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipes", help="Folder of recipes, one TOML file each; the project's if not given."
+    ),
+]
+CacheOption = Annotated[
+    Path, typer.Option("--cache", help="Folder of the stages that were built, to be used again.")
+]
+
 BUILD = Path("build/model")
+CACHE = Path("build/stages")
 
 
 @contextmanager
@@ -132,15 +144,22 @@ def progress_bars() -> Progress:
 
 
 @contextmanager
-def progress() -> Iterator["OnEpoch"]:
-    """Give what draws a bar, an epoch a step; without a terminal, a line every tenth."""
+def progress(*, announce: bool = False) -> Iterator["OnStage"]:
+    """Draw a bar of epochs; without a terminal, print every tenth. announce: print each stage."""
     with progress_bars() as bars:
-        task = bars.add_task("training")
+        task = bars.add_task("training", visible=False)
+
+        def on_stage(technique: str, cached: bool) -> "OnEpoch":  # noqa: FBT001
+            bars.reset(task, visible=False)
+            if announce:
+                console.print(f"  {technique}{', built before' if cached else ''}")
+            return on_epoch
 
         def on_epoch(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
             state = f"loss {loss:.3f}, accuracy {accuracy:.1%}"
-            bars.update(task, completed=epoch, total=epochs, description=f"training, {state}")
+            title = f"training, {state}"
+            bars.update(task, completed=epoch, total=epochs, description=title, visible=True)
             if not console.is_terminal and (epoch % max(1, epochs // 10) == 0 or epoch == epochs):
                 console.print(f"  epoch {epoch} of {epochs}: {state}")
 
-        yield on_epoch
+        yield on_stage

@@ -2,7 +2,6 @@
 
 import hashlib
 import tempfile
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,13 +16,10 @@ from model_build.cli.console import (
     progress,
     timed,
 )
-from model_build.data import datasets
-from model_build.engine.pipeline import Build
-from model_build.errors import StepError
+from model_build.engine import build
+from model_build.engine.engine import library_versions
 from model_build.store import manifest
 from model_build.store.model_store import ModelStore
-
-_NEEDED = ("architecture", "profile", "seed", "dataset")
 
 
 @app.command()
@@ -38,8 +34,9 @@ def rebuild(
     lineage = described["lineage"]
     for change in differences(lineage):
         console.print(f"differs from then: {change}", soft_wrap=True)
-    with tempfile.TemporaryDirectory() as folder:
-        digest = again(described, Build(Path(folder)))
+    with tempfile.TemporaryDirectory() as folder, timed("rebuild"), progress() as on_stage:
+        model = build.rebuild(lineage, Path(folder), on_stage)
+        digest = hashlib.sha256(model.read_bytes()).hexdigest()
     if digest != described["file"]["sha256"]:
         console.print(
             f"{described['version']} came out as {digest[:8]}, not as "
@@ -50,46 +47,12 @@ def rebuild(
     console.print(f"{described['version']} came out the same, byte for byte")
 
 
-def again(described: dict[str, Any], build: Build) -> str:
-    """SHA-256 of the model file that a manifest's lineage gives when it is followed once more.
-
-    Raises StepError if the lineage does not say how it was built, or the data set is not the same.
-    """
-    lineage = described["lineage"]
-    missing = [key for key in _NEEDED if lineage.get(key) is None]
-    if missing:
-        raise StepError(
-            f"the lineage of {described['version']} has no {', '.join(missing)}; only what "
-            "`python -m model_build run` built can be built again"
-        )
-    dataset = datasets.load(lineage["dataset"]["name"])
-    if dataset.sha256 != lineage["dataset"]["sha256"]:
-        raise StepError(
-            f"the data set {dataset.name} is not the one of then: its sha256 is "
-            f"{dataset.sha256[:8]}, not {lineage['dataset']['sha256'][:8]}"
-        )
-    architecture, profile = lineage["architecture"], lineage["profile"]
-    with timed(f"train {architecture}, {profile}"), progress() as on_epoch:
-        build.train(dataset, architecture, profile, lineage["seed"], on_epoch)
-    build.convert(dataset)
-    build.optimise()
-    build.quantise(dataset)
-    build.calibrate(dataset)
-    candidate = "fp32" if described["quantization"] is None else "int8"
-    return hashlib.sha256((build.folder / f"{candidate}.onnx").read_bytes()).hexdigest()
-
-
 def differences(lineage: dict[str, Any]) -> list[str]:
     """Say what is not as it was: the commit, and versions of libraries."""
-    now = manifest.lineage({})
-    found = []
-    if lineage["git_commit"] != now["git_commit"]:
-        found.append(f"commit {lineage['git_commit']}, now {now['git_commit']}")
-    for library, then in lineage["libraries"].items():
-        try:
-            have: str | None = installed(library)
-        except ModuleNotFoundError:
-            have = None
-        if have != then:
-            found.append(f"{library} {then}, now {have or 'not installed'}")
-    return found
+    now = {"commit": manifest.lineage({}, ("numpy",))["git_commit"], **library_versions()}
+    then = {"commit": lineage["git_commit"], **lineage["libraries"]}
+    return [
+        f"{name} {value}, now {now.get(name, 'not installed')}"
+        for name, value in then.items()
+        if now.get(name) != value
+    ]

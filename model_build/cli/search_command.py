@@ -1,39 +1,37 @@
 """Command `search`: build every recipe, measure all, report, choose."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from model_build.cli.build_commands import publish_build
 from model_build.cli.console import (
+    CACHE,
+    DEFAULT_STORE,
+    CacheOption,
     DatasetName,
     DatasetOption,
+    NameOption,
     Profile,
     ProfileOption,
+    RecipesOption,
     SeedOption,
+    StoreOption,
     app,
     console,
-    progress_bars,
+    progress,
 )
 from model_build.data import datasets
 from model_build.engine import recipe
+from model_build.engine.build import Build
+from model_build.engine.engine import Engine, silent
 
 if TYPE_CHECKING:
-    from model_build.engine.factory import OnStage
     from model_build.search.measurements import Measured, Search
-    from model_build.search.search import OnRecipe
     from model_build.search.selection import Choice
-    from model_build.training.train import OnEpoch
 
-RecipesOption = Annotated[
-    Path,
-    typer.Option(
-        "--recipes", exists=True, file_okay=False, help="Folder of recipes, one TOML file each."
-    ),
-]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option("--only", help="Build this recipe alone; may be given several times."),
@@ -55,7 +53,7 @@ MinAccuracyOption = Annotated[
 
 @app.command()
 def search(
-    recipes: RecipesOption = recipe.FOLDER,
+    recipes: RecipesOption = None,
     only: OnlyOption = None,
     reference: ReferenceOption = "cnn",
     dataset: DatasetOption = DatasetName.MNIST_5K,
@@ -65,23 +63,29 @@ def search(
     max_latency_ratio: MaxLatencyOption = None,
     min_accuracy: MinAccuracyOption = None,
     report: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/report"),
-    cache: Annotated[Path, typer.Option(help="Folder of what is built.")] = Path("build/search"),
+    cache: CacheOption = CACHE,
+    publish: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool, typer.Option("--publish", help="Publish the one that was chosen, through the gate.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
 ) -> None:
     """Build all recipes, measure them side by side, write a report, choose one.
 
     What was built before is not built again. Exit code 1 if no candidate keeps the limits.
     """
-    known = recipe.load(recipes)
-    names = _named(known, only, reference)
+    known = recipe.load(recipes or recipe.folder_of(dataset))
+    wanted = {
+        one: recipe.chosen(known, one).in_profile(profile) for one in (*(only or known), reference)
+    }
 
-    from model_build.engine.factory import Factory  # noqa: PLC0415
     from model_build.report import report as reports  # noqa: PLC0415
     from model_build.search import selection  # noqa: PLC0415 - onnxruntime and matplotlib take a second
     from model_build.search.search import search as run_search  # noqa: PLC0415
 
-    factory = Factory(cache, datasets.load(dataset), profile.value, seed, known)
-    with _progress() as (on_recipe, on_measure):
-        found = run_search(factory, names, reference, on_recipe, on_measure)
+    engine = Engine(cache, datasets.load(dataset), seed)
+    with progress(announce=True) as on_stage:
+        found = run_search(engine, wanted, profile.value, reference, on_stage, console.print)
     choice = selection.choose(
         found.candidates,
         max_bytes=max_bytes,
@@ -92,57 +96,17 @@ def search(
     console.print(_table(found, choice))
     for failure in found.failed:
         console.print(f"failed: {failure['recipe']}: {failure['error']}", soft_wrap=True)
-    for name, reason in choice.reasons.items():
-        console.print(f"  {name}: {reason}", soft_wrap=True)
+    for candidate, reason in choice.reasons.items():
+        console.print(f"  {candidate}: {reason}", soft_wrap=True)
     console.print(choice.why, soft_wrap=True)
     console.print(f"report: {report / 'index.html'}", soft_wrap=True)
     if choice.chosen is None:
         raise typer.Exit(1)
     console.print(f"chosen: {choice.chosen.recipe}, {choice.chosen.file}", soft_wrap=True)
-
-
-def _named(known: dict[str, recipe.Recipe], only: list[str] | None, reference: str) -> list[str]:
-    names = only or list(known)
-    missing = [name for name in (*names, reference) if name not in known]
-    if missing:
-        raise typer.BadParameter(
-            f"there is no recipe {missing[0]!r}; expected one of {', '.join(known)}"
-        )
-    return names
-
-
-@contextmanager
-def _progress() -> Iterator[tuple["OnRecipe", Callable[[], None]]]:
-    """Draw a bar of recipes and one of epochs; without a terminal, a line a stage."""
-    with progress_bars() as bars:
-        recipes, epochs = bars.add_task("recipes"), bars.add_task("", visible=False)
-
-        def on_recipe(name: str, number: int, count: int) -> "OnStage":
-            bars.update(recipes, completed=number - 1, total=count, description=name)
-            if not console.is_terminal:
-                console.print(f"{number} of {count}: {name}")
-
-            def on_stage(technique: str, cached: bool) -> "OnEpoch":  # noqa: FBT001
-                bars.reset(epochs, description=f"  {technique}", visible=not cached)
-                if not console.is_terminal:
-                    console.print(f"  {technique}{', built before' if cached else ''}")
-
-                def on_epoch(epoch: int, total: int, loss: float, accuracy: float) -> None:
-                    state = f"  {technique}, loss {loss:.3f}, accuracy {accuracy:.1%}"
-                    bars.update(epochs, completed=epoch, total=total, description=state)
-
-                return on_epoch
-
-            return on_stage
-
-        def on_measure() -> None:
-            bars.update(epochs, visible=False)
-            bars.update(recipes, description="measuring")
-            if not console.is_terminal:
-                console.print("measuring all candidates side by side")
-
-        yield on_recipe, on_measure
-        bars.update(recipes, completed=bars.tasks[recipes].total)
+    if publish:
+        winner = Build(engine, wanted[choice.chosen.recipe], profile.value)
+        winner.evaluate(silent)
+        publish_build(winner, store, name, None)
 
 
 def _table(found: "Search", choice: "Choice") -> Table:

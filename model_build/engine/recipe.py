@@ -1,88 +1,128 @@
-"""Recipes: which techniques make a candidate, in which order, from one TOML file each.
+"""Recipes: which techniques make a model, in which order, from one TOML file each.
 
     description = "What a reader of the report should know of it"
     after = "cnn"                  # optional: first the stages of another recipe
+    min_accuracy = { full = 0.98 } # optional, by profile: what the gate asks; else that of `after`
 
     [[stage]]
     technique = "prune"            # one of TECHNIQUES
     sparsity = 0.7                 # and its parameters
 
 A stage makes a `network` (Keras) or a `graph` (ONNX). Where a stage needs a graph and the one
-before made a network, the network is converted; every candidate ends as a graph with its
+before made a network, the network is converted and optimised; every model ends as a graph with its
 temperature.
 """
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
+from model_build.engine.techniques import TECHNIQUES, Kind
 from model_build.errors import RecipeError
 
-type Kind = Literal["network", "graph"]
-
 FOLDER = Path(__file__).parents[1] / "recipes"
-_TRAINING: dict[str, type] = {
-    "epochs": int,
-    "learning_rate": float,
-    "batch": int,
-    "label_smoothing": float,
-    "augmentation": bool,
-}
+PROFILES = {"full": 1.0, "quick": 0.1}  # share of the epochs that is trained
 
-
-@dataclass(frozen=True)
-class Technique:
-    """What a stage may be: what it needs from the one before, what it makes, what it is told."""
-
-    makes: Kind
-    needs: Kind | None  # None: it may stand first
-    parameters: Mapping[str, type] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
-
-
-TECHNIQUES: dict[str, Technique] = {
-    "train": Technique("network", None, _TRAINING | {"architecture": str}, ("architecture",)),
-    "fine-tune": Technique("network", "network", _TRAINING),
-    "distil": Technique(
-        "network",
-        None,
-        _TRAINING | {"architecture": str, "teachers": list, "temperature": float, "mix": float},
-        ("architecture", "teachers"),
-    ),
-    "prune": Technique("network", "network", _TRAINING | {"sparsity": float}, ("sparsity",)),
-    "remove-filters": Technique("network", "network", _TRAINING | {"keep": float}, ("keep",)),
-    "factorise": Technique("network", "network", {"energy": float}, ("energy",)),
-    "convert": Technique("graph", "network"),
-    "qat": Technique("graph", "network", _TRAINING),
-    "quantise-dynamic": Technique("graph", "graph"),
-    "quantise-static": Technique("graph", "graph", {"method": str, "per_channel": bool}),
-    "quantise-weights": Technique("graph", "graph", {"bits": int}),
-}
-_TRAINED = ("train", "fine-tune", "distil", "prune", "remove-filters", "qat")
+type Stages = tuple[Stage, ...]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One technique and its parameters."""
+    """One technique and its parameters.
+
+    inputs: stages that make the other models it needs: teachers, or candidates to evaluate.
+    """
 
     technique: str
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[Stages, ...] = ()
+
+    def in_profile(self, profile: str) -> Self:
+        """Stage with the profile's share of its epochs, at least one; its inputs' likewise."""
+        parameters = dict(self.parameters)
+        if "epochs" in parameters:
+            parameters["epochs"] = max(1, round(parameters["epochs"] * PROFILES[profile]))
+        inputs = tuple(tuple(one.in_profile(profile) for one in stages) for stages in self.inputs)
+        return replace(self, parameters=parameters, inputs=inputs)
+
+
+CONVERT, OPTIMISE, CALIBRATE = Stage("convert"), Stage("optimise"), Stage("calibrate")
+
+
+def to_documents(stages: Stages) -> list[dict[str, Any]]:
+    """Stages for JSON."""
+    return [
+        {"technique": stage.technique, "parameters": stage.parameters}
+        | ({"inputs": [to_documents(one) for one in stage.inputs]} if stage.inputs else {})
+        for stage in stages
+    ]
+
+
+def from_documents(documents: list[dict[str, Any]]) -> Stages:
+    """Stages of what `to_documents` gave."""
+    return tuple(
+        Stage(
+            document["technique"],
+            document["parameters"],
+            tuple(from_documents(stages) for stages in document.get("inputs", ())),
+        )
+        for document in documents
+    )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one candidate is made."""
+    """How one model is made; min_accuracy: by profile, held-out accuracy that the gate asks."""
 
     name: str
     description: str
-    stages: tuple[Stage, ...]
+    stages: Stages
+    min_accuracy: Mapping[str, float] = field(default_factory=dict)
+
+    def in_profile(self, profile: str) -> Self:
+        """Recipe whose stages train as long as the profile says."""
+        return replace(self, stages=tuple(stage.in_profile(profile) for stage in self.stages))
 
     @property
-    def teachers(self) -> list[str]:
-        """Recipes whose networks teach in this one."""
-        return [name for stage in self.stages for name in stage.parameters.get("teachers", [])]
+    def network(self) -> Stages:
+        """The first stages, as far as they make a network."""
+        return tuple(one for one in self.stages if TECHNIQUES[one.technique].makes == "network")
+
+    @property
+    def parent(self) -> Stages:
+        """Stages from nothing to the network as a calibrated graph in float32."""
+        return (*self.network, CONVERT, OPTIMISE, CALIBRATE)
+
+    @property
+    def model(self) -> Stages:
+        """Stages from nothing to the calibrated graph that the recipe is for."""
+        on_graph = self.stages[len(self.network) :]
+        if on_graph and TECHNIQUES[on_graph[0].technique].needs == "network":
+            return (*self.stages, CALIBRATE)
+        return (*self.network, CONVERT, OPTIMISE, *on_graph, CALIBRATE)
+
+    @property
+    def candidates(self) -> dict[str, Stages]:
+        """What is published: `fp32`, and by its weights' type what the recipe quantises it to."""
+        quantised = [one for one in self.stages if TECHNIQUES[one.technique].quantises]
+        if not quantised:
+            return {"fp32": self.parent}
+        return {"fp32": self.parent, f"int{quantised[-1].parameters.get('bits', 8)}": self.model}
+
+    @property
+    def evaluation(self) -> Stages:
+        """The candidates side by side."""
+        candidates = self.candidates
+        parameters = {"candidates": list(candidates)}
+        return (Stage("evaluate", parameters, tuple(candidates.values())),)
+
+
+def folder_of(dataset: str) -> Path:
+    """Folder of the project's recipes for a data set: its own, or that of digits."""
+    own = FOLDER / dataset
+    return own if own.is_dir() else FOLDER
 
 
 def load(folder: Path = FOLDER) -> dict[str, Recipe]:
@@ -99,11 +139,18 @@ def load(folder: Path = FOLDER) -> dict[str, Recipe]:
     return loaded
 
 
+def chosen(recipes: Mapping[str, Recipe], name: str) -> Recipe:
+    """Recipe of a name; raises RecipeError, saying which there are."""
+    if name not in recipes:
+        raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(recipes)}")
+    return recipes[name]
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path.name} is no TOML: {error}") from error
+        raise RecipeError(f"{path.name} is not valid TOML: {error}") from error
 
 
 def _resolve(
@@ -119,11 +166,11 @@ def _resolve(
         raise RecipeError(f"the recipes {' → '.join((*pending, name))} need each other")
     document = documents[name]
     file = f"{name}.toml"
-    unknown = document.keys() - {"description", "after", "stage"}
+    unknown = document.keys() - {"description", "after", "min_accuracy", "stage"}
     if unknown:
         raise RecipeError(
-            f"{file}: {', '.join(sorted(unknown))} is not known; a recipe has description, after "
-            "and [[stage]]"
+            f"{file}: {', '.join(sorted(unknown))} is not known; a recipe has description, after, "
+            "min_accuracy and [[stage]]"
         )
     description, after = document.get("description"), document.get("after")
     if not isinstance(description, str) or not description:
@@ -131,28 +178,42 @@ def _resolve(
     tables = document.get("stage", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RecipeError(f"{file}: stages are tables; write [[stage]] before each")
-    own = tuple(_stage(file, table) for table in tables)
-    named = [after] if after is not None else []
-    named += [teacher for stage in own for teacher in stage.parameters.get("teachers", [])]
-    for other in named:
+    teachers = [name for table in tables for name in _names(file, table)]
+    for other in teachers if after is None else [after, *teachers]:
         if other not in documents:
             raise RecipeError(f"{file}: there is no recipe {other!r} beside it")
         _resolve(other, documents, loaded, (*pending, name))
-    recipe = Recipe(name, description, (loaded[after].stages if after else ()) + own)
-    _check_order(file, recipe)
-    for teacher in recipe.teachers:
-        if not network_stages(loaded[teacher]):
-            raise RecipeError(f"{file}: {teacher} makes no network; it can't teach")
-    loaded[name] = recipe
-    return recipe
+    stages = tuple(_stage(file, table, loaded) for table in tables)
+    least = _least_accuracies(file, document.get("min_accuracy", {}))
+    if after is not None:
+        stages = loaded[after].stages + stages
+        least = dict(loaded[after].min_accuracy) | least
+    _check_order(file, stages)
+    loaded[name] = Recipe(name, description, stages, least)
+    return loaded[name]
 
 
-def network_stages(recipe: Recipe) -> tuple[Stage, ...]:
-    """Give the recipe's first stages, as far as they make a network."""
-    return tuple(stage for stage in recipe.stages if TECHNIQUES[stage.technique].makes == "network")
+def _names(file: str, table: dict[str, Any]) -> list[str]:
+    """Recipes whose networks teach in a stage."""
+    names = table.get("teachers", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RecipeError(f"{file}: teachers is {names!r}, expected a list of recipes' names")
+    return names
 
 
-def _stage(file: str, table: dict[str, Any]) -> Stage:
+def _least_accuracies(file: str, table: Any) -> dict[str, float]:
+    if not isinstance(table, dict) or not all(
+        profile in PROFILES and isinstance(share, float) and 0 <= share <= 1
+        for profile, share in table.items()
+    ):
+        raise RecipeError(
+            f"{file}: min_accuracy is {table!r}, expected a table of {' and '.join(PROFILES)} with "
+            "shares from 0.0 to 1.0"
+        )
+    return table
+
+
+def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe]) -> Stage:
     name = table.get("technique")
     if name not in TECHNIQUES:
         raise RecipeError(
@@ -160,29 +221,30 @@ def _stage(file: str, table: dict[str, Any]) -> Stage:
         )
     technique = TECHNIQUES[name]
     parameters = {key: value for key, value in table.items() if key != "technique"}
-    unknown = parameters.keys() - technique.parameters.keys()
+    known = {**technique.required, **technique.optional}
+    unknown = parameters.keys() - known.keys()
     if unknown:
-        known = ", ".join(technique.parameters) or "none"
         raise RecipeError(
-            f"{file}: {name} has no parameter {', '.join(sorted(unknown))}; it has {known}"
+            f"{file}: {name} has no parameter {', '.join(sorted(unknown))}; it has "
+            f"{', '.join(known) or 'none'}"
         )
-    required = {*technique.required, *(("epochs",) if name in _TRAINED else ())}
-    missing = required - parameters.keys()
+    missing = technique.required.keys() - parameters.keys()
     if missing:
         raise RecipeError(f"{file}: {name} needs {', '.join(sorted(missing))}")
     for key, value in parameters.items():
-        expected = technique.parameters[key]
+        expected = known[key]
         if expected is float and isinstance(value, int) and not isinstance(value, bool):
             parameters[key] = float(value)
         elif type(value) is not expected:
             raise RecipeError(f"{file}: {key} of {name} is {value!r}, not {expected.__name__}")
-    return Stage(name, parameters)
+    inputs = tuple(loaded[teacher].network for teacher in parameters.pop("teachers", []))
+    return Stage(name, parameters, inputs)
 
 
-def _check_order(file: str, recipe: Recipe) -> None:
+def _check_order(file: str, stages: Stages) -> None:
     """Each stage finds what it needs; networks come before graphs."""
     made: Kind | None = None
-    for stage in recipe.stages:
+    for stage in stages:
         technique = TECHNIQUES[stage.technique]
         if technique.needs is None and made is not None:
             raise RecipeError(f"{file}: {stage.technique} starts anew and can only stand first")

@@ -14,6 +14,7 @@ from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 _BINS = 15  # of confidence, for the calibration error
 _ROUNDS = 20  # of timing, each candidate in turn, so that a busy moment hits all alike
 _RUNS = 25  # forward passes a round
+_BATCH = 500  # images per run
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,21 @@ def evaluate(
     """Evaluate model files on images uint8 [N, H, W] with labels [N]."""
     timings = time_side_by_side(candidates, images)
     return {
-        name: score(
-            session(path).run([OUTPUT_NAME], {INPUT_NAME: images})[0], labels, path, timings[name]
-        )
+        name: score(probabilities(path, images), labels, path, timings[name])
         for name, path in candidates.items()
     }
+
+
+def probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What a model file answers to images uint8 [N, H, W]: [N, classes]."""
+    opened = session(path)
+    parts = [images[at : at + _BATCH] for at in range(0, len(images), _BATCH)]
+    return np.concatenate([opened.run([OUTPUT_NAME], {INPUT_NAME: part})[0] for part in parts])
+
+
+def right(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether a model file reads each of images uint8 [N, H, W] as its label says: [N]."""
+    return np.asarray(probabilities(path, images).argmax(axis=1) == labels)
 
 
 @dataclass(frozen=True)

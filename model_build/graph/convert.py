@@ -11,12 +11,21 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from model_build.engine.stage import StageContext
 from model_build.errors import ParityError
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
 _NUMBERED = re.compile(r"__\d+(?=$|:)")
 PARITY = 1e-5  # largest difference of a probability that conversion may cause
+
+
+def build_stage(context: StageContext) -> dict[str, Any]:
+    """Convert a network, and show on held-out images that the answers stay the same."""
+    network = context.network()
+    convert(network, context.graph)
+    images = context.dataset.test_images[:1000]
+    return {"largest_difference": check_parity(network, context.graph, images)}
 
 
 def convert(model: Any, target: Path) -> onnx.ModelProto:

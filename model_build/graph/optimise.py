@@ -7,9 +7,16 @@ from pathlib import Path
 import onnx
 import onnxruntime as ort
 
+from model_build.engine.stage import StageContext
+
 BASIC = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
 EXTENDED = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+
+
+def build_stage(context: StageContext) -> None:
+    """Optimise a converted graph, as far as the quantisers understand it afterwards."""
+    optimise(context.source_graph, context.graph)
 
 
 def optimise(

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,11 +11,19 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from model_build.data.datasets import SPLIT_SEED, Labelled
+from model_build.engine.stage import StageContext
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 from model_build.training.augment import Strength, augment
 
 BOUNDS = (0.1, 10.0)  # of a temperature
 _WEIGHTS_SCALE = 4  # input of QGemm
+
+
+def build_stage(context: StageContext) -> dict[str, Any]:
+    """Put a temperature into a graph; what is returned stands in the manifest's metrics."""
+    images, labels = context.dataset.validation_images, context.dataset.validation_labels
+    temperature = calibrate(context.source_graph, context.graph, images, labels)
+    return {"temperature": temperature, "samples": len(labels)}
 
 
 def calibrate(

@@ -6,8 +6,14 @@ from typing import Any
 
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from model_build.engine.stage import StageContext
 from model_build.graph.optimise import EXTENDED, optimise
 from model_build.quantise.static import quiet
+
+
+def build_stage(context: StageContext) -> dict[str, Any]:
+    """Quantise the graph of the stage before."""
+    return quantise(context.source_graph, context.graph)
 
 
 def quantise(source: Path, target: Path) -> dict[str, Any]:

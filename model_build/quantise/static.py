@@ -20,6 +20,8 @@ from onnxruntime.quantization import (
     save_tensors_data,
 )
 
+from model_build.data import datasets
+from model_build.engine.stage import StageContext
 from model_build.graph.convert import INPUT_NAME
 from model_build.graph.integer_fusion import optimise_integers
 
@@ -39,6 +41,18 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "entropy": {"num_bins": 512, "num_quantized_bins": 128},
     "percentile": {"num_bins": 2048, "symmetric": False},  # after a ReLU there is one side
 }
+
+
+def build_stage(context: StageContext, **parameters: Any) -> dict[str, Any]:
+    """Quantise the graph of the stage before."""
+    calibration = calibration_images(context.dataset)
+    return quantise(context.source_graph, context.graph, calibration, **parameters)
+
+
+def calibration_images(dataset: datasets.Dataset) -> NDArray[np.uint8]:
+    """Training samples uint8 [N, H, W] that set the scales, the same number of each class."""
+    per_class = CALIBRATION_SAMPLES // dataset.classes
+    return dataset.train_images[datasets.stratified_split(dataset.train_labels, per_class)]
 
 
 def quantise(

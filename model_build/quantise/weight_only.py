@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper, version_converter
 
+from model_build.engine.stage import StageContext
 from model_build.quantise.arithmetic import symmetric
 
 BLOCK = 32  # weights of a matrix that share a scale; onnxruntime takes powers of 2 from 16
@@ -16,6 +17,11 @@ BLOCK = 32  # weights of a matrix that share a scale; onnxruntime takes powers o
 # every call, ten times slower (docs/quantisation.md).
 _ACCURACY_LEVEL = 4
 _OPSET = {8: 15, 4: 21}  # from which on Cast takes the type
+
+
+def build_stage(context: StageContext, **parameters: Any) -> dict[str, Any]:
+    """Quantise the graph of the stage before."""
+    return quantise(context.source_graph, context.graph, **parameters)
 
 
 def quantise(source: Path, target: Path, *, bits: Literal[8, 4] = 8) -> dict[str, Any]:

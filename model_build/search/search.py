@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,28 +21,23 @@ from classifier.image import pixels
 from classifier.prepare import preprocess
 from model_build.data import datasets
 from model_build.data.synthetic_pictures import take_picture
-from model_build.engine.factory import Built, Factory, OnStage
+from model_build.engine.engine import Engine, OnStage, Outcome
+from model_build.engine.recipe import Recipe
 from model_build.errors import BuildError
 from model_build.evaluation.evaluate import (
     Timing,
-    expected_calibration_error,
-    session,
+    probabilities,
+    right,
+    score,
     time_side_by_side,
 )
-from model_build.graph import temperature
-from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 from model_build.search.measurements import Measured, Search, wilson_interval
 from model_build.training.augment import Strength, augment
 
-if TYPE_CHECKING:
-    from model_build.engine.recipe import Recipe
-
-VIEWS = 10  # of each validation sample, for the figure that the choice is made on
 PICTURES = slice(600, None)  # the first 600 were looked at when augmentation was chosen
+VIEWS = 10  # of each validation sample, for the figure that the choice is made on
 ROUNDS = 40  # of timing
 _BINS = 15
-
-type OnRecipe = Callable[[str, int, int], OnStage]  # name, number from 1, how many
 
 
 @dataclass(frozen=True)
@@ -72,52 +67,43 @@ class Sets:
 
 
 def search(
-    factory: Factory,
-    names: list[str],
+    engine: Engine,
+    recipes: Mapping[str, Recipe],
+    profile: str,
     reference: str,
-    on_recipe: OnRecipe,
-    on_measure: Callable[[], None] = lambda: None,
+    on_stage: OnStage,
+    say: Callable[[str], None],
 ) -> Search:
-    """Build the named recipes and measure them; what fails to build is named, not measured.
+    """Build recipes and measure them side by side; what fails to build is named, not measured.
 
-    reference: the recipe whose latency is 1; it is built in any case. on_recipe is called as a
-    recipe begins and gives the factory's on_stage; on_measure when measuring begins.
+    recipes: by name, as their profile trains them. reference: the one whose latency is 1; it is
+    built first. say is told which recipe is built, of how many, and when measuring begins.
     """
-    wanted = list(dict.fromkeys([reference, *names]))
-    built: dict[str, Built] = {}
-    served: dict[str, Path] = {}
-    temperatures: dict[str, float] = {}
+    names = list(dict.fromkeys([reference, *recipes]))
+    built: dict[str, Outcome] = {}
     failed = []
-    for number, name in enumerate(wanted, 1):
-        on_stage = on_recipe(name, number, len(wanted))
+    for number, name in enumerate(names, 1):
+        say(f"{number} of {len(names)}: {name}")
         try:
-            made = factory.build(factory.recipes[name], on_stage)
-            served[name], temperatures[name] = _calibrate(made.graph, factory.dataset)
-            built[name] = made
-        except (BuildError, ValueError) as error:
+            built[name] = engine.build(recipes[name].model, on_stage)
+        except BuildError as error:
             failed.append({"recipe": name, "error": str(error)})
     if reference not in built:
         raise BuildError(f"the reference {reference} could not be built: {failed[0]['error']}")
-    on_measure()
-    sets = Sets(factory.dataset)
-    timings = time_side_by_side(served, factory.dataset.test_images, ROUNDS)
+    say("measuring all candidates side by side")
+    dataset = engine.dataset
+    sets = Sets(dataset)
+    files = {name: outcome.file for name, outcome in built.items()}
+    timings = time_side_by_side(files, dataset.test_images, ROUNDS)
     measured = [
-        measure(
-            factory.recipes[name],
-            made,
-            served[name],
-            temperatures[name],
-            (timings[name], timings[reference]),
-            sets,
-        )
-        for name, made in built.items()
+        measure(recipes[name], outcome, (timings[name], timings[reference]), sets)
+        for name, outcome in built.items()
     ]
-    dataset = factory.dataset
     rounds, runs = timings[reference].run_ms.shape
     return Search(
         created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        profile=factory.profile,
-        seed=factory.seed,
+        profile=profile,
+        seed=engine.seed,
         machine=_machine(),
         dataset={
             "name": dataset.name,
@@ -135,63 +121,50 @@ def search(
     )
 
 
-def measure(
-    recipe: "Recipe",
-    built: Built,
-    served: Path,
-    fitted: float,
-    timing: tuple[Timing, Timing],
-    sets: Sets,
-) -> Measured:
+def measure(recipe: Recipe, built: Outcome, timing: tuple[Timing, Timing], sets: Sets) -> Measured:
     """Measure one candidate. timing: its own and the reference's, from the same run."""
-    content = served.read_bytes()
+    file, dataset = built.file, sets.dataset
+    content = file.read_bytes()
     graph = onnx.load_from_string(content).graph
-    dataset = sets.dataset
-    opened = session(served)
-
-    def right(labelled: datasets.Labelled) -> NDArray[np.bool_]:
-        images, labels = labelled
-        return np.asarray(_run(opened, images).argmax(axis=1) == labels)
-
-    probabilities = _run(opened, dataset.test_images)
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    answers = probabilities(file, dataset.test_images)
+    predicted, confidence = answers.argmax(axis=1), answers.max(axis=1)
     correct = predicted == dataset.test_labels
     confusion = np.zeros((dataset.classes, dataset.classes), dtype=int)
     np.add.at(confusion, (dataset.test_labels, predicted), 1)
-    views, pictures = right(sets.views), right(sets.pictures)
-    validation = right((dataset.validation_images, dataset.validation_labels))
     own, reference = timing
+    found = score(answers, dataset.test_labels, file, own)
+    views, pictures = right(file, *sets.views), right(file, *sets.pictures)
+    validation = right(file, dataset.validation_images, dataset.validation_labels)
     ratio, *interval = own.ratio(reference)
-    load_ms = float(np.median(own.load_ms))
     return Measured(
         recipe=recipe.name,
         description=recipe.description,
-        stages=built.stages,
-        techniques=[stage["technique"] for stage in built.stages],
-        file=str(served),
+        stages=built.records,
+        techniques=[stage.technique for stage in recipe.stages],
+        file=str(file),
         sha256=hashlib.sha256(content).hexdigest(),
-        bytes=len(content),
+        bytes=found.bytes,
         gzip_bytes=len(gzip.compress(content, mtime=0)),
         parameters=_parameters(graph),
         operators=dict(sorted(Counter(node.op_type for node in graph.node).items())),
         validation_accuracy=float(validation.mean()),
         validation_views_accuracy=float(views.mean()),
         validation_views_right=views.reshape(-1, VIEWS).mean(axis=1).tolist(),
-        accuracy=float(correct.mean()),
+        accuracy=found.accuracy,
         accuracy_interval=wilson_interval(int(correct.sum()), len(correct)),
         pictures_accuracy=float(pictures.mean()),
         pictures_interval=wilson_interval(int(pictures.sum()), len(pictures)),
-        expected_calibration_error=expected_calibration_error(confidence, correct),
-        temperature=fitted,
-        per_class_accuracy=(confusion.diagonal() / confusion.sum(axis=1)).tolist(),
+        expected_calibration_error=found.expected_calibration_error,
+        temperature=built.record["result"]["temperature"],
+        per_class_accuracy=found.per_class_accuracy,
         confusion=confusion.tolist(),
         reliability=_reliability(confidence, correct),
-        latency_p50_ms=float(np.median(own.run_ms)),
-        latency_p99_ms=float(np.quantile(own.run_ms, 0.99)),
+        latency_p50_ms=found.latency_p50_ms,
+        latency_p99_ms=found.latency_p99_ms,
         latency_ratio=ratio,
         latency_ratio_interval=(interval[0], interval[1]),
-        load_ms=load_ms,
-        load_ratio=load_ms / float(np.median(reference.load_ms)),
+        load_ms=found.load_ms,
+        load_ratio=float(np.median(own.load_ms) / np.median(reference.load_ms)),
         misread=[
             {
                 "index": int(index),
@@ -205,36 +178,20 @@ def measure(
     )
 
 
-def _calibrate(graph: Path, dataset: datasets.Dataset) -> tuple[Path, float]:
-    """Graph with its temperature, beside the one without; fitted on validation samples."""
-    target = graph.with_name("served.onnx")
-    fitted = temperature.calibrate(
-        graph, target, dataset.validation_images, dataset.validation_labels
-    )
-    return target, fitted
-
-
-def _run(opened: ort.InferenceSession, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    parts = [images[at : at + 500] for at in range(0, len(images), 500)]
-    return np.concatenate([opened.run([OUTPUT_NAME], {INPUT_NAME: part})[0] for part in parts])
-
-
 def _reliability(
     confidence: NDArray[np.float32], correct: NDArray[np.bool_]
 ) -> list[dict[str, float | int]]:
     """Mean confidence and accuracy of the samples in each of 15 equal bins of confidence."""
-    bins = []
-    for low in np.arange(_BINS) / _BINS:
-        inside = (confidence > low) & (confidence <= low + 1 / _BINS)
-        count = int(inside.sum())
-        bins.append(
-            {
-                "confidence": float(confidence[inside].mean()) if count else 0.0,
-                "accuracy": float(correct[inside].mean()) if count else 0.0,
-                "count": count,
-            }
-        )
-    return bins
+    bin_of = np.digitize(confidence, np.arange(1, _BINS) / _BINS, right=True)
+    counts = np.bincount(bin_of, minlength=_BINS)
+    confidences, accuracies = (
+        np.bincount(bin_of, values, _BINS) / np.maximum(counts, 1)
+        for values in (confidence, correct)
+    )
+    return [
+        {"confidence": float(mean), "accuracy": float(share), "count": int(count)}
+        for mean, share, count in zip(confidences, accuracies, counts, strict=True)
+    ]
 
 
 def _parameters(graph: onnx.GraphProto) -> int:

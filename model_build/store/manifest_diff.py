@@ -53,4 +53,6 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
         return flat
     if prefix == "per_class_accuracy":
         return {f"class {label}": share for label, share in enumerate(value)}
+    if isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        return _flat({str(at): inner for at, inner in enumerate(value, 1)}, prefix)
     return {prefix: value} if prefix else {}

@@ -7,20 +7,33 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model_build.training import layer_chain
+from model_build.engine.stage import OnEpoch, StageContext, load_network
+from model_build.training import architectures, layer_chain
 from model_build.training.prune import zeros_held
 from model_build.training.train import (
     Floats,
-    OnEpoch,
     Samples,
     Schedule,
     Targets,
     be_deterministic,
     fit,
+    training,
 )
 
 _LEAST = 1e-30  # of a probability whose logarithm is taken: float32 goes to 1e-38
 _BATCH = 256  # for the teachers: their activations stay in memory that was used before
+
+
+def build_stage(
+    context: StageContext, *, architecture: str, temperature: float, mix: float, **schedule: Any
+) -> None:
+    """Train a new network on the answers of the teachers, which are the stage's inputs."""
+    keras.backend.clear_session()  # layers are named anew: the same names in every process
+    be_deterministic(context.seed)
+    told = training(context, **schedule)
+    student = architectures.build(architecture, told[0].images.shape[1:], told[0].classes)
+    teachers = [load_network(folder) for folder in context.inputs]
+    context.save(distil(student, teachers, *told, temperature=temperature, mix=mix))
 
 
 def distil(

@@ -4,7 +4,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from model_build.engine.stage import StageContext
 from model_build.training import layer_chain
+
+
+def build_stage(context: StageContext, *, energy: float) -> None:
+    """Factorise the dense layers of a trained network."""
+    context.save(factorise(context.network(), energy=energy))
 
 
 def factorise(network: keras.Model, *, energy: float) -> keras.Model:

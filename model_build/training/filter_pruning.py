@@ -1,12 +1,15 @@
 """Structured pruning: whole filters and neurons are removed, so that file and time shrink."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from model_build.engine.stage import OnEpoch, StageContext
 from model_build.training import layer_chain
 from model_build.training.prune import zeros_held
-from model_build.training.train import OnEpoch, Samples, Schedule, be_deterministic, fit
+from model_build.training.train import Samples, Schedule, be_deterministic, fit, training
 
 type Kept = NDArray[np.bool_]  # of the channels that go from one layer to the next
 
@@ -19,6 +22,11 @@ _CHANNELWISE = (  # what they do to one channel does not depend on another
     keras.layers.MaxPooling2D,
     keras.layers.ReLU,
 )
+
+
+def build_stage(context: StageContext, *, keep: float, **schedule: Any) -> None:
+    """Remove the weakest filters of a trained network."""
+    context.save(remove_filters(context.network(), *training(context, **schedule), keep=keep))
 
 
 def remove_filters(

@@ -8,11 +8,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from model_build.engine.stage import OnEpoch, StageContext
 from model_build.training import layer_chain
-from model_build.training.train import OnEpoch, Samples, Schedule, be_deterministic, fit
+from model_build.training.train import Samples, Schedule, be_deterministic, fit, training
 
 _RAMP = 0.6  # share of the batches until the sparsity asked is reached; the rest heals
 _TIMES = 60  # that more weights are taken, on the way there
+
+
+def build_stage(context: StageContext, *, sparsity: float, **schedule: Any) -> None:
+    """Prune a trained network."""
+    context.save(prune(context.network(), *training(context, **schedule), sparsity=sparsity))
 
 
 def prune(

@@ -12,12 +12,20 @@ from keras import ops
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from model_build.engine.stage import OnEpoch, StageContext
 from model_build.graph.convert import INPUT_NAME, convert
 from model_build.graph.integer_fusion import optimise_integers
 from model_build.graph.optimise import optimise
 from model_build.training import layer_chain
 from model_build.training.prune import zeros_held
-from model_build.training.train import Floats, OnEpoch, Samples, Schedule, be_deterministic, fit
+from model_build.training.train import (
+    Floats,
+    Samples,
+    Schedule,
+    be_deterministic,
+    fit,
+    training,
+)
 
 LARGEST = 63  # of a quantised weight, to either side: seven bits
 _LEVELS = 255  # of a quantised activation, above its lowest
@@ -31,6 +39,12 @@ _KEEPS_GRID = (  # given quantised numbers, they give the same ones
 _ZERO_TO_ONE = [np.array(0, np.float32), np.array(1, np.float32)]
 
 type Scales = list[dict[str, Any]]  # onnxruntime's form: one for a tensor, or one a channel
+
+
+def build_stage(context: StageContext, **schedule: Any) -> dict[str, Any]:
+    """Fine-tune a trained network with its rounding, and write it as an int8 graph."""
+    network = fine_tune_quantised(context.network(), *training(context, **schedule))
+    return export(network, context.graph)
 
 
 def fine_tune_quantised(

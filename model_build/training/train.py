@@ -10,12 +10,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_build.data.datasets import Dataset
-from model_build.errors import RecipeError
+from model_build.engine.stage import OnEpoch, StageContext
 from model_build.training import architectures
 from model_build.training.augment import Strength, augment
 
-type OnEpoch = Callable[[int, int, float, float], None]
 type Floats = NDArray[np.float32]
 # float32 [N, H, W, 1] of 0.0 to 1.0 and one-hot [N, classes] → what the loss compares with
 type Targets = Callable[[Floats, Floats], Floats]
@@ -42,55 +40,29 @@ class Schedule:
     augmentation: Strength | None = field(default_factory=Strength)
 
 
-SCHEDULES = {
-    ("mlp", "quick"): Schedule(epochs=10, learning_rate=1e-3, augmentation=None),
-    ("mlp", "full"): Schedule(epochs=20, learning_rate=1e-3, augmentation=None),
-    ("cnn", "quick"): Schedule(epochs=4),
-    ("cnn", "full"): Schedule(epochs=80),
-}
-# Clothes have no pens and no styles of writing; 15 times the samples need fewer epochs.
-_SCHEDULES_OF = {
-    "fashion-mnist": {
-        ("cnn-dense", "quick"): Schedule(epochs=1, learning_rate=2e-3, augmentation=None),
-        ("cnn-dense", "full"): Schedule(
-            epochs=10, batch=128, learning_rate=2e-3, augmentation=None
-        ),
-    }
-}
+def build_stage(context: StageContext, *, architecture: str, **schedule: Any) -> None:
+    """Train a new network."""
+    context.save(fit_new(architecture, *training(context, **schedule)))
 
 
-def schedule_of(dataset: str, architecture: str, profile: str) -> Schedule:
-    """Schedule of a training; raises RecipeError if there is none."""
-    schedules = _SCHEDULES_OF.get(dataset, SCHEDULES)
-    if (architecture, profile) not in schedules:
-        known = sorted({name for name, _ in schedules})
-        raise RecipeError(
-            f"there is no schedule {profile!r} for architecture {architecture!r} on {dataset}; "
-            f"there is --architecture {' and '.join(known)}"
-        )
-    return schedules[architecture, profile]
-
-
-def train(
-    architecture: str, dataset: Dataset, profile: str, seed: int, on_epoch: OnEpoch
-) -> keras.Model:
-    """Train `mlp` or `cnn` on the data set's training samples, `quick` or `full`.
-
-    The model takes float32 [N, H, W, 1] of 0.0 to 1.0 and gives softmax float32 [N, classes]. The
-    same seed gives the same weights on the same machine. After every epoch on_epoch gets its
-    number, from 1, the number of epochs, and loss and accuracy on what was trained on.
-
-    Raises ValueError for an architecture or a profile that has no schedule.
-    """
-    schedule = schedule_of(dataset.name, architecture, profile)
+def training(
+    context: StageContext, *, augmentation: bool = True, **schedule: Any
+) -> tuple[Samples, Schedule, int, OnEpoch]:
+    """What `fit` is told: samples, schedule, seed and on_epoch, from a stage's parameters."""
+    dataset = context.dataset
     samples = Samples(dataset.train_images, dataset.train_labels, dataset.classes)
-    return fit_new(architecture, samples, schedule, seed, on_epoch)
+    strength = Strength() if augmentation else None
+    return samples, Schedule(**schedule, augmentation=strength), context.seed, context.on_epoch
 
 
 def fit_new(
     architecture: str, samples: Samples, schedule: Schedule, seed: int, on_epoch: OnEpoch
 ) -> keras.Model:
-    """Build a network by its name, seeded, and train it; otherwise as `fit`."""
+    """Build a network by its name, seeded, and train it; otherwise as `fit`.
+
+    It takes float32 [N, H, W, 1] of 0.0 to 1.0 and gives softmax float32 [N, classes]. The same
+    seed gives the same weights on the same machine.
+    """
     keras.backend.clear_session()  # layers are named anew: the same names in every process
     be_deterministic(seed)
     model = architectures.build(architecture, samples.images.shape[1:], samples.classes)
@@ -116,6 +88,9 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train a network, new or trained before, in place.
+
+    After every epoch on_epoch gets its number, from 1, the number of epochs, and loss and accuracy
+    on what was trained on.
 
     targets: from an epoch's augmented inputs and one-hot labels to what `loss` compares the
     network's answer with; by default the one-hot labels and cross-entropy. callbacks: Keras's.

@@ -4,7 +4,7 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,15 +16,26 @@ from classifier.model import session
 from classifier.model import store as function_store
 from model_build.cli import main
 from model_build.data.datasets import Dataset
-from model_build.engine.pipeline import Build
-from model_build.store import manifest
+from model_build.engine.engine import silent
 from model_build.store.model_store import ModelStore
-from tests.support import ROOT
-from tests.support.manifests import PARENT, describe, training
+from tests.support import ROOT, given_network
+from tests.support.manifests import PARENT, describe
 
 COMMANDS = ["data", "train", "convert", "optimise", "quantise", "calibrate", "evaluate"]
 COMMANDS += ["gate", "publish", "run", "drift", "import", "rebuild", "score", "search"]
 STORE_COMMANDS = ["list", "show", "diff", "promote", "rollback", "verify", "gc", "copy"]
+
+SMALL = """description = "a network that is trained in seconds"
+min_accuracy = { quick = 0.7 }
+[[stage]]
+technique = "train"
+architecture = "mlp"
+epochs = 20
+learning_rate = 1e-3
+augmentation = false
+[[stage]]
+technique = "quantise-static"
+"""
 
 type Run = Callable[..., tuple[int, str, str]]
 
@@ -32,7 +43,6 @@ type Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process; give its exit code, output and errors."""
-    monkeypatch.setattr(manifest, "_LIBRARIES", ("onnx", "onnxruntime", "numpy"))  # no TensorFlow
 
     def command(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["model_build", *map(str, arguments)])
@@ -48,17 +58,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory, classifier: bytes, mnist: Dataset) -> Path:
+def evaluated(
+    tmp_path_factory: pytest.TempPathFactory, classifier: bytes, mnist: Dataset
+) -> Iterator[Path]:
     """Folder of a build that is ready for the gate, and whose accuracy is about 80 %."""
     folder = tmp_path_factory.mktemp("build")
-    (folder / "training.json").write_text(json.dumps(training()))
-    (folder / "converted.onnx").write_bytes(classifier)
-    build = Build(folder)
-    build.optimise()
-    build.quantise(mnist)
-    build.calibrate(mnist)
-    build.evaluate(mnist)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        given_network.give(patch, classifier)
+        build = given_network.build(folder / "cache", mnist)
+        build.save(folder)
+        build.evaluate(silent)
+        yield folder
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *STORE_COMMANDS])
@@ -81,32 +91,37 @@ def test_all_commands_are_listed_with_what_they_do(run: Run) -> None:
 
 @pytest.mark.slow
 def test_the_steps_run_one_after_the_other_and_say_what_they_did(
-    run: Run, tmp_path: Path, classifier: bytes
+    run: Run, tmp_path: Path, classifier: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "training.json").write_text(json.dumps(training()))
-    (tmp_path / "converted.onnx").write_bytes(classifier)
+    given_network.give(monkeypatch, classifier)
     store = (tmp_path / "store").as_uri()
     printed = []
     for arguments in (
         ("data",),
+        ("train", "--architecture", "mlp", "--cache", tmp_path / "cache"),
+        ("convert",),
         ("optimise",),
-        ("quantise",),
+        ("quantise", "--dataset", "mnist-5k"),
         ("calibrate",),
         ("evaluate",),
         ("gate", "--min-accuracy", "0.5"),
         ("publish", "--min-accuracy", "0.5", "--store", store, "--name", "digits"),
+        ("convert",),
     ):
         code, out, err = run(*arguments, "--build", tmp_path)
         assert (code, err) == (0, "")
         printed.append(out)
     assert "3,600 training and 1,000 held-out samples" in printed[0]
-    assert printed[1].startswith("optimise: ")
-    assert printed[2].startswith("quantise: ")
-    assert re.search(r"temperature of int8: \d\.\d{3}\n$", printed[3])
+    assert printed[1].startswith("train mlp-static, full: ")
+    assert "largest difference to Keras" in printed[2]
+    assert re.fullmatch(r"optimise: \d+\.\d s\n", printed[3])
+    assert printed[4].startswith("quantise: ")
+    assert re.search(r"temperature of int8: \d\.\d{3}\n$", printed[5])
     for row in ("accuracy", "worst class", "size", "latency, median", "load", "class 9"):
-        assert row in printed[4]
-    assert printed[5] == "gate: passed\n"
-    fp32, int8 = re.findall(r"published digits (?:fp32|int8): (\S+)", printed[6])
+        assert row in printed[6]
+    assert printed[7] == "gate: passed\n"
+    fp32, int8 = re.findall(r"published digits (?:fp32|int8): (\S+)", printed[8])
+    assert printed[9].startswith("convert: built before\n")
     with Image.open(tmp_path / "samples.png") as sheet:
         assert sheet.size == (20 * 28, 10 * 28)
 
@@ -128,26 +143,19 @@ def test_a_model_that_is_not_good_enough_exits_1_and_is_not_published(
     for arguments in (("gate",), ("publish", "--store", store.as_uri())):
         code, out, err = run(*arguments, "--build", evaluated)
         assert (code, out) == (1, "")
-        assert re.fullmatch(r"error: int8 accuracy \d\d\.\d\d% is under the 88\.00% asked\n", err)
+        assert re.fullmatch(r"error: int8 accuracy \d\d\.\d\d% is under the 92\.00% asked\n", err)
     assert not store.exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["optimise"], "converted.onnx is missing; run `python -m model_build convert` first"),
-        (["quantise"], "optimised.onnx is missing; run `python -m model_build optimise` first"),
-        (["calibrate"], "optimised.onnx is missing; run `python -m model_build optimise` first"),
-        (["evaluate"], "fp32.onnx is missing; run `python -m model_build calibrate` first"),
-        (["gate"], "training.json is missing; run `python -m model_build train` first"),
-        (["publish"], "training.json is missing; run `python -m model_build train` first"),
-    ],
+    "step", ["convert", "optimise", "quantise", "calibrate", "evaluate", "gate", "publish"]
 )
-def test_a_step_without_its_predecessor_is_one_sentence_on_stderr_and_exit_1(
-    arguments: list[str], sentence: str, tmp_path: Path, run: Run
+def test_a_step_before_train_is_one_sentence_on_stderr_and_exit_1(
+    step: str, tmp_path: Path, run: Run
 ) -> None:
-    code, out, err = run(*arguments, "--build", tmp_path)
+    code, out, err = run(step, "--build", tmp_path)
     assert (code, out) == (1, "")
+    sentence = "build.json is missing; run `python -m model_build train` first"
     assert err == f"error: {tmp_path}/{sentence}\n"
     assert list(tmp_path.iterdir()) == []
 
@@ -398,20 +406,20 @@ def test_a_terminal_gets_colour_unless_it_wants_none(
 
 @pytest.mark.keras
 def test_run_goes_from_the_data_to_a_promoted_model_that_answers(
-    run: Run, tmp_path: Path, mnist: Dataset, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, mnist: Dataset
 ) -> None:
-    from model_build.training import train
-
-    schedule = train.Schedule(epochs=2, batch=32, learning_rate=1e-3, augmentation=None)
-    monkeypatch.setitem(train.SCHEDULES, ("mlp", "quick"), schedule)
+    """With the folder of one's own recipes, and again in no time."""
+    (tmp_path / "small.toml").write_text(SMALL)
     store = (tmp_path / "store").as_uri()
-    code, out, err = run(
+    arguments = [
         "run",
-        *("--architecture", "mlp", "--profile", "quick", "--min-accuracy", "0.7", "--seed", "3"),
-        *("--store", store, "--build", tmp_path / "build", "--channel", "staging"),
-    )
+        *("--recipes", tmp_path, "--recipe", "small", "--profile", "quick", "--seed", "3"),
+        *("--store", store, "--build", tmp_path / "build", "--cache", tmp_path / "cache"),
+        *("--channel", "staging"),
+    ]
+    code, out, err = run(*arguments)
     assert (code, err) == (0, "")
-    steps = ["mnist-5k: ", "train mlp, quick: ", "convert: ", "optimise: ", "quantise: "]
+    steps = ["mnist-5k: ", "train small, quick: ", "convert: ", "optimise: ", "quantise: "]
     steps += ["calibrate: ", "Held-out", "gate: passed"]
     steps += ["published mnist fp32: ", "published mnist int8: "]
     steps += ["staging of mnist is ", "done in "]
@@ -422,6 +430,7 @@ def test_run_goes_from_the_data_to_a_promoted_model_that_answers(
     served = session.load(function_store.open_store(store), "mnist", "staging")
     described = ModelStore(store).manifest("mnist", served.version).document
     assert described["lineage"]["seed"] == 3
+    assert described["lineage"]["recipe"]["stages"][0]["parameters"]["epochs"] == 2
     right = served.probabilities(mnist.test_images).argmax(axis=1) == mnist.test_labels
     assert described["metrics"]["accuracy"] == pytest.approx(float(right.mean()), abs=0.003)
 

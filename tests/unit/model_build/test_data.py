@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_build.data import datasets
+from model_build.data.contact_sheet import contact_sheet
 from model_build.data.datasets import (
     Dataset,
     load,
@@ -172,3 +173,11 @@ def _write_npz(path: Path) -> Path:
         y_test=np.arange(100, dtype=np.uint8) % 10,
     )
     return path
+
+
+def test_the_contact_sheet_shows_a_row_a_class(mnist: datasets.Dataset) -> None:
+    sheet = contact_sheet(mnist, columns=5)
+    assert sheet.shape == (10 * 28, 5 * 28)
+    for label in (0, 9):
+        first = mnist.train_images[mnist.train_labels == label][0]
+        assert np.array_equal(sheet[label * 28 : label * 28 + 28, :28], first)

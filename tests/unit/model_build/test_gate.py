@@ -49,15 +49,3 @@ def test_a_model_under_the_accuracy_asked_is_refused_with_the_numbers() -> None:
 def test_every_reason_is_told() -> None:
     with pytest.raises(GateError, match=r"loses 5\.00% .*; int8 accuracy 90\.00% is under"):
         gate.check(evaluation(0.9), evaluation(0.95), 0.98)
-
-
-def test_the_accuracy_asked_of_a_full_build_is_that_of_the_contract() -> None:
-    assert gate.MIN_ACCURACY["cnn", "full"] == 0.98
-    assert gate.MIN_ACCURACY["mlp", "full"] == 0.92
-
-
-@pytest.mark.keras
-def test_every_recipe_has_an_accuracy_that_it_must_reach() -> None:
-    from model_build.training.train import SCHEDULES
-
-    assert gate.MIN_ACCURACY.keys() == SCHEDULES.keys()

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from model_build.data import datasets, idx
 from model_build.errors import DatasetError
-from model_build.evaluation import gate
 
 NAMES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
@@ -96,8 +95,3 @@ def test_a_data_set_knows_its_labels_and_its_pipeline() -> None:
     assert datasets.pipeline_of("full") == {"pipeline": "mnist", "box": 20}
     assert datasets.labels_of("fashion-mnist")[9] == "Ankle boot"
     assert datasets.pipeline_of("fashion-mnist")["pipeline"] == "resize"
-
-
-def test_clothes_have_a_gate_of_their_own() -> None:
-    assert gate.least_accuracy("fashion-mnist", "cnn-dense", "full") == 0.91
-    assert gate.least_accuracy("mnist-5k", "cnn", "full") == 0.98

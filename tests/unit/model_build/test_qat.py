@@ -27,6 +27,10 @@ from tests.support.techniques import (
 pytestmark = pytest.mark.keras
 
 IN_FLOAT = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "MatMulIntegerToFloat", "Relu"}
+# Share of equal answers. These networks are trained so shortly that of 1,000 samples some are
+# undecided: between probabilities 0.00005 apart, the file's rounding decides otherwise. Which
+# samples these are differs from processor to processor, as the trained weights do.
+ALIKE = 0.995
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +118,10 @@ def test_normalisation_is_folded_and_answers_stay(monkeypatch: pytest.MonkeyPatc
 def test_the_file_answers_as_the_network_that_was_trained(
     quantised: keras.Model, exported: Path, mnist: Dataset
 ) -> None:
-    """Probabilities differ by a rounding or two, which turns an answer only where two are equal."""
+    """Probabilities differ by a rounding or two, and of two that are as likely either may win."""
     (found,) = ort.InferenceSession(exported).run(None, {"image": mnist.test_images})
     expected = answers(quantised)
-    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.995
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= ALIKE
     assert np.abs(found - expected).max() < 0.03
     assert np.abs(found - expected).mean() < 1e-3
     assert np.unique(found.max(axis=1)).size > 256, "probabilities are not quantised"
@@ -196,7 +200,7 @@ def test_techniques_compose_to_a_small_integer_file(tmp_path: Path, mnist: Datas
     assert not IN_FLOAT.intersection(node.op_type for node in graph.node)
     (found,) = ort.InferenceSession(tmp_path / "int8.onnx").run(None, {"image": mnist.test_images})
     expected = answers(quantised)
-    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.995
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= ALIKE
     assert np.abs(found - expected).max() < 0.03
 
 

@@ -1,81 +1,111 @@
 """Building a version once more from its lineage."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from model_build.cli.rebuild_command import again, differences
+from model_build.cli.main import main
+from model_build.cli.rebuild_command import differences
 from model_build.data import datasets
-from model_build.engine.pipeline import Build
+from model_build.engine import recipe
+from model_build.engine.build import rebuild
+from model_build.engine.engine import library_versions, silent
 from model_build.errors import StepError
 from model_build.store import manifest
 from model_build.store.model_store import ModelStore
 
-pytestmark = pytest.mark.keras
+RECIPE = """description = "int8"
+[[stage]]
+technique = "train"
+architecture = "mlp"
+epochs = 1
+augmentation = false
+[[stage]]
+technique = "quantise-static"
+"""
+
+type Edit = Callable[[dict[str, Any]], object]
 
 
 def lineage(**changes: Any) -> dict[str, Any]:
     dataset = datasets.load_mnist_5k()
     return {
-        **manifest.lineage({}),
+        **manifest.lineage({}, tuple(library_versions())),
         "dataset": {"name": "mnist-5k", "sha256": dataset.sha256},
-        "architecture": "mlp",
+        "recipe": {"name": "none", "stages": []},
         "profile": "quick",
         "seed": 5,
+        "parent": None,
         **changes,
     }
 
 
+@pytest.mark.keras
 def test_a_version_s_lineage_is_enough_to_build_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """fp32 and int8 come out byte for byte; a lineage with another seed does not."""
-    from model_build.cli.main import main
-    from model_build.training import train
+    """fp32 and int8 come out byte for byte, by a lineage of the time before recipes as well.
 
-    schedule = train.Schedule(epochs=1, batch=32, learning_rate=1e-3, augmentation=None)
-    monkeypatch.setitem(train.SCHEDULES, ("mlp", "quick"), schedule)
-    store = (tmp_path / "store").as_uri()
+    With another seed they do not, nor by schedules that are not known any more.
+    """
+    monkeypatch.setattr(recipe, "FOLDER", tmp_path)
+    (tmp_path / "mlp-static.toml").write_text(RECIPE)
+    models = ModelStore((tmp_path / "store").as_uri())
 
-    def command(*arguments: object) -> int:
+    def command(*arguments: object) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["model_build", *map(str, arguments)])
+        code = 0
         try:
             main()
         except SystemExit as stopped:
-            return int(stopped.code or 0)
-        return 0
+            code = int(stopped.code or 0)
+        return code, "".join(capfd.readouterr())
 
-    built = ("--architecture", "mlp", "--profile", "quick", "--min-accuracy", "0.5", "--seed", "3")
-    assert command("run", *built, "--store", store, "--build", tmp_path / "build") == 0
-    models = ModelStore(store)
-    int8 = models.manifest("mnist", models.resolve("mnist", "production")).document
-    fp32 = models.manifest("mnist", int8["lineage"]["parent"]).document
-    assert command("rebuild", "production", "--store", store) == 0
-    assert "the same, byte for byte" in capfd.readouterr().out
-    assert again(fp32, Build(tmp_path / "again")) == fp32["file"]["sha256"]
+    def again(version: str, edit: Edit = lambda _: None) -> tuple[int, str]:
+        path = tmp_path / "store" / "mnist" / "versions" / version / "manifest.json"
+        document = json.loads(path.read_text())
+        edit(document["lineage"])
+        path.write_text(json.dumps(document))
+        return command("rebuild", version, "--store", models.url)
 
-    int8["lineage"]["seed"] = 4
-    path = tmp_path / "store" / "mnist" / "versions" / int8["version"] / "manifest.json"
-    path.write_text(json.dumps(int8))
-    assert command("rebuild", int8["version"], "--store", store) == 1
-    assert "came out as" in capfd.readouterr().out
+    def date_back(described: dict[str, Any]) -> None:
+        del described["recipe"]
+        described["architecture"] = "mlp"
+
+    folders = ("--build", tmp_path / "build", "--cache", tmp_path / "cache")
+    options = ("--architecture", "mlp", "--min-accuracy", "0.5", "--seed", "3")
+    code, _ = command("run", *options, "--store", models.url, *folders)
+    assert code == 0
+    int8 = models.resolve("mnist", "production")
+    fp32 = models.manifest("mnist", int8).document["lineage"]["parent"]
+    code, out = again(int8)
+    assert code == 0
+    assert "the same, byte for byte" in out
+    assert again(fp32, date_back)[0] == 0
+    code, out = again(fp32, lambda described: described.update(seed=4))
+    assert code == 1
+    assert "came out as" in out
+    code, out = again(fp32, lambda described: described.update(profile="quick"))
+    assert code == 1
+    assert "trained by the quick schedule of the time before recipes" in out
 
 
 def test_a_lineage_of_another_data_set_is_refused(tmp_path: Path) -> None:
-    described = {
-        "version": "v",
-        "lineage": lineage(dataset={"name": "mnist-5k", "sha256": "0" * 64}),
-    }
+    other = lineage(dataset={"name": "mnist-5k", "sha256": "0" * 64})
     with pytest.raises(StepError, match="not the one of then"):
-        again(described, Build(tmp_path))
+        rebuild(other, tmp_path, silent)
 
 
-def test_a_lineage_that_does_not_tell_how_is_refused(tmp_path: Path) -> None:
-    described = {"version": "v", "lineage": lineage(seed=None)}
-    with pytest.raises(StepError, match="the lineage of v has no seed"):
-        again(described, Build(tmp_path))
+@pytest.mark.parametrize("changes", [{}, {"architecture": "mlp", "seed": None}])
+def test_a_lineage_that_does_not_tell_how_is_refused(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    """As that of an imported model."""
+    with pytest.raises(StepError, match="the lineage has no recipe"):
+        rebuild(lineage(recipe=None, **changes), tmp_path, silent)
 
 
 def test_what_is_not_as_it_was_is_named() -> None:

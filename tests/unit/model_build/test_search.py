@@ -1,18 +1,18 @@
 """A search: candidates built and measured side by side, failures named, one chosen."""
 
 import json
-from collections.abc import Callable
+import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from model_build.data import datasets
-from model_build.engine.factory import Factory
+from model_build.engine.engine import Engine, silent
 from model_build.engine.recipe import Recipe, Stage
 from model_build.search.measurements import Search
 from model_build.search.search import PICTURES, Sets, search
+from model_build.store.model_store import ModelStore
 
 pytestmark = pytest.mark.keras
 
@@ -27,18 +27,12 @@ RECIPES = {
 }
 
 
-def silent(*_: object) -> Callable[..., Any]:
-    return lambda *_: lambda *_: None
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Search:
-    factory = Factory(
-        tmp_path_factory.mktemp("cache"), datasets.load_mnist_5k(), "full", 1, RECIPES
-    )
+    engine = Engine(tmp_path_factory.mktemp("cache"), datasets.load_mnist_5k(), 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("model_build.search.search.PICTURES", FEW)
-        return search(factory, ["small", "broken"], "plain", silent)
+        return search(engine, RECIPES, "full", "plain", silent, print)
 
 
 def test_every_candidate_is_measured_beside_the_reference(found: Search) -> None:
@@ -47,7 +41,9 @@ def test_every_candidate_is_measured_beside_the_reference(found: Search) -> None
     assert plain.latency_ratio == plain.load_ratio == 1
     assert small.bytes < 0.4 * plain.bytes
     assert small.latency_ratio_interval[0] <= small.latency_ratio <= small.latency_ratio_interval[1]
-    assert small.techniques == ["train", "convert", "quantise-static"]
+    assert small.techniques == ["train", "quantise-static"]
+    made = [stage["technique"] for stage in small.stages]
+    assert made == ["train", "convert", "optimise", "quantise-static", "calibrate"]
     assert "QLinearConv" not in plain.operators
 
 
@@ -87,7 +83,7 @@ def test_views_are_of_validation_samples() -> None:
     assert np.array_equal(of[:20], np.repeat(sets.dataset.validation_labels[:2], 10))
 
 
-def test_the_command_reports_and_chooses(
+def test_the_command_reports_chooses_and_publishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Under limits that none keeps, the exit code is 1 and the report is there nevertheless."""
@@ -101,30 +97,42 @@ def test_the_command_reports_and_chooses(
     (recipes / "mlp-dynamic.toml").write_text(
         'description = "int8"\nafter = "mlp"\n[[stage]]\ntechnique = "quantise-dynamic"\n'
     )
+    models = ModelStore((tmp_path / "store").as_uri())
     options = ["--recipes", recipes, "--reference", "mlp", "--cache", tmp_path / "cache"]
-    command = ["model_build", "search", *options, "--report", tmp_path / "report"]
+    options += ["--store", models.url, "--report", tmp_path / "report"]
 
-    def run(*more: str) -> int:
-        monkeypatch.setattr("sys.argv", [*map(str, command), *more])
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr("sys.argv", ["model_build", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             main()
         return int(caught.value.code or 0)
 
-    assert run("--max-bytes", "200000") == 0
+    assert run("search", *options, "--max-bytes", 200_000, "--publish") == 0
     out = capfd.readouterr().out
+    assert "2 of 2: mlp-dynamic" in out
+    assert "  train, built before\n" in out
     assert "chosen: mlp-dynamic" in out
     assert "failed" not in out
     page = (tmp_path / "report" / "index.html").read_text()
     assert "mlp-dynamic" in page
-    assert run("--max-bytes", "2000") == 1
+    fp32, int8 = re.findall(r"published mnist (?:fp32|int8): (\S+)", out)
+    lineage = models.manifest("mnist", int8).document["lineage"]
+    assert lineage["parent"] == fp32
+    assert lineage["recipe"]["name"] == "mlp-dynamic"
+    assert models.channel("mnist", "production") is None
+    assert run("rebuild", int8, "--store", models.url) == 0
+    assert "the same, byte for byte" in capfd.readouterr().out
+
+    assert run("search", *options, "--max-bytes", 2000, "--publish") == 1
     assert "--max-bytes" in capfd.readouterr().out
-    assert run("--only", "resnet") == 1
+    assert run("search", *options, "--only", "resnet") == 1
     assert "there is no recipe 'resnet'" in capfd.readouterr().err
+    assert len(models.listing("mnist")["mnist"].complete) == 2
 
 
 def test_a_search_without_its_reference_is_refused(tmp_path: Path) -> None:
     from model_build.errors import BuildError
 
-    factory = Factory(tmp_path, datasets.load_mnist_5k(), "quick", 1, RECIPES)
+    engine = Engine(tmp_path, datasets.load_mnist_5k(), 1)
     with pytest.raises(BuildError, match="the reference broken could not be built"):
-        search(factory, [], "broken", silent)
+        search(engine, {"broken": RECIPES["broken"]}, "full", "broken", silent, print)

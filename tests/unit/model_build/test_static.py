@@ -220,3 +220,17 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process(tmp_path: Path) -
         assert build.returncode == 0, errors.decode()
     for file in ("converted.onnx", "fp32.onnx", "int8.onnx"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_calibration_takes_training_samples_alone_and_of_each_class_as_many(
+    mnist: Dataset,
+) -> None:
+    calibration = static.calibration_images(mnist)
+    labels = {
+        image.tobytes(): int(label)
+        for image, label in zip(mnist.train_images, mnist.train_labels, strict=True)
+    }
+    held_out = {image.tobytes() for image in mnist.test_images}
+    assert not [image for image in calibration if image.tobytes() in held_out]
+    found = np.bincount([labels[image.tobytes()] for image in calibration])
+    assert found.tolist() == [static.CALIBRATION_SAMPLES // 10] * 10

@@ -1,0 +1,239 @@
+"""Commands that build a model: every step alone, and `run` for all of them."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from PIL import Image
+from rich.table import Table
+
+from model_build.cli.console import (
+    BUILD,
+    CACHE,
+    DEFAULT_STORE,
+    Architecture,
+    ArchitectureOption,
+    BuildOption,
+    CacheOption,
+    ChannelOption,
+    DatasetName,
+    DatasetOption,
+    MinAccuracyOption,
+    NameOption,
+    Profile,
+    ProfileOption,
+    RecipesOption,
+    SeedOption,
+    StoreOption,
+    app,
+    console,
+    progress,
+)
+from model_build.cli.store_commands import promote
+from model_build.data import datasets
+from model_build.data.contact_sheet import contact_sheet
+from model_build.engine import recipe as recipes_of
+from model_build.engine.build import Build
+from model_build.engine.engine import Engine, silent
+from model_build.evaluation.evaluate import Evaluation
+from model_build.store.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+OwnDatasetOption = Annotated[
+    DatasetName | None,
+    typer.Option("--dataset", help="Data set of the build; another than that of train is refused."),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Recipe to build; ARCHITECTURE-static if not given."),
+]
+
+
+@app.command("data")
+def show_data(dataset: DatasetOption = DatasetName.MNIST_5K, build: BuildOption = BUILD) -> None:
+    """Load a data set, say what it is, and draw a sheet of samples."""
+    loaded = datasets.load(dataset)
+    build.mkdir(parents=True, exist_ok=True)
+    sheet = build / "samples.png"
+    Image.fromarray(contact_sheet(loaded)).save(sheet)
+    console.print(f"{loaded.name}: {loaded.source}, sha256 {loaded.sha256}", soft_wrap=True)
+    console.print(
+        f"{len(loaded.train_labels):,} training and {len(loaded.test_labels):,} held-out samples, "
+        f"drawn in {sheet}",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def train(
+    dataset: DatasetOption = DatasetName.MNIST_5K,
+    architecture: ArchitectureOption = Architecture.CNN,
+    recipe: RecipeOption = None,
+    recipes: RecipesOption = None,
+    profile: ProfileOption = Profile.FULL,
+    seed: SeedOption = 0,
+    build: BuildOption = BUILD,
+    cache: CacheOption = CACHE,
+) -> None:
+    """Begin a build: train the recipe's network with Keras."""
+    recipe = recipe or f"{architecture}-static"
+    _step("train", _begin(dataset, recipe, recipes, profile, seed, cache), build)
+
+
+@app.command()
+def convert(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
+    """Convert to ONNX, uint8 in, and show that the answers stay the same."""
+    _step("convert", Build.open(build, dataset), build)
+
+
+@app.command()
+def optimise(build: BuildOption = BUILD) -> None:
+    """Optimise the graph once, instead of at every cold start."""
+    _step("optimise", Build.open(build), build)
+
+
+@app.command()
+def quantise(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
+    """Quantise as the recipe says: to int8, calibrated on training samples."""
+    _step("quantise", Build.open(build, dataset), build)
+
+
+@app.command()
+def calibrate(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
+    """Make confidence agree with accuracy: a temperature, fitted on validation samples."""
+    _step("calibrate", Build.open(build, dataset), build)
+
+
+@app.command()
+def evaluate(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
+    """Evaluate fp32 and int8 on the held-out samples, side by side."""
+    _step("evaluate", Build.open(build, dataset), build)
+
+
+@app.command()
+def gate(
+    min_accuracy: MinAccuracyOption = None,
+    build: BuildOption = BUILD,
+) -> None:
+    """Say whether the int8 model may be published; exit 1 if not."""
+    Build.open(build).gate(min_accuracy)
+    console.print("gate: passed")
+
+
+@app.command()
+def publish(
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+    min_accuracy: MinAccuracyOption = None,
+    build: BuildOption = BUILD,
+) -> None:
+    """Publish fp32 and int8 as new versions, through the gate."""
+    publish_build(Build.open(build), store, name, min_accuracy)
+
+
+@app.command()
+def run(
+    dataset: DatasetOption = DatasetName.MNIST_5K,
+    architecture: ArchitectureOption = Architecture.CNN,
+    recipe: RecipeOption = None,
+    recipes: RecipesOption = None,
+    profile: ProfileOption = Profile.FULL,
+    seed: SeedOption = 0,
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+    channel: ChannelOption = "production",
+    min_accuracy: MinAccuracyOption = None,
+    build: BuildOption = BUILD,
+    cache: CacheOption = CACHE,
+) -> None:
+    """Build everything: every step from train to gate, then publish and promote."""
+    started = time.perf_counter()
+    recipe = recipe or f"{architecture}-static"
+    begun = _begin(dataset, recipe, recipes, profile, seed, cache)
+    show_data(dataset, build)
+    for step in begun.steps:
+        _step(step, begun, build)
+    begun.gate(min_accuracy)
+    console.print("gate: passed")
+    *_, version = publish_build(begun, store, name, min_accuracy).values()
+    promote(version, channel, store, name)
+    console.print(f"done in {time.perf_counter() - started:.0f} s")
+
+
+def _begin(
+    dataset: DatasetName,
+    recipe: str,
+    folder: Path | None,
+    profile: Profile,
+    seed: int,
+    cache: Path,
+) -> Build:
+    known = recipes_of.load(folder or recipes_of.folder_of(dataset))
+    wanted = recipes_of.chosen(known, recipe).in_profile(profile)
+    return Build(Engine(cache, datasets.load(dataset), seed), wanted, profile.value)
+
+
+def _step(step: str, build: Build, folder: Path) -> None:
+    """Build up to a step; print how long it took and what came out."""
+    if step == "train":
+        build.save(folder)
+    started = time.perf_counter()
+    with progress() as on_stage:
+        outcomes = build.run(step, folder, on_stage)
+    title = f"train {build.recipe.name}, {build.profile}" if step == "train" else step
+    if not outcomes:
+        console.print(f"{title}: {build.recipe.name} stays in float32")
+    elif all(outcome.record["cached"] for outcome in outcomes):
+        console.print(f"{title}: built before")
+    else:
+        console.print(f"{title}: {time.perf_counter() - started:.1f} s")
+    for candidate, outcome in zip(build.recipe.candidates, outcomes, strict=False):
+        if step == "convert":
+            difference = outcome.record["result"]["largest_difference"]
+            console.print(f"  largest difference to Keras on held-out images: {difference:.1e}")
+        if step == "calibrate":
+            fitted = outcome.record["result"]["temperature"]
+            console.print(f"  temperature of {candidate}: {fitted:.3f}")
+    if step == "evaluate":
+        console.print(_comparison(build.evaluate(silent)))
+
+
+def publish_build(
+    build: Build, store: str, name: str, min_accuracy: float | None
+) -> dict[str, str]:
+    """Publish a build's candidates; print and give their versions."""
+    versions = build.publish(ModelStore(store), name, min_accuracy)
+    for candidate, version in versions.items():
+        console.print(f"published {name} {candidate}: {version}", soft_wrap=True)
+    return versions
+
+
+def _comparison(found: dict[str, Evaluation]) -> Table:
+    table = Table(title="Held-out samples, onnxruntime, one thread, batch 1")
+    table.add_column("")
+    for name in found:
+        table.add_column(name, justify="right")
+    rows: dict[str, Callable[[Evaluation], str]] = {
+        "accuracy": lambda one: f"{one.accuracy:.2%}",
+        "worst class": lambda one: _worst_class(one.per_class_accuracy),
+        "calibration error": lambda one: f"{one.expected_calibration_error:.4f}",
+        "size": lambda one: f"{one.bytes / 1024:.0f} KiB",
+        "latency, median": lambda one: f"{one.latency_p50_ms * 1000:.0f} µs",
+        "latency, p99": lambda one: f"{one.latency_p99_ms * 1000:.0f} µs",
+        "load": lambda one: f"{one.load_ms:.1f} ms",
+    }
+    for title, row in rows.items():
+        table.add_row(title, *(row(one) for one in found.values()))
+    per_class = zip(*(one.per_class_accuracy for one in found.values()), strict=True)
+    for label, shares in enumerate(per_class):
+        table.add_row(f"  class {label}", *(f"{share:.1%}" for share in shares))
+    return table
+
+
+def _worst_class(per_class: list[float]) -> str:
+    worst = min(per_class)
+    return f"{worst:.1%} ({per_class.index(worst)})"

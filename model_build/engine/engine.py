@@ -1,0 +1,166 @@
+"""Stages → files, each stage built once: a cache addressed by all that decides a stage.
+
+    <cache>/<key>/network.keras, or model.onnx     what the stage makes
+    <cache>/<key>/stage.json                       technique, parameters, seconds, result
+
+The key is the SHA-256 of technique, parameters, seed, data set, library versions, the source code
+that the technique runs, and the keys of the stages it builds on.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from model_build.data import datasets
+from model_build.engine.recipe import Stage, Stages
+from model_build.engine.source_code import PACKAGES, source_digest
+from model_build.engine.stage import GRAPH, NETWORK, OnEpoch, StageContext
+from model_build.engine.techniques import ALL
+from model_build.errors import RecipeError
+from model_build.store import manifest
+
+LIBRARIES = ("keras", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
+_RECORD = "stage.json"
+
+type OnStage = Callable[[str, bool], OnEpoch]  # technique, whether it was built before
+
+
+def silent(_technique: str, _cached: bool) -> OnEpoch:  # noqa: FBT001
+    """Say nothing of a build's progress."""
+    return lambda *_: None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What stages have become: the last one's folder, and each one's record with `cached`."""
+
+    folder: Path
+    records: list[dict[str, Any]]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The last stage's record; `result` is what its technique returned."""
+        return self.records[-1]
+
+    @property
+    def file(self) -> Path:
+        """Network or graph that the last stage made."""
+        makes = ALL[self.record["technique"]].makes
+        return self.folder / {"network": NETWORK, "graph": GRAPH, None: _RECORD}[makes]
+
+    @property
+    def quantization(self) -> dict[str, Any] | None:
+        """What the manifest says of it; None where the graph computes in float32."""
+        quantised = [one["result"] for one in self.records if ALL[one["technique"]].quantises]
+        return quantised[-1] if quantised else None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Builds stages from one data set and seed. packages: folders of the project's source."""
+
+    cache: Path
+    dataset: datasets.Dataset
+    seed: int
+    packages: Mapping[str, Path] = field(default_factory=lambda: PACKAGES)
+
+    def build(self, stages: Stages, on_stage: OnStage) -> Outcome:
+        """Build stages one after the other; what was built before is not built again.
+
+        on_stage is called as each stage begins and returns what is called after its epochs. Raises
+        RecipeError if a technique refuses its parameters or what it is to work on.
+        """
+        folder: Path | None = None
+        records = []
+        for count, stage in enumerate(stages, 1):
+            source, folder = folder, self.folder(stages[:count])
+            inputs = tuple(self.build(others, on_stage).folder for others in stage.inputs)
+            cached = (folder / _RECORD).exists()
+            on_epoch = on_stage(stage.technique, cached)
+            if not cached:
+                self._build(stage, folder, source, inputs, on_epoch)
+            records.append(json.loads((folder / _RECORD).read_text()) | {"cached": cached})
+        assert folder is not None  # a recipe has a stage
+        return Outcome(folder, records)
+
+    def folder(self, stages: Stages) -> Path:
+        """Folder of what the last of these stages makes, built or not."""
+        key = None
+        for stage in stages:
+            decides = {
+                "technique": stage.technique,
+                "parameters": stage.parameters,
+                "seed": self.seed,
+                "dataset": self._dataset_digest,
+                "libraries": library_versions(),
+                "code": source_digest(_module(stage), tuple(self.packages.items())),
+                "source": key,
+                "inputs": [self.folder(others).name for others in stage.inputs],
+            }
+            key = hashlib.sha256(manifest.encode(decides)).hexdigest()[:24]
+        return self.cache / str(key)
+
+    @cached_property
+    def _dataset_digest(self) -> str:
+        """SHA-256 of the data set's source, and of how its samples are split."""
+        digest = hashlib.sha256(self.dataset.sha256.encode())
+        for part in ("train", "validation", "test"):
+            digest.update(getattr(self.dataset, f"{part}_images").tobytes())
+        return digest.hexdigest()
+
+    def _build(
+        self,
+        stage: Stage,
+        folder: Path,
+        source: Path | None,
+        inputs: tuple[Path, ...],
+        on_epoch: OnEpoch,
+    ) -> None:
+        build_stage = import_module(_module(stage)).build_stage
+        self.cache.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory(dir=self.cache, prefix=".building-") as temporary:
+            target = Path(temporary) / "stage"
+            target.mkdir()
+            context = StageContext(
+                self.dataset, self.seed, on_epoch, source or target, inputs, target
+            )
+            try:
+                result = build_stage(context, **stage.parameters)
+            except ValueError as error:  # a parameter, or a network that it can't work on
+                raise RecipeError(f"{stage.technique}: {error}") from error
+            record = {
+                "technique": stage.technique,
+                "parameters": stage.parameters,
+                "result": result,
+                "seconds": round(time.perf_counter() - started, 1),
+            }
+            (target / _RECORD).write_bytes(manifest.encode(record))
+            with contextlib.suppress(FileNotFoundError):  # a folder that someone deleted from
+                shutil.rmtree(folder)
+            target.rename(folder)
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Installed versions of the libraries that decide what a stage makes."""
+    versions = {}
+    for library in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[library] = installed(library)
+    return versions
+
+
+def _module(stage: Stage) -> str:
+    return f"model_build.{ALL[stage.technique].module}"
