@@ -80,6 +80,8 @@ def test_children_see_the_emulator_and_no_account(monkeypatch: pytest.MonkeyPatc
     assert [name for name, value in environment.items() if value == "users"] == ["AWS_CA_BUNDLE"]
 
 
+@pytest.mark.slow
+@pytest.mark.emulator
 def test_port_in_use_is_left_alone() -> None:
     """Where 4566 is taken, another port is found."""
     with socket.socket() as taken:
