@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.prepare import preprocess
+from classifier.prepare.mnist import MnistPipeline
 from model_build.data import datasets
 from model_build.engine.recipe import TECHNIQUES, Recipe, Stage, network_stages
 from model_build.store import manifest
@@ -45,7 +45,7 @@ _TRAINING_CODE = (
     "training.architectures",
 )
 _GRAPH_CODE = ("graph.convert", "graph.optimise")
-_SERVED = inspect.getsource(preprocess.MnistPipeline.normalise).encode()
+_SERVED = inspect.getsource(MnistPipeline.normalise).encode()
 # The modules whose source decides what a technique makes, the shared ones apart.
 _CODE = {
     "train": _TRAINING_CODE,

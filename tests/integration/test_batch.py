@@ -50,8 +50,9 @@ def for_ministack() -> dict[str, Any]:
 def zipped_function() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        for path in (ROOT / "functions" / "predict").glob("*.py"):
-            archive.write(path, path.name)
+        folder = ROOT / "functions" / "predict"
+        for path in folder.rglob("*.py"):
+            archive.write(path, path.relative_to(folder))
     return file.getvalue()
 
 

@@ -10,7 +10,7 @@ PredictError
 │   └── BlankImage        422  an image without ink
 └── ModelUnavailable      503  the model store is missing, empty, corrupt or out of reach
 
-Only `app.py` turns them into responses.
+Only `handler.py` turns them into responses.
 """
 
 from http import HTTPStatus

@@ -147,14 +147,14 @@ def network(weights: NDArray[np.floating[Any]]) -> bytes:
 def good() -> bytes:
     """A model that reads the golden images rightly, and was fitted to them."""
     from classifier.image.pixels import Picture
-    from classifier.prepare.preprocess import pipeline
+    from classifier.prepare.pipeline import from_manifest
 
-    prepare = pipeline(["N", 28, 28], {"pipeline": "mnist", "box": 20})
+    prepare = from_manifest(["N", 28, 28], {"pipeline": "mnist", "box": 20})
     golden = sorted((hook.GOLDEN / "mnist").glob("*.png"))
     samples, labels = [], []
     for path in golden:
         picture = Picture(path.read_bytes())
-        samples.append(prepare(picture.pixels, "auto", picture.closer).ravel() / 255)
+        samples.append(prepare(picture.pixels, "auto", picture.detail).ravel() / 255)
         labels.append(int(path.name.partition("-")[0]))
     inputs = np.array(samples)
     targets = 20 * np.eye(10)[labels]

@@ -450,7 +450,7 @@ def drawn(side: int, orientation: int = 1) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_part_of_a_large_picture_is_seen_closer(kind: str) -> None:
     picture = Picture(encode(drawn(2400), kind))
-    part = picture.closer(Part(0.1, 0.2, 0.1, 0.2))
+    part = picture.detail(Part(0.1, 0.2, 0.1, 0.2))
     assert part is not None
     found = grey(part)
     assert found.shape == (240, 180)
@@ -459,7 +459,7 @@ def test_a_part_of_a_large_picture_is_seen_closer(kind: str) -> None:
 
 
 def test_a_part_is_brought_down_by_averaging_to_what_is_looked_at() -> None:
-    part = Picture(encode(drawn(2400), "PNG")).closer(Part(0, 0.5, 0, 1))
+    part = Picture(encode(drawn(2400), "PNG")).detail(Part(0, 0.5, 0, 1))
     assert part is not None
     assert part.shape == (172, 258, 1)
 
@@ -470,16 +470,16 @@ def test_a_part_is_that_of_the_upright_picture(orientation: int, kind: str) -> N
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = encode(np.ascontiguousarray(drawn(1600, orientation)), kind, exif=exif, compression=None)
-    part = Picture(file).closer(Part(0.625, 0.875, 0, 0.25))
+    part = Picture(file).detail(Part(0.625, 0.875, 0, 0.25))
     assert part is not None
-    expected = Picture(encode(drawn(1600), "PNG")).closer(Part(0.625, 0.875, 0, 0.25))
+    expected = Picture(encode(drawn(1600), "PNG")).detail(Part(0.625, 0.875, 0, 0.25))
     assert expected is not None
     assert part.shape[:2] == expected.shape[:2]
     assert np.abs(grey(part) - grey(expected)).mean() < 1
 
 
 def test_a_picture_at_its_full_size_has_nothing_closer() -> None:
-    assert Picture(encode(bars(), "PNG")).closer(Part(0, 0.5, 0, 0.5)) is None
+    assert Picture(encode(bars(), "PNG")).detail(Part(0, 0.5, 0, 0.5)) is None
 
 
 def test_a_jpeg_that_does_not_decode_a_second_time_is_refused() -> None:
@@ -487,7 +487,7 @@ def test_a_jpeg_that_does_not_decode_a_second_time_is_refused() -> None:
     picture = Picture(encode(drawn(4000), "JPEG", progressive=True))
     picture._data = picture._data[: len(picture._data) // 2]
     with pytest.raises(UnreadableImage, match="damaged"):
-        picture.closer(Part(0, 0.1, 0, 0.1))
+        picture.detail(Part(0, 0.1, 0, 0.1))
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
@@ -512,7 +512,7 @@ def test_white_ink_on_transparency_lies_on_black() -> None:
     drawing.putalpha(Image.fromarray(opaque))
     assert np.array_equal(grey(decode(encode(drawing))), opaque)
     large = drawing.resize((2400, 1600), Image.Resampling.NEAREST)
-    part = Picture(encode(large)).closer(Part(0, 0.1, 0, 0.1))
+    part = Picture(encode(large)).detail(Part(0, 0.1, 0, 0.1))
     assert part is not None
     assert part.min() == 255
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from classifier.errors import ModelUnavailable
 from classifier.model.fetch import Early, Files, fetch, fetch_configured
 from classifier.model.store import Store
+from classifier.prepare import pipeline
 from classifier.prepare.encoding import Encoding, Tensor
-from classifier.prepare.preprocess import Pipeline, pipeline
 
 _SCHEMA = 1
 
@@ -27,7 +27,7 @@ class Model(NamedTuple):
     name: str
     version: str
     labels: list[Any]
-    preprocess: Pipeline  # picture → sample
+    preprocess: pipeline.Pipeline  # picture → sample
     encode: Encoding  # samples → tensor
     load_ms: float
     session: ort.InferenceSession
@@ -88,7 +88,7 @@ def _open(files: Files, started: float) -> Model:
         expected = manifest["file"]["sha256"]
         source = manifest["input"]
         encode = Encoding.from_manifest(source)
-        preprocess = pipeline(encode.samples_shape, source["preprocess"])
+        preprocess = pipeline.from_manifest(encode.samples_shape, source["preprocess"])
         labels = list(manifest["output"]["labels"])
         input_name, output_name = str(source["name"]), str(manifest["output"]["name"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""app.py: events in, responses out, with every module and the model behind it real."""
+"""handler.py: events in, responses out, with every module and the model behind it real."""
 
 import base64
 import importlib
@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,24 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from classifier import predict
 from classifier.image import formats
+from classifier.monitoring import telemetry
 from tests.support import ROOT
 
 type Event = dict[str, Any]
 type Digits = NDArray[np.uint8]
 type Publish = Callable[..., str]
+
+
+class StandardOutput:
+    """Wherever standard output is when a line is written: capsys moves it."""
+
+    def write(self, line: str) -> None:
+        sys.stdout.write(line)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 @dataclass
@@ -39,6 +50,7 @@ def start(
 ) -> Callable[[], ModuleType]:
     """Import the function as a new environment does; its log goes where capsys reads."""
     monkeypatch.delenv("AWS_LAMBDA_INITIALIZATION_TYPE", raising=False)
+    monkeypatch.setattr(telemetry.logger.registered_handler, "stream", StandardOutput())
 
     def import_app() -> ModuleType:
         monkeypatch.delitem(sys.modules, "classifier.handler", raising=False)
@@ -435,7 +447,7 @@ def test_what_fails_inside_is_logged_and_not_told(
     def fail(*_: Any) -> None:
         raise RuntimeError("secret of /var/task")
 
-    monkeypatch.setattr(app, "traits", fail)
+    monkeypatch.setattr(predict, "traits", fail)
     response = app.handler(rest_event(image_file(digits[3]), "image/png"), Context())
     assert response["statusCode"] == 500
     for inside in ("secret", "RuntimeError", "Traceback", ".py"):
@@ -463,14 +475,13 @@ def test_metrics_of_a_cold_and_a_warm_request(
         assert line["InferenceMs"][0] > 0
         assert line["Confidence"] == [answer["confidence"]]
         assert line["model_version"] == answer["model"]["version"]
-        directive, of_version = line["_aws"]["CloudWatchMetrics"]
-        assert [metric["Name"] for metric in of_version["Metrics"]] == ["Confidence"]
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
         assert directive["Namespace"] == "ClassifierOnLambda"
         units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
         assert units.keys() <= line.keys()
         assert units["PreprocessMs"] == units["InferenceMs"] == "Milliseconds"
-        assert directive["Dimensions"] == [["service"]]
-        assert line["service"] == "predict"
+        assert directive["Dimensions"] == [["service"], ["service", "function_version"]]
+        assert (line["service"], line["function_version"]) == ("predict", "$LATEST")
 
 
 def test_a_batch_counts_the_confidence_of_each_image(
@@ -480,39 +491,6 @@ def test_a_batch_counts_the_confidence_of_each_image(
     answer = call(app, rest_event(*_json({"images": images})))[1]
     (line,), _ = lines(capsys)
     assert line["Confidence"] == [found["confidence"] for found in answer["predictions"]]
-
-
-@pytest.mark.parametrize("mode", ["auto", "none"])
-def test_finished_samples_are_answered_as_any_other_picture_is(
-    app: ModuleType,
-    digits: Digits,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    mode: str,
-) -> None:
-    """Alone, in a batch, and in one with other pictures; the log line's traits too."""
-    files = [text(image_file(digit)) for digit in digits]
-    bodies = [
-        {"image": files[0]},
-        {"images": files},
-        {"images": [*files[:2], text(image_file(digits[2], "BMP"))]},
-        {"images": [*files[:2], text(image_file(digits[2][:, ::-1]))]},
-        {"images": [*files[:2], text(image_file(255 - digits[2]))]},
-    ]
-    query = {"preprocess": mode, "input": "true"}
-    events = [rest_event(*_json(body), queryStringParameters=query) for body in bodies]
-
-    def outcomes() -> list[Any]:
-        answers = [call(app, event) for event in events]
-        logged, _ = lines(capsys)
-        traits = ("ink", "stroke", "paper", "predictions", "Confidence", "preprocess")
-        return [answers, [[line[name] for name in traits] for line in logged]]
-
-    quick = outcomes()
-    pipeline = type(app._load_model().preprocess)
-    monkeypatch.setattr(pipeline, "read_samples", lambda *_: None)
-    assert quick == outcomes()
-    assert [status for status, _ in quick[0]] == [200] * len(bodies)
 
 
 def test_log_lines_carry_the_request_and_the_model(
@@ -535,8 +513,10 @@ def test_a_refusal_is_logged_with_its_reason_and_without_alarm(
     (line,) = (line for line in logs if line["message"] == "refused")
     assert (line["level"], line["status"]) == ("INFO", 422)
     assert (line["detail"], line["request_id"]) == (problem["detail"], "gateway-1")
-    assert "ColdStart" in metrics[0]
-    assert "ModelLoadFailure" not in metrics[0]
+    (metric_line,) = metrics
+    assert "ColdStart" in metric_line
+    assert "ModelLoadFailure" not in metric_line
+    assert metric_line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
 
 
 @pytest.mark.parametrize("kind", ["provisioned-concurrency", "snap-start"])
@@ -649,11 +629,3 @@ def test_any_body_is_answered_and_never_with_an_error_of_ours(
 ) -> None:
     event = make(body, content_type, queryStringParameters={"preprocess": mode})
     assert call(app, event)[0] < 500
-
-
-def test_durations_are_milliseconds_to_the_microsecond(
-    app: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What alarms and the dashboard read."""
-    monkeypatch.setattr(time, "perf_counter_ns", lambda: 6_250_999)
-    assert app._since(1_000_000) == 5.25
