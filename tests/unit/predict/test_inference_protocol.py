@@ -309,9 +309,9 @@ def test_other_outputs_are_refused(server: Server, outputs: Any, reason: str) ->
 @pytest.mark.parametrize(
     "changes",
     [
-        {"name": "é" * 1_000_000},
-        {"datatype": "é" * 1_000_000},
-        {"shape": [1] * 1_000_000},
+        {"name": "é" * 100_000},
+        {"datatype": "é" * 100_000},
+        {"shape": [1] * 100_000},
         {"shape": [10**4000, 1, 1]},
     ],
     ids=["name", "datatype", "shape", "side"],
