@@ -33,12 +33,12 @@ def traits(samples: Samples, papers: Sequence[float]) -> Traits:
     ink: share of a sample's pixels over half of full ink. stroke: their area by half their
     perimeter, about the pen's width in pixels of the sample. paper: as above, of each picture.
     """
-    grey = np.asarray(samples)
-    written = (grey if grey.ndim == 3 else grey[:, :, :, 1]) > 127
-    area = written.sum(axis=(1, 2))
-    perimeter = sum(np.diff(written, axis=axis).sum(axis=(1, 2)) for axis in (1, 2))
-    return {
-        "ink": written.mean(axis=(1, 2)).round(4).tolist(),
-        "stroke": (2 * area / np.maximum(perimeter, 1)).round(3).tolist(),
-        "paper": list(papers),
-    }
+    ink, stroke = [], []
+    for sample in samples:
+        written = (sample if sample.ndim == 2 else sample[:, :, 1]) > 127
+        area = np.count_nonzero(written)
+        across = np.count_nonzero(written[:, 1:] != written[:, :-1])
+        down = np.count_nonzero(written[1:] != written[:-1])
+        ink.append(round(area / written.size, 4))
+        stroke.append(round(2 * area / max(across + down, 1), 3))
+    return {"ink": ink, "stroke": stroke, "paper": list(papers)}

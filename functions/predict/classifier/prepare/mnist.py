@@ -61,12 +61,12 @@ class MnistPipeline(NamedTuple):
         Full ink on a frame of pure black, a box of the right size, its centre of mass in the
         middle.
         """
-        rows, columns = picture.max(axis=1), picture.max(axis=0)
-        if rows[[0, -1]].any() or columns[[0, -1]].any() or rows.max() < _FULL_INK:
+        rows, columns = picture.max(axis=1).tobytes(), picture.max(axis=0).tobytes()
+        if rows[0] or rows[-1] or columns[0] or columns[-1] or max(rows) < _FULL_INK:
             return False
-        longer_side = 1 + max(np.ptp(rows.nonzero()), np.ptp(columns.nonzero()))
+        longer_side = max(len(rows.strip(b"\0")), len(columns.strip(b"\0")))
         row, column = center_of_mass(picture)
-        return bool(
+        return (
             abs(longer_side - self.box) <= 1
             and abs(row - self.height / 2) <= 1
             and abs(column - self.width / 2) <= 1
@@ -101,11 +101,9 @@ def center_of_mass(ink: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[float,
     (0, 0) where there is no ink. Source: LeCun et al. 1998, section III-A.
     """
     rows, columns = ink.sum(axis=1, dtype=np.float64), ink.sum(axis=0, dtype=np.float64)
-    total = float(rows.sum()) or 1.0
-    return (
-        float(rows @ np.arange(len(rows))) / total,
-        float(columns @ np.arange(len(columns))) / total,
-    )
+    total = rows.sum() or 1.0
+    row, column = rows @ np.arange(len(rows)), columns @ np.arange(len(columns))
+    return float(row / total), float(column / total)
 
 
 def _offset(frame: int, length: int, center: float) -> int:
