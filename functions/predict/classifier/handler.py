@@ -6,13 +6,15 @@ from classifier.model.early import fetching  # first of all: S3 answers while th
 import os
 from typing import Any
 
+from aws_lambda_powertools.metrics import MetricUnit
+
 from classifier.errors import MethodNotAllowed, ModelUnavailable, NotFound, PredictError, TooLarge
 from classifier.http import event as http_event
 from classifier.http.event import Request
 from classifier.http.response import Response, problem, protocol_error
 from classifier.image.limits import limit_memory, silence_pillow
 from classifier.model.session import LazyModel
-from classifier.monitoring.telemetry import begin, count, logger, metrics
+from classifier.monitoring.telemetry import begin, logger, metrics
 from classifier.predict import predict
 from classifier.served import Served
 
@@ -49,7 +51,7 @@ def handler(event: Any, context: Any) -> Response:
         logger.info("refused", status=error.status.value, detail=error.detail)
         if isinstance(error, ModelUnavailable):
             logger.exception("model not loaded")
-            count("ModelLoadFailure")
+            metrics.add_metric("ModelLoadFailure", MetricUnit.Count, 1)
         response = _refusal(error, path, request_id)
     except Exception:
         logger.exception("unexpected")

@@ -3,13 +3,13 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from aws_lambda_powertools.metrics import MetricUnit
 from numpy.typing import NDArray
 
 from classifier.http.response import predictions
 from classifier.model.session import LazyModel, Model
 from classifier.monitoring.telemetry import (
     add_confidences,
-    add_milliseconds,
     logger,
     metrics,
     timed,
@@ -35,7 +35,7 @@ class Served:
         was_loaded = self._lazy.is_loaded
         model = self._lazy.get()
         if not was_loaded:
-            add_milliseconds("ModelLoadMs", model.load_ms)
+            metrics.add_metric("ModelLoadMs", MetricUnit.Milliseconds, model.load_ms)
             logger.info("model loaded", model_version=model.version, load_ms=model.load_ms)
         return model
 

@@ -273,9 +273,7 @@ _PREDICT_CODE = [
 def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
     """Those of the function by the very names, namespace and dimension that it writes."""
     code = [(ROOT / "functions" / name).read_text() for name in (*_PREDICT_CODE, "drift/daily.py")]
-    written = set(
-        re.findall(r'(?:add_metric|count|timed|add_milliseconds)\((?:name=)?"(\w+)"', "".join(code))
-    )
+    written = set(re.findall(r'(?:add_metric|timed)\((?:name=)?"(\w+)"', "".join(code)))
     variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
     for name in ("POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"):
         daily = deployed["DriftFunction"]["Properties"]["Environment"]["Variables"]

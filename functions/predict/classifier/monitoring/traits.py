@@ -36,9 +36,9 @@ def traits(samples: Samples, papers: Sequence[float]) -> Traits:
     ink, stroke = [], []
     for sample in samples:
         written = (sample if sample.ndim == 2 else sample[:, :, 1]) > 127
-        area = np.count_nonzero(written)
-        across = np.count_nonzero(written[:, 1:] != written[:, :-1])
-        down = np.count_nonzero(written[1:] != written[:-1])
+        area = int(np.count_nonzero(written))
+        across = int(np.count_nonzero(written[:, 1:] != written[:, :-1]))
+        down = int(np.count_nonzero(written[1:] != written[:-1]))
         ink.append(round(area / written.size, 4))
         stroke.append(round(2 * area / max(across + down, 1), 3))
     return {"ink": ink, "stroke": stroke, "paper": list(papers)}

@@ -1,0 +1,57 @@
+"""telemetry.py: the metric line of a request, as CloudWatch and the saved queries read it."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from classifier.monitoring import telemetry
+
+
+def line(capsys: pytest.CaptureFixture[str]) -> Any:
+    telemetry.metrics.flush_metrics()
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_line_starts_empty_after_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither values nor metadata nor dimensions carry over into the next request's line."""
+    telemetry.begin("gateway-1", "lambda-1", cold_start=True)
+    telemetry.add_confidences([0.5, 0.75])
+    first = line(capsys)
+    assert (first["Confidence"], first["ColdStart"]) == ([0.5, 0.75], [1.0])
+    assert first["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [
+        ["service"],
+        ["service", "function_version"],
+    ]
+    telemetry.begin("gateway-2", "lambda-2", cold_start=False)
+    second = line(capsys)
+    assert second.keys() == {"_aws", "service", "request_id", "function_request_id", "ColdStart"}
+    assert (second["request_id"], second["ColdStart"]) == ("gateway-2", [0.0])
+
+
+def test_a_request_drops_what_was_never_flushed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where metrics are disabled, Powertools keeps them, and prints each hundredth value."""
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
+    for _ in range(150):
+        telemetry.begin("gateway-1", "lambda-1", cold_start=False)
+        telemetry.metrics.flush_metrics()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_duration_is_in_milliseconds_to_the_microsecond(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What alarms and the dashboard read."""
+    readings = iter([1_000_000, 6_250_999])
+    telemetry.begin("gateway-1", "lambda-1", cold_start=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "perf_counter_ns", lambda: next(readings))
+        with telemetry.timed("InferenceMs"):
+            pass
+    written = line(capsys)
+    assert written["InferenceMs"] == [5.25]
+    units = {m["Name"]: m["Unit"] for m in written["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert units == {"ColdStart": "Count", "InferenceMs": "Milliseconds"}
