@@ -23,7 +23,7 @@ os.environ["POWERTOOLS_SERVICE_NAME"] = "predict"
 os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "ClassifierOnLambda"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-settings.register_profile("unit", deadline=None, max_examples=60, derandomize="CI" in os.environ)
+settings.register_profile("unit", deadline=None, max_examples=25, derandomize="CI" in os.environ)
 settings.load_profile("unit")
 
 pytest_plugins = [

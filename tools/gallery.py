@@ -80,7 +80,7 @@ def reader() -> Read:
 
     def read(file: bytes) -> tuple[NDArray[np.uint8], int]:
         picture = pixels.Picture(file)
-        sample = model.preprocess(picture.pixels, "auto", picture.closer)
+        sample = model.preprocess(picture.pixels, "auto", picture.detail)
         return sample, int(model.probabilities(model.encode(sample[np.newaxis])).argmax())
 
     return read

@@ -22,6 +22,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,18 @@ class _Exchange(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def answer(self) -> None:
-        try:
-            body = self._body()
-        except ValueError:
-            self.send_error(400)  # not valid HTTP: refused before the API sees it
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers:  # which API Gateway would put together
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)
             return
-        if body is None:
+        if not length.isdecimal():
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
+        if int(length) > MAX_BODY:
             self._refuse("REQUEST_TOO_LARGE")
-            self._pass_over_the_rest()
+            self._skip_the_rest()
             return
+        body = self.rfile.read(int(length))
         path = self._path()
         closed = self.server.key and path not in self.server.open_paths
         if path is None:
@@ -102,28 +106,8 @@ class _Exchange(BaseHTTPRequestHandler):
                 response = self.server.handler(self._event(path, body), Context())
             self._send(response)
 
-    def _body(self) -> bytes | None:
-        """What was sent, in one piece or in chunks; None if it is more than API Gateway takes.
-
-        Raises ValueError for a length that is no number.
-        """
-        if "Transfer-Encoding" not in self.headers:
-            length = self.headers.get("Content-Length", "0")
-            if not length.isdecimal():
-                raise ValueError
-            return self.rfile.read(int(length)) if int(length) <= MAX_BODY else None
-        body = b""
-        while size := int(self.rfile.readline(99).split(b";")[0], 16):
-            if len(body) + size > MAX_BODY:
-                return None
-            body += self.rfile.read(size)
-            self.rfile.readline(99)  # the chunk's end
-        while self.rfile.readline(9999).strip():
-            pass  # trailers
-        return body
-
-    def _pass_over_the_rest(self) -> None:
-        """Many a client reads no answer before all of its body is taken."""
+    def _skip_the_rest(self) -> None:
+        """Many clients read no response before all of their body is sent."""
         self.close_connection = True
         self.connection.settimeout(1)
         with contextlib.suppress(OSError):

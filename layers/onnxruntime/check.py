@@ -1,8 +1,9 @@
 # ruff: noqa: INP001
 """Shows that pruned packages still serve: python -B check.py, with their folder on PYTHONPATH.
 
-Imports what the function imports, decodes a picture of every format that is taken, and runs a
-model, so that a new release which moves a file fails the build and not the first request.
+Imports what the function imports, decodes a picture of every accepted format, runs a model, reads
+a form and writes metrics, so that a new release which moves a file fails the build and not the
+first request.
 """
 
 import io
@@ -10,9 +11,12 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import
 
+import multipart
 import numpy as np
 import obstore.store
 import onnxruntime
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics
 from PIL import Image, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
@@ -25,7 +29,7 @@ SQUARE = bytes.fromhex(
 
 
 def check_pictures() -> None:
-    """Write and read a grey picture in every format that is taken."""
+    """Write and read a grey picture in every accepted format."""
     for name in FORMATS:
         file = io.BytesIO()
         Image.new("L", (8, 8), 255).save(file, name)
@@ -40,7 +44,24 @@ def check_inference() -> None:
     assert y.tolist() == [[1, 2], [0, 1]], y
 
 
+def check_form() -> None:
+    """Read a form of one field."""
+    body = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n7\r\n--x--'
+    parts = multipart.MultipartParser(io.BytesIO(body), "x", strict=True).parts()
+    assert [(part.name, part.raw) for part in parts] == [("image", b"7")], parts
+
+
+def check_monitoring() -> None:
+    """Write a log line and a metric line."""
+    Logger(service="check").info("checked")
+    metrics = Metrics(service="check", namespace="check")
+    metrics.add_metric("Checked", "Count", 1)
+    metrics.flush_metrics()
+
+
 if __name__ == "__main__":
     check_pictures()
     check_inference()
+    check_form()
+    check_monitoring()
     obstore.store.MemoryStore()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from classifier import errors
 from classifier.image import pixels
 from classifier.image.formats import SUFFIXES
-from classifier.prepare import preprocess
+from classifier.prepare.pipeline import Pipeline
 from model_build.errors import ImportRefused
 
 _CHUNK = 256  # pictures that are in memory at a time
@@ -87,7 +87,7 @@ def digest(folder: Path, files: Sequence[Path]) -> str:
 
 
 def samples(
-    files: Sequence[Path], pipeline: preprocess.Pipeline, on_picture: Callable[[], None]
+    files: Sequence[Path], pipeline: Pipeline, on_picture: Callable[[], None]
 ) -> Iterator[NDArray[np.uint8]]:
     """Samples [N, …] of pictures, some hundred at a time, as `preprocess=auto` makes them.
 
@@ -98,7 +98,7 @@ def samples(
     def sample(path: Path) -> NDArray[np.uint8] | None:
         try:
             picture = pixels.Picture(path.read_bytes())
-            return pipeline(picture.pixels, "auto", picture.closer)
+            return pipeline(picture.pixels, "auto", picture.detail)
         except (errors.PredictError, OSError) as error:
             bad.append(f"{path}: {error}")
             return None

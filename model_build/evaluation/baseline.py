@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from classifier.image import pixels
 from classifier.monitoring import traits
-from classifier.prepare import preprocess
+from classifier.prepare.pipeline import from_manifest
 from drift_check import traffic
 from model_build.data.synthetic_pictures import take_picture
 from model_build.evaluation.evaluate import Evaluation, session
@@ -59,13 +59,13 @@ def pictures(images: NDArray[np.uint8], parameters: Mapping[str, Any]) -> Observ
     key = hashlib.sha256(images.tobytes()).hexdigest(), repr(sorted(parameters.items()))
     if key not in _drawn:
         chosen = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).round().astype(int)
-        pipeline = preprocess.pipeline(["N", *images.shape[1:]], dict(parameters))
+        pipeline = from_manifest(["N", *images.shape[1:]], dict(parameters))
         generator = np.random.default_rng(_SEED)
         samples, papers = [], []
         for image in images[chosen]:
             side = int(generator.integers(*_SIDES))
             picture = pixels.Picture(take_picture(image, generator, side=side))
-            samples.append(pipeline(picture.pixels, "auto", picture.closer))
+            samples.append(pipeline(picture.pixels, "auto", picture.detail))
             papers.append(traits.paper(picture.pixels))
         _drawn.clear()
         _drawn[key] = np.stack(samples), traits.traits(np.stack(samples), papers)

@@ -10,7 +10,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from classifier.model.manifest import Input
-from classifier.prepare import encoding, preprocess
+from classifier.prepare import encoding
+from classifier.prepare.pipeline import Pipeline, from_manifest
 from model_build.data import image_folders
 from model_build.errors import GateError, ImportRefused
 from model_build.evaluation import gate
@@ -48,9 +49,9 @@ class Imported:
         return encoding.Encoding.from_manifest(*self.input[1:])
 
     @property
-    def pipeline(self) -> preprocess.Pipeline:
+    def pipeline(self) -> Pipeline:
         """From pictures to samples, by the function's own code."""
-        return preprocess.pipeline(self.encode.samples_shape, self.input.preprocess)
+        return from_manifest(self.encode.samples_shape, self.input.preprocess)
 
     def quantise(self, pictures: Sequence[Path], on_picture: OnPicture) -> dict[str, Any]:
         """Write fp32.onnx and int8.onnx; give what the manifest says of the latter."""
@@ -130,7 +131,7 @@ def input_of(dtype: str, shape: list[Any], named: dict[str, Any], numbers: dict[
     source = Input(INPUT_NAME, dtype, tuple(sides), named | numbers)
     try:
         encode = encoding.Encoding.from_manifest(*source[1:])
-        preprocess.pipeline(encode.samples_shape, source.preprocess)
+        from_manifest(encode.samples_shape, source.preprocess)
     except (ValueError, TypeError, OverflowError) as error:
         raise ImportRefused(
             f"the pipeline {named['pipeline']} does not fit an input {dtype} {shape}: {error}"

@@ -18,7 +18,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from classifier.image import pixels
-from classifier.prepare import preprocess
+from classifier.prepare.mnist import MnistPipeline
 from model_build.data import datasets
 from model_build.data.synthetic_pictures import take_picture
 from model_build.engine.engine import Engine, OnStage, Outcome
@@ -58,7 +58,7 @@ class Sets:
         """Digits by other writers, as pictures on paper, through the code that serves."""
         digits, labels = datasets.load_other_writers()
         generator = np.random.default_rng(11)
-        pipeline = preprocess.MnistPipeline(*self.dataset.test_images.shape[1:])
+        pipeline = MnistPipeline(*self.dataset.test_images.shape[1:])
         images = [
             pipeline(pixels.decode(take_picture(digit, generator)), "auto")
             for digit in digits[PICTURES]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.prepare import preprocess
+from classifier.prepare.mnist import MnistPipeline
 from model_build.training.handwriting_styles import Ink, change_style
 
 
@@ -176,7 +176,7 @@ def _recrop(image: Ink, side: int | None = None, wide: float = 1.0) -> Ink:
         tall, wide = np.multiply(cropped.shape, (scale, scale * wide))
         size = max(2, round(wide)), max(2, round(tall))
         cropped = np.asarray(Image.fromarray(cropped).resize(size, Image.Resampling.BOX))
-    pipeline = preprocess.MnistPipeline(*image.shape)
+    pipeline = MnistPipeline(*image.shape)
     return np.divide(pipeline.normalise(cropped), 255, dtype=np.float32)
 
 

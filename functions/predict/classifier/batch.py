@@ -13,9 +13,9 @@ from classifier.errors import PredictError, TooLarge, UnreadableImage
 from classifier.http.response import predictions
 from classifier.image.limits import limit_memory, silence_pillow
 from classifier.image.pixels import Picture
+from classifier.mode import Mode
 from classifier.model.session import LazyModel, Model
 from classifier.model.store import open_bucket
-from classifier.prepare.preprocess import Mode
 
 MAX_BYTES = 32 * 1024 * 1024  # of one image file: more than 16 megapixels take
 _READERS = 16  # objects read at once: each waits for S3 most of the time
@@ -33,34 +33,34 @@ def handler(event: Any, _context: Any) -> dict[str, Any]:
     read has an `error` in its place. What another try may mend, a model or a bucket that can't be
     reached, is raised, for Step Functions to try again.
     """
-    about = event["BatchInput"]
+    batch = event["BatchInput"]
     keys = [item["key"] for item in event["Items"]]
     loaded = model.get()
-    mode: Mode = "none" if about.get("preprocess") == "none" else "auto"
-    found = classify(loaded, _contents(about["bucket"], keys), mode)
+    mode: Mode = "none" if batch.get("preprocess") == "none" else "auto"
+    results = classify(loaded, _contents(batch["bucket"], keys), mode)
     return {
         "model": {"name": loaded.name, "version": loaded.version},
-        "results": [{"key": key, **one} for key, one in zip(keys, found, strict=True)],
+        "results": [{"key": key, **result} for key, result in zip(keys, results, strict=True)],
     }
 
 
 def classify(
     loaded: Model, contents: Sequence[bytes | PredictError], mode: Mode
 ) -> list[dict[str, Any]]:
-    """Answer image files, an entry each: a prediction, or the error of a file that is none."""
+    """Answer image files, one entry per file: a prediction, or the error of an unreadable file."""
     samples, errors = [], {}
-    for place, content in enumerate(contents):
+    for index, content in enumerate(contents):
         try:
             if isinstance(content, PredictError):
                 raise content
             picture = Picture(content)
-            samples.append(loaded.preprocess(picture.pixels, mode, picture.closer))
+            samples.append(loaded.preprocess(picture.pixels, mode, picture.detail))
         except PredictError as error:
-            errors[place] = {"error": error.detail}
+            errors[index] = {"error": error.detail}
     answers = iter(
         predictions(loaded.probabilities(loaded.encode(samples)), loaded.labels) if samples else ()
     )
-    return [errors.get(place) or next(answers) for place in range(len(contents))]
+    return [errors.get(index) or next(answers) for index in range(len(contents))]
 
 
 def is_path(key: str) -> bool:
@@ -77,10 +77,10 @@ def _contents(bucket: str, keys: list[str]) -> list[bytes | PredictError]:
         if not is_path(key):
             return UnreadableImage("no object with such a key is read; give it one like a/b.png")
         try:
-            found = objects.get(key)
-            if found.meta["size"] > MAX_BYTES:
-                return TooLarge(f"the object has {found.meta['size']} bytes, over {MAX_BYTES}")
-            return bytes(found.bytes())
+            fetched = objects.get(key)
+            if fetched.meta["size"] > MAX_BYTES:
+                return TooLarge(f"the object has {fetched.meta['size']} bytes, over {MAX_BYTES}")
+            return bytes(fetched.bytes())
         except (FileNotFoundError, PermissionDeniedError):
             return UnreadableImage("there is no such object, or it may not be read")
 

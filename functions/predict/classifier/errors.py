@@ -11,7 +11,7 @@ PredictError
 ├── ModelUnavailable      503  the model store is missing, empty, corrupt or out of reach
 └── Misconfigured         500  an environment variable of the function that no retry mends
 
-Only `app.py` turns them into responses.
+Only `handler.py` turns them into responses.
 """
 
 from http import HTTPStatus

@@ -213,12 +213,13 @@ def test_a_capture_that_fails_costs_nobody_an_answer(
 ) -> None:
     from classifier import handler
     from classifier.model import session
+    from classifier.monitoring import telemetry
 
     monkeypatch.setattr(handler, "model", session.LazyModel())
     monkeypatch.setenv("CAPTURE_SHARE", "1")
     monkeypatch.setenv("CAPTURE_URL", url)
     logged: list[str] = []
-    monkeypatch.setattr(handler.logger, "warning", lambda text, **_: logged.append(text))
+    monkeypatch.setattr(telemetry.logger, "warning", lambda text, **_: logged.append(text))
     file = io.BytesIO()
     Image.fromarray(digits[3]).save(file, "PNG")
     event = {

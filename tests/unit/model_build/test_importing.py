@@ -417,9 +417,9 @@ def test_pictures_that_can_not_be_read_are_listed(tmp_path: Path) -> None:
 
 
 def importing_pipeline() -> Any:
-    from classifier.prepare import preprocess
+    from classifier.prepare.pipeline import from_manifest
 
-    return preprocess.pipeline(["N", 6, 6], {"pipeline": "resize"})
+    return from_manifest(["N", 6, 6], {"pipeline": "resize"})
 
 
 def test_the_digest_of_a_folder_changes_with_a_name_or_a_byte(tmp_path: Path) -> None:

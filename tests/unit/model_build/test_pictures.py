@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.image import pixels
-from classifier.prepare import preprocess
+from classifier.prepare.mnist import MnistPipeline
 from model_build.data.synthetic_pictures import take_picture
 
 
@@ -54,7 +54,7 @@ def test_the_ink_is_darker_than_the_paper(digits: NDArray[np.uint8]) -> None:
 
 def test_the_serving_code_finds_the_digit_in_its_picture(digits: NDArray[np.uint8]) -> None:
     generator = np.random.default_rng(6)
-    pipeline = preprocess.MnistPipeline(28, 28)
+    pipeline = MnistPipeline(28, 28)
     likeness = []
     for digit in digits:
         picture = pixels.decode(take_picture(digit, generator, image_format="PNG"))

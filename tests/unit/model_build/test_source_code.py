@@ -89,7 +89,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("model_build", "quantise/arithmetic.py"), ["quantise-weights", "calibrate"]),
         (("model_build", "graph/temperature.py"), ["calibrate"]),
         (
-            ("classifier", "prepare/preprocess.py"),  # augmentation crops by the code that serves
+            ("classifier", "prepare/mnist.py"),  # augmentation crops by the code that serves
             ["train", "convert", "optimise", "quantise-weights", "calibrate"],
         ),
         (("model_build", "cli/main.py"), []),

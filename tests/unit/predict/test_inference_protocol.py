@@ -14,25 +14,26 @@ from numpy.typing import NDArray
 from classifier.errors import PredictError
 from classifier.http.event import Request
 from classifier.http.inference_protocol import ROUTES
-from classifier.http.routes import Served
 from classifier.model.session import LazyModel, Model
 from classifier.prepare.encoding import Tensor
+from classifier.served import Answers, Served
 
 type Digits = NDArray[np.uint8]
 type Call = Callable[..., tuple[int, Any]]
 BLANK = [0] * 784
 
 
-class Server:
-    """The routes with a loaded model behind them; answers as the handler would."""
+class Server(Served):
+    """The routes with a model behind them; answers as the handler would."""
 
     def __init__(self) -> None:
-        self.model = LazyModel()
-        self.seen: list[Tensor] = []
+        self.lazy = LazyModel()
+        super().__init__(self.lazy)
+        self.batches: list[Tensor] = []
 
-    def classify(self, model: Model, batch: Tensor) -> NDArray[np.float32]:
-        self.seen.append(batch)
-        return model.probabilities(batch)
+    def classify(self, model: Model, batch: Tensor) -> Answers:
+        self.batches.append(batch)
+        return super().classify(model, batch)
 
     def __call__(
         self, path: str, document: Any = None, headers: dict[str, str] | None = None
@@ -42,10 +43,9 @@ class Server:
         method = "GET" if document is None else "POST"
         request = Request(method, path, {}, headers or {}, body, "gateway-1")
         for pattern, its_method, answer in ROUTES:
-            if (found := pattern.fullmatch(path)) and its_method == method:
-                served = Served(self.model.get, self.classify)
+            if (matched := pattern.fullmatch(path)) and its_method == method:
                 try:
-                    response = answer(request, served, **found.groupdict())
+                    response = answer(request, self, **matched.groupdict())
                 except PredictError as error:
                     return error.status.value, error.detail
                 return response["statusCode"], json.loads(response["body"])
@@ -79,7 +79,7 @@ def refused(server: Server, document: Any, status: int = 400) -> str:
     given_status, detail = infer(server, document)
     assert given_status == status
     assert isinstance(detail, str)
-    assert not server.seen, "nothing was classified"
+    assert not server.batches, "nothing was classified"
     return detail
 
 
@@ -92,13 +92,13 @@ def test_the_server_tells_its_name_and_extensions(server: Server) -> None:
 
 def test_live_does_not_touch_the_model(server: Server) -> None:
     assert server("/v2/health/live") == (200, {"live": True})
-    assert not server.model.is_loaded
+    assert not server.lazy.is_loaded
 
 
 @pytest.mark.parametrize("path", ["/v2/health/ready", "/v2/models/mnist/ready"])
 def test_ready_loads_the_model(server: Server, path: str) -> None:
     assert server(path) == (200, {"ready": True})
-    assert server.model.is_loaded
+    assert server.lazy.is_loaded
 
 
 def test_metadata_tells_the_tensors(server: Server, version: str) -> None:
@@ -146,7 +146,7 @@ def test_tensors_are_inferred_whatever_their_form(
     rows = np.reshape(output["data"], (2, 10))
     assert rows.argmax(axis=1).tolist() == [3, 7]
     assert np.allclose(rows.sum(axis=1), 1, atol=1e-5)
-    assert (server.seen[0] == batch).all()
+    assert (server.batches[0] == batch).all()
 
 
 def test_a_version_is_inferred_by_its_own_path(server: Server, version: str) -> None:
@@ -155,7 +155,7 @@ def test_a_version_is_inferred_by_its_own_path(server: Server, version: str) -> 
 
 def test_fractions_are_rounded_to_whole_values(server: Server) -> None:
     infer(server, inference([0.4, 0.6, 254.7, 255.0] * 196, datatype="FP32"))
-    assert server.seen[0].ravel()[:4].tolist() == [0, 1, 255, 255]
+    assert server.batches[0].ravel()[:4].tolist() == [0, 1, 255, 255]
 
 
 @pytest.mark.parametrize("identity", ["7", "", "é\ud800", "x" * 256])
@@ -184,11 +184,11 @@ def test_an_id_that_is_no_short_string_is_refused(server: Server, identity: Any)
         (inference(BLANK, name="pixels"), "'pixels' is not known; send 'image'"),
         (inference(BLANK, name=None), "None is not known"),
         (inference(BLANK, name=["image"]), "not known"),
-        (inference(BLANK, datatype="FP16"), "'FP16' is not taken; send UINT8 or FP32"),
-        (inference(BLANK, datatype="uint8"), "not taken"),
-        (inference(BLANK, datatype=["UINT8"]), "not taken"),
-        (inference(BLANK, datatype=None), "not taken"),
-        ({"inputs": [{"name": "image"}]}, "None is not taken"),
+        (inference(BLANK, datatype="FP16"), "'FP16' is not supported; send UINT8 or FP32"),
+        (inference(BLANK, datatype="uint8"), "not supported"),
+        (inference(BLANK, datatype=["UINT8"]), "not supported"),
+        (inference(BLANK, datatype=None), "not supported"),
+        ({"inputs": [{"name": "image"}]}, "None is not supported"),
     ],
 )
 def test_what_is_not_the_models_input_is_refused(
@@ -309,9 +309,9 @@ def test_other_outputs_are_refused(server: Server, outputs: Any, reason: str) ->
 @pytest.mark.parametrize(
     "changes",
     [
-        {"name": "é" * 1_000_000},
-        {"datatype": "é" * 1_000_000},
-        {"shape": [1] * 1_000_000},
+        {"name": "é" * 100_000},
+        {"datatype": "é" * 100_000},
+        {"shape": [1] * 100_000},
         {"shape": [10**4000, 1, 1]},
     ],
     ids=["name", "datatype", "shape", "side"],

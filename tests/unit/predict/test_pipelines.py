@@ -3,8 +3,6 @@
 import base64
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,9 @@ from classifier.errors import ModelUnavailable, UnreadableImage
 from classifier.model.session import LazyModel, load
 from classifier.model.store import FolderStore
 from classifier.prepare.encoding import Encoding
-from classifier.prepare.preprocess import Pipeline, pipeline
+from classifier.prepare.pipeline import Pipeline, from_manifest
 from classifier.prepare.resize import ImagenetPipeline, ResizePipeline
 from model_build.store.model_store import ModelStore
-from tests.support import ROOT
 from tests.support.manifests import describe
 
 type Sample = NDArray[np.uint8]
@@ -44,7 +41,7 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> Sample
 
 
 def made(sample_shape: list[Any], parameters: dict[str, Any]) -> Pipeline:
-    return pipeline(["N", *sample_shape], parameters)
+    return from_manifest(["N", *sample_shape], parameters)
 
 
 def test_resize_stretches_the_whole_picture_to_the_frame() -> None:
@@ -402,15 +399,3 @@ def test_a_file_that_does_not_take_its_manifest_s_tensor_is_unavailable(colours:
         (folder / "manifest.json").write_text(json.dumps(changed))
         with pytest.raises(ModelUnavailable):
             load(FolderStore(colours), "colours", "production")
-
-
-def test_a_model_of_digits_does_not_load_the_other_pipelines(model_store: Path) -> None:
-    """They would cost every cold start."""
-    code = (
-        "import sys; from classifier import handler; handler.model.get(); "
-        "print('classifier.prepare.resize' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split()[-1] == "False"

@@ -18,7 +18,7 @@ from classifier.model import session
 from classifier.model.fetch import Files, fetch_configured
 from classifier.model.session import LazyModel, Model, load
 from classifier.model.store import FolderStore
-from classifier.prepare.preprocess import MnistPipeline
+from classifier.prepare.mnist import MnistPipeline
 
 type Document = dict[str, Any]
 type Publish = Callable[..., str]

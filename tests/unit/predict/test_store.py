@@ -164,7 +164,7 @@ def test_an_answer_that_is_not_the_whole_object_is_unavailable(
     account: pytest.MonkeyPatch, bucket: str, reason: str
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         account.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         try:
             with pytest.raises(ModelUnavailable, match=reason):

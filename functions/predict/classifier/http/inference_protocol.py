@@ -17,9 +17,10 @@ from classifier.errors import BadRequest, NotFound, TooLarge
 from classifier.http.event import Request
 from classifier.http.payload import MAX_BODY, MAX_IMAGES
 from classifier.http.response import Response, ok
-from classifier.http.routes import Route, Served
+from classifier.http.routes import Route
 from classifier.model.session import Model
 from classifier.prepare.encoding import Tensor
+from classifier.served import Served
 
 _DATATYPES = {"uint8": ("UINT8", "FP32"), "float32": ("FP32",)}  # taken, the model's own first
 _MAX_ID = 256  # it is sent back
@@ -67,13 +68,13 @@ def infer(request: Request, served: Served, name: str, version: str | None = Non
     document = _document(request)
     batch = _tensor(document.get("inputs"), model)
     _check_outputs(document.get("outputs"), model)
-    identity = _identity(document)
-    probabilities = served.classify(model, batch)
+    inference_id = _id(document)
+    probabilities = served.classify(model, batch).probabilities
     return ok(
         {
             "model_name": model.name,
             "model_version": model.version,
-            **({} if identity is None else {"id": identity}),
+            **({} if inference_id is None else {"id": inference_id}),
             "outputs": [
                 {
                     **_tensor_metadata(model.output_name, "FP32", list(probabilities.shape)),
@@ -135,10 +136,11 @@ def _tensor(inputs: Any, model: Model) -> Tensor:
         raise BadRequest(
             f"input {short(tensor.get('name'))} is not known; send {model.input_name!r}"
         )
-    taken = _DATATYPES[model.encode.dtype]
-    if tensor.get("datatype") not in taken:
+    datatypes = _DATATYPES[model.encode.dtype]
+    if tensor.get("datatype") not in datatypes:
         raise BadRequest(
-            f"datatype {short(tensor.get('datatype'))} is not taken; send {' or '.join(taken)}"
+            f"datatype {short(tensor.get('datatype'))} is not supported; "
+            f"send {' or '.join(datatypes)}"
         )
     shape = tensor.get("shape")
     expected = ["N", *model.encode.shape]
@@ -186,10 +188,10 @@ def _bytes(values: NDArray[np.object_], shape: list[int]) -> NDArray[np.uint8]:
     return np.rint(values.astype(np.float64)).astype(np.uint8).reshape(shape)
 
 
-def _identity(document: dict[str, Any]) -> str | None:
-    identity = document.get("id")
-    if identity is None or (isinstance(identity, str) and len(identity) <= _MAX_ID):
-        return identity
+def _id(document: dict[str, Any]) -> str | None:
+    value = document.get("id")
+    if value is None or (isinstance(value, str) and len(value) <= _MAX_ID):
+        return value
     raise BadRequest(f'"id" must be a string of at most {_MAX_ID} characters')
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from classifier.errors import BadRequest, TooLarge, UnreadableImage, UnsupportedMediaType
 from classifier.http.event import Request
 from classifier.image import formats
-from classifier.prepare.preprocess import MODES, Mode
+from classifier.mode import MODES, Mode
 
 MAX_BODY = 4 * 1024 * 1024  # bytes; Lambda takes 6 MB a call, base64 and envelope included
 MAX_IMAGES = 32
@@ -28,7 +28,7 @@ class Payload(NamedTuple):
     images: list[bytes]
     is_batch: bool
     mode: Mode
-    with_input: bool  # each prediction is to carry what the model saw
+    with_input: bool  # whether each prediction shows what the model saw
 
 
 def read(request: Request) -> Payload:
@@ -100,13 +100,9 @@ def _from_json(body: bytes) -> tuple[list[bytes], bool]:
 
 def _from_multipart(request: Request) -> list[bytes]:
     """Contents of the fields called `image`; other fields are passed over."""
-    from classifier.http import multipart  # noqa: PLC0415 - most requests are not
+    from classifier.http.form import read_fields  # noqa: PLC0415 - most requests are no forms
 
-    images = [
-        content
-        for name, content in multipart.fields(request.headers["content-type"], request.body)
-        if name == "image"
-    ]
+    images = read_fields(request.headers["content-type"], request.body, "image")
     if not images:
         raise BadRequest(
             'the form has no field "image"; send the file in it, as `curl -F image=@photo.png` does'

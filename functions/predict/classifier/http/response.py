@@ -1,10 +1,9 @@
-"""Answer → response: JSON for what was found, problem+json for what went wrong."""
+"""Probabilities → response: JSON for an answer, problem+json for an error."""
 
 import base64
 import io
 import json
 from http import HTTPStatus
-from math import floor
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,15 @@ type Response = dict[str, Any]
 
 def predictions(probabilities: NDArray[np.float32], labels: list[Any]) -> list[dict[str, Any]]:
     """Body of each prediction from its softmax, a row of [N, classes]; six decimals."""
-    found = []
-    for row in probabilities.tolist():
-        best = row.index(max(row))
-        # Not round(): it prints a number and reads it again, which takes twice as long.
-        values = [floor(value * 1e6 + 0.5) / 1e6 for value in row]
-        found.append(
-            {"prediction": labels[best], "confidence": values[best], "probabilities": values}
-        )
-    return found
+    rows = probabilities.astype(np.float64).round(6).tolist()
+    best = probabilities.argmax(axis=1).tolist()
+    return [
+        {"prediction": labels[index], "confidence": row[index], "probabilities": row}
+        for row, index in zip(rows, best, strict=True)
+    ]
 
 
-def seen(sample: NDArray[np.uint8]) -> str:
+def input_preview(sample: NDArray[np.uint8]) -> str:
     """What the model saw, [H, W] or [H, W, 3], as the data URL of a PNG."""
     file = io.BytesIO()
     Image.fromarray(sample).save(file, "PNG")

@@ -2,28 +2,15 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from classifier.http import page
 from classifier.http.event import Request
 from classifier.http.response import Response, document, ok
-from classifier.model.session import Model
-from classifier.prepare.encoding import Tensor
+from classifier.served import Served
 
 # Of the manifest; lineage and the baseline for drift stay inside.
 _PUBLIC = ("name", "version", "created", "input", "output", "quantization", "metrics")
-
-
-@dataclass(frozen=True)
-class Served:
-    """The model as `app.py` serves it: loaded on demand, its answers logged and measured."""
-
-    model: Callable[[], Model]
-    classify: Callable[[Model, Tensor], NDArray[np.float32]]
 
 
 type Route = tuple[re.Pattern[str], str, Callable[..., Response]]

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.errors import TooLarge, UnreadableImage
-from classifier.image import formats, jpeg, png, structure
+from classifier.image import formats, jpeg, structure
 from classifier.image.limits import MAX_PIXELS, Allowance
 
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
 _DRAFT_SIDE = 400  # at least, where a JPEG's decoder brings it down
-_PART_SIDE = 256  # of a part that is looked at closer
+_PART_SIDE = 256  # of a part that is loaded in detail
 _BAND = 64  # rows of the result that are made at a time
 _LIGHT = 0.8  # of white: from here on ink would be lost on it
 
@@ -58,11 +58,11 @@ class Part(NamedTuple):
     right: float
 
 
-type Closer = Callable[[Part], Pixels | None]
+type DetailLoader = Callable[[Part], Pixels | None]
 
 
 class Picture:
-    """An image file, decoded: the whole at a working size, and any part of it closer.
+    """An image file, decoded: the whole at a working size, and any part of it in more detail.
 
     pixels: [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255; uint8, but float32 where the file has more
     than 8 bits a sample. EXIF orientation is undone, 16-bit samples are scaled, an animation gives
@@ -86,10 +86,8 @@ class Picture:
         self._data = data
         allowance = allowance or Allowance()
         try:
-            image = png.decode_plain(data)
-            if image is None:
-                allowance.take_work(structure.work(data, formats.require(data).name))
-                image = _open(data)
+            allowance.take_work(structure.work(data, formats.require(data).name))
+            image = _open(data)
             allowance.take_pixels(*image.size)
             full = max(image.size)
             if image.format == "JPEG" and full // _DRAFT_SIDE >= 8:
@@ -109,7 +107,7 @@ class Picture:
         self._on_black = layers.shape[2] == 4 and _is_light_ink(layers)
         self.pixels = self._flat(layers)
 
-    def closer(self, part: Part) -> Pixels | None:
+    def detail(self, part: Part) -> Pixels | None:
         """Give a part of the picture [h, w, C] in more detail; none if `pixels` has all there is.
 
         It is brought down by a whole factor to at most twice `_PART_SIDE`.

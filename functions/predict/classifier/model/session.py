@@ -16,8 +16,8 @@ from classifier.errors import ModelUnavailable
 from classifier.model.fetch import Early, Files, fetch, fetch_configured
 from classifier.model.manifest import Manifest
 from classifier.model.store import Store
+from classifier.prepare import pipeline
 from classifier.prepare.encoding import Encoding, Tensor
-from classifier.prepare.preprocess import Pipeline, pipeline
 
 
 class Model(NamedTuple):
@@ -26,7 +26,7 @@ class Model(NamedTuple):
     name: str
     version: str
     labels: list[Any]
-    preprocess: Pipeline  # picture → sample
+    preprocess: pipeline.Pipeline  # picture → sample
     encode: Encoding  # samples → tensor
     load_ms: float
     session: ort.InferenceSession
@@ -85,7 +85,7 @@ def _open(files: Files, started: float) -> Model:
     try:
         _, dtype, shape, parameters = manifest.input
         encode = Encoding.from_manifest(dtype, shape, parameters)
-        preprocess = pipeline(encode.samples_shape, parameters)
+        preprocess = pipeline.from_manifest(encode.samples_shape, parameters)
     except (ValueError, OverflowError) as error:
         raise ModelUnavailable(f"the manifest of {name} {version}: {error}") from error
     if hashlib.sha256(content).hexdigest() != manifest.file.sha256:

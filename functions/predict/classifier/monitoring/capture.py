@@ -36,23 +36,23 @@ def keep(
     a PNG and a JSON document of the same name. Raises what went wrong; the caller logs it.
     """
     share = float(os.environ.get("CAPTURE_SHARE", "0.01"))
-    chosen = [place for place in range(len(answers)) if random.random() < share]  # noqa: S311 - no secret
+    chosen = [index for index in range(len(answers)) if random.random() < share]  # noqa: S311 - no secret
     if not chosen:
         return []
     bucket = _bucket(os.environ["CAPTURE_URL"])
     objects: list[tuple[str, bytes]] = []
-    for place in chosen:
+    for index in chosen:
         key = time.strftime(f"%Y/%m/%d/{uuid.uuid4().hex}", time.gmtime())
         document = {
-            **{name: answers[place][name] for name in ("prediction", "confidence")},
+            **{name: answers[index][name] for name in ("prediction", "confidence")},
             "model": {"name": loaded.name, "version": loaded.version},
             "request_id": request_id,
-            "index": place,
+            "index": index,
         }
-        objects.append((f"{key}.png", _png(samples[place])))
+        objects.append((f"{key}.png", _png(samples[index])))
         objects.append((f"{key}.json", json.dumps(document).encode()))
     with ThreadPoolExecutor(min(len(objects), 16)) as writers:
-        list(writers.map(lambda one: bucket.put(*one), objects))
+        list(writers.map(lambda item: bucket.put(*item), objects))
     return [key for key, _ in objects]
 
 

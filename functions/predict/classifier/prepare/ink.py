@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.errors import BlankImage
-from classifier.image.pixels import Closer, Part, Pixels
+from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.prepare.ruling import without_ruling
 
 type Ink = NDArray[np.float32]
@@ -33,11 +33,11 @@ _BLANK = (
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 
 
-def find_ink(pixels: Pixels, closer: Closer | None = None) -> Ink:
+def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
     """Ink of a picture [H, W, C], 0 to 255, as [h, w], 0 to 1, cropped to what is written.
 
     An overview says what the paper is like and where the digit is; the digit itself is then taken
-    from the picture. If that shows it too small, `closer` is asked for its surroundings, and the
+    from the picture. If that shows it too small, `load_detail` loads its surroundings, and the
     ink is found in these. Raises BlankImage if nothing stands out from the paper.
     """
     step = -(-max(pixels.shape[:2]) // _OVERVIEW)
@@ -51,8 +51,8 @@ def find_ink(pixels: Pixels, closer: Closer | None = None) -> Ink:
         raise BlankImage(_BLANK)
 
     rows, columns = _extent(kept.any(axis=1)), _extent(kept.any(axis=0))
-    if closer and max(rows.stop - rows.start, columns.stop - columns.start) * step < _SMALL:
-        detail = closer(_surroundings(rows, columns, kept.shape))
+    if load_detail and max(rows.stop - rows.start, columns.stop - columns.start) * step < _SMALL:
+        detail = load_detail(_surroundings(rows, columns, kept.shape))
         if detail is not None:
             return find_ink(detail)
     window = _Window.around(pixels, rows, columns, step)

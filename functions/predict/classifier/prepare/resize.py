@@ -3,7 +3,6 @@
 Imported when a manifest names one of them, so that a model of digits does not pay for it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -11,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.image.pixels import Closer, Pixels
+from classifier.image.pixels import DetailLoader, Pixels
+from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
-from classifier.prepare.preprocess import LUMA, Mode, check_size
+from classifier.prepare.exact import exact_sample, in_channels
 
 type Background = Literal["dark", "light"]
 
@@ -38,23 +38,24 @@ class ResizePipeline:
     def from_manifest(cls, shape: list[Any], parameters: dict[str, Any]) -> Self:
         """Read the pipeline from the shape of its samples, [N, H, W] or [N, H, W, 3].
 
-        Raises ValueError for a background that is none.
+        Raises ValueError for an unknown background.
         """
         background = parameters.get("background")
         if background not in (None, "dark", "light"):
-            raise ValueError(f"background {background!r} is none")
+            raise ValueError(f'background must be "dark" or "light", got {background!r}')
         _, height, width, *channels = shape
         pad = bool(parameters.get("pad", False))
         return cls(int(height), int(width), 3 if channels else 1, background, pad)
 
-    def __call__(self, pixels: Pixels, mode: Mode, _closer: Closer | None = None, /) -> Sample:
+    def __call__(
+        self, pixels: Pixels, mode: Mode, _load_detail: DetailLoader | None = None, /
+    ) -> Sample:
         """Turn [H, W, C] of 0 to 255 into the model's [height, width] or [height, width, 3].
 
         Raises UnreadableImage for a wrong size in `none`.
         """
         if mode == "none":
-            check_size(pixels, self.height, self.width)
-            return in_channels(pixels, self.channels)
+            return exact_sample(pixels, self.height, self.width, self.channels)
         sample = in_channels(pixels, self.channels)
         if self.background and self.background != _background(sample):
             sample = 255 - sample
@@ -69,9 +70,6 @@ class ResizePipeline:
         top, left = (self.height - height) // 2, (self.width - width) // 2
         frame[top : top + height, left : left + width] = _resized(sample, height, width)
         return frame
-
-    def read_samples(self, _files: Sequence[bytes], /) -> None:
-        """None: each picture may have to be resized."""
 
 
 @dataclass(frozen=True)
@@ -92,22 +90,23 @@ class ImagenetPipeline:
     def from_manifest(cls, shape: list[Any], parameters: dict[str, Any]) -> Self:
         """Read the pipeline from the shape of its samples, [N, H, W] or [N, H, W, 3].
 
-        Raises ValueError for a crop that is none.
+        Raises ValueError for a crop outside (0, 1].
         """
         crop = float(parameters.get("crop", 224 / 256))
         if not 0 < crop <= 1:
-            raise ValueError(f"a crop of {crop} is no share of a picture")
+            raise ValueError(f"crop must be in (0, 1], got {crop}")
         _, height, width, *channels = shape
         return cls(int(height), int(width), 3 if channels else 1, crop)
 
-    def __call__(self, pixels: Pixels, mode: Mode, _closer: Closer | None = None, /) -> Sample:
+    def __call__(
+        self, pixels: Pixels, mode: Mode, _load_detail: DetailLoader | None = None, /
+    ) -> Sample:
         """Turn [H, W, C] of 0 to 255 into the model's [height, width] or [height, width, 3].
 
         Raises UnreadableImage for a wrong size in `none`.
         """
         if mode == "none":
-            check_size(pixels, self.height, self.width)
-            return in_channels(pixels, self.channels)
+            return exact_sample(pixels, self.height, self.width, self.channels)
         rows, columns, _ = pixels.shape
         scale = self.crop * min(rows / self.height, columns / self.width)
         down, across = self.height * scale, self.width * scale
@@ -115,23 +114,11 @@ class ImagenetPipeline:
         box = (left, top, left + across, top + down)
         return _resized(in_channels(pixels, self.channels), self.height, self.width, box)
 
-    def read_samples(self, _files: Sequence[bytes], /) -> None:
-        """None: each picture may have to be resized."""
-
 
 PIPELINES: dict[str, type[ResizePipeline] | type[ImagenetPipeline]] = {
     "resize": ResizePipeline,
     "imagenet": ImagenetPipeline,
 }
-
-
-def in_channels(pixels: Pixels, channels: int) -> Sample:
-    """Picture [H, W, C] of 0 to 255 as uint8, [H, W] in grey or [H, W, 3] in RGB."""
-    if channels == 1:
-        grey = pixels @ LUMA if pixels.shape[2] == 3 else pixels[:, :, 0]
-        return np.rint(grey).astype(np.uint8)
-    rgb: Sample = np.rint(pixels).astype(np.uint8)
-    return rgb if rgb.shape[2] == 3 else rgb.repeat(3, axis=2)
 
 
 def _resized(

@@ -1,0 +1,53 @@
+"""The function's model as its routes use it: loaded on demand, its answers logged and measured."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from aws_lambda_powertools.metrics import MetricUnit
+from numpy.typing import NDArray
+
+from classifier.http.response import predictions
+from classifier.model.session import LazyModel, Model
+from classifier.monitoring.telemetry import (
+    add_confidences,
+    logger,
+    metrics,
+    timed,
+)
+from classifier.prepare.encoding import Tensor
+
+
+class Answers(NamedTuple):
+    """What the model says of a batch: for a client, and as it comes out of the model."""
+
+    predictions: list[dict[str, Any]]
+    probabilities: NDArray[np.float32]  # [N, classes]
+
+
+class Served:
+    """The one model of this environment."""
+
+    def __init__(self, lazy: LazyModel) -> None:
+        self._lazy = lazy
+
+    def model(self) -> Model:
+        """Load the model if need be. Raises ModelUnavailable if that fails."""
+        was_loaded = self._lazy.is_loaded
+        model = self._lazy.get()
+        if not was_loaded:
+            metrics.add_metric("ModelLoadMs", MetricUnit.Milliseconds, model.load_ms)
+            logger.info("model loaded", model_version=model.version, load_ms=model.load_ms)
+        return model
+
+    def classify(self, model: Model, batch: Tensor) -> Answers:
+        """Run the model on a batch that it takes."""
+        with timed("InferenceMs"):
+            probabilities = model.probabilities(batch)
+        answers = Answers(predictions(probabilities, model.labels), probabilities)
+        add_confidences([answer["confidence"] for answer in answers.predictions])
+        metrics.add_metadata("message", "predicted")
+        metrics.add_metadata("model_version", model.version)
+        metrics.add_metadata(
+            "predictions", [answer["prediction"] for answer in answers.predictions]
+        )
+        return answers
