@@ -113,7 +113,10 @@ ChannelOption = Annotated[
 RecipesOption = Annotated[
     Path | None,
     typer.Option(
-        "--recipes", help="Folder of recipes, one TOML file each; the project's if not given."
+        "--recipes",
+        exists=True,
+        file_okay=False,
+        help="Folder of recipes, one TOML file each; the project's if not given.",
     ),
 ]
 CacheOption = Annotated[

@@ -364,7 +364,6 @@ def test_a_model_that_is_not_there_is_one_sentence_and_exit_1(
         (["copy", "s3:bucket"], "'s3:bucket' is not an address"),
         (["score", "s3:/bucket", "out"], "'s3:/bucket' is not an address"),
         (["search", "--recipes", "missing"], "'missing' does not exist"),
-        (["search", "--only", "missing"], "there is no recipe 'missing'; expected one of"),
     ],
 )
 def test_wrong_use_exits_2_and_says_what_was_expected(
