@@ -1,4 +1,4 @@
-"""Memory sizes measured in Docker, what each costs, and how the function scales: docs/scaling.md.
+"""Memory sizes measured in Docker, and what each costs: docs/scaling.md.
 
     python -m bench.sizes            measure, then write the page
     python -m bench.sizes --again    write the page from what was measured before
@@ -27,7 +27,6 @@ import numpy as np
 
 from bench import ROOT
 from bench.pricing import PRICES, per_million
-from bench.scaling import Outcome, Service, poisson, simulate
 from events.make_events import encode_png, json_event
 from model_build.data.datasets import load_mnist_5k
 
@@ -39,7 +38,6 @@ SIZES = (128, 256, 512, 1024, 1769, 3008)
 FULL_CPU_MB = 1769  # AWS Lambda Developer Guide, "Configure Lambda function memory"
 ROUNDS = 9  # a cold start of each size in every one
 WARM_REQUESTS = 180
-RATES = (1, 100, 10_000)  # a second
 _INVOKE = "/2015-03-31/functions/function/invocations"
 
 
@@ -165,23 +163,6 @@ def recommended(sizes: list[Size]) -> Size:
     )
 
 
-def simulations(size: Size) -> list[tuple[int, int, Outcome]]:
-    """Steady traffic that begins at once, at each rate, without and with provisioned concurrency.
-
-    Provisioned: what the mean needs, and half as much again.
-    """
-    service = Service(size.warm_ms, size.cold_ms, size.memory_mb)
-    rows: list[tuple[int, int, Outcome]] = []
-    for rate in RATES:
-        arrivals = poisson(rate, 600 if rate < 1000 else 30, seed=1)
-        needed = int(np.ceil(1.5 * rate * float(np.mean(size.warm_ms)) / 1000))
-        rows.extend(
-            (rate, provisioned, simulate(arrivals, service, provisioned=provisioned))
-            for provisioned in (0, needed)
-        )
-    return rows
-
-
 def page(sizes: list[Size], machine: dict[str, Any]) -> str:
     """Text of docs/scaling.md."""
     folder = Path(__file__).parent
@@ -192,7 +173,7 @@ def page(sizes: list[Size], machine: dict[str, Any]) -> str:
     )
     best = recommended(sizes)
     return templates.get_template("scaling.md.j2").render(
-        machine=machine, prices=PRICES, sizes=sizes, best=best, simulations=simulations(best)
+        machine=machine, prices=PRICES, sizes=sizes, best=best
     )
 
 

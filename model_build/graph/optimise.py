@@ -11,7 +11,7 @@ from model_build.engine.stage import StageContext
 
 BASIC = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
 EXTENDED = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+_ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 
 
 def build_stage(context: StageContext) -> None:
@@ -28,7 +28,7 @@ def optimise(
     """Write `source` with onnxruntime's optimisations of `level` applied, but for some by name.
 
     BASIC keeps standard operators, which the quantiser understands; EXTENDED fuses them into
-    onnxruntime's own. ALL is bound to one kind of CPU, unless what binds it is left out.
+    onnxruntime's own. without: names of optimisers to leave out.
     """
     with tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "optimised.onnx"
@@ -45,3 +45,12 @@ def optimise(
         result = onnx.load(optimised)
     onnx.checker.check_model(result)
     onnx.save(result, target)
+
+
+def optimise_integers(source: Path, target: Path) -> None:
+    """Write a quantised graph in onnxruntime's integer operators, with channels last.
+
+    onnxruntime would otherwise rewrite it at each load. Of its highest level, the blocks of
+    channels for float convolutions are left out: their width depends on the CPU.
+    """
+    optimise(source, target, _ALL, without=["NchwcTransformer"])

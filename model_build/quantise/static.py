@@ -23,7 +23,7 @@ from onnxruntime.quantization import (
 from model_build.data import datasets
 from model_build.engine.stage import StageContext
 from model_build.graph.convert import INPUT_NAME
-from model_build.graph.integer_fusion import optimise_integers
+from model_build.graph.optimise import optimise_integers
 
 CALIBRATION_SAMPLES = 512
 

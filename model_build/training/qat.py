@@ -14,8 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from model_build.engine.stage import OnEpoch, StageContext
 from model_build.graph.convert import INPUT_NAME, convert
-from model_build.graph.integer_fusion import optimise_integers
-from model_build.graph.optimise import optimise
+from model_build.graph.optimise import optimise, optimise_integers
 from model_build.training import layer_chain
 from model_build.training.prune import zeros_held
 from model_build.training.train import (
