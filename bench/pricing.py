@@ -13,8 +13,6 @@ class Prices:
     date: str = "2025-11"
     request: float = 0.20e-6
     gb_second: float = 16.6667e-6
-    provisioned_gb_second: float = 4.1667e-6  # for being there
-    provisioned_duration_gb_second: float = 9.7222e-6  # for answering
     rest_api_request: float = 3.50e-6
     http_api_request: float = 1.00e-6
 
