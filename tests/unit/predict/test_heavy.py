@@ -123,6 +123,7 @@ def test_a_small_file_takes_bounded_time_and_memory_and_logs_nothing(send: Send,
     assert result["stderr"] == 0, result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options"),
     [("PNG", {}), ("GIF", {}), ("TIFF", {"compression": "tiff_lzw"})],

@@ -171,6 +171,7 @@ def test_a_digit_of_20_pixels_on_a_page_of_1800_keeps_its_answer(
     assert (answers(np.stack(samples)) == answers(chosen)).mean() >= 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0, 15])
 def test_a_large_page_without_ink_is_blank(noise: float) -> None:
     page = np.full((1500, 1000), 220, dtype=np.uint8)

@@ -456,6 +456,7 @@ def drawn(side: int, orientation: int = 1) -> NDArray[np.uint8]:
     return UPRIGHT[orientation](page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_part_of_a_large_picture_is_loaded_in_detail(kind: str) -> None:
     picture = Picture(encode(drawn(1600), kind))

@@ -23,6 +23,7 @@ def test_the_script_makes_exactly_the_files_of_the_folder(made: dict[str, dict[s
     assert made == COMMITTED
 
 
+@pytest.mark.slow
 def test_writing_them_again_changes_no_byte_and_drops_what_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
