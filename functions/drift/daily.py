@@ -1,10 +1,10 @@
-"""Lambda handler on a schedule: compares the last day's answers with the model's baseline.
+"""Scheduled Lambda handler: compares the last day's predictions with the model's baseline.
 
 CloudWatch Logs → traffic → stability ← baseline of the manifest in the model store
                                 ↓
                  metrics DriftPSI, DriftDetected; a log line with the verdict
 
-docs/drift.md says what the verdicts mean. Nobody waits for it, so Powertools may write its lines.
+docs/drift.md explains the verdicts.
 """
 
 import json
@@ -27,11 +27,11 @@ metrics = Metrics()
 
 
 def handler(_event: Any, _context: Any) -> dict[str, Any]:
-    """Compare the last 24 hours; emit the metrics; give the verdicts.
+    """Compare the last 24 hours, emit the metrics and return the verdicts.
 
     Environment: LOG_GROUP of the predict function, MODEL_STORE_URL, MODEL_NAME (default mnist),
     MAX_IMAGES to read (default 50,000), POWERTOOLS_METRICS_NAMESPACE; POWERTOOLS_SERVICE_NAME, a
-    dimension of the metrics. Whatever fails is raised: the function's own Errors metric then tells.
+    dimension of the metrics. Failures are raised, so they count in Lambda's Errors metric.
     """
     now = int(time.time() * 1000)
     group, limit = os.environ["LOG_GROUP"], int(os.environ.get("MAX_IMAGES", "50000"))
@@ -46,17 +46,17 @@ def handler(_event: Any, _context: Any) -> dict[str, Any]:
             continue
         manifest = _manifest(version)
         observed = traffic.histograms((version, mode), manifest["output"]["labels"])
-        found = compare(baseline(manifest["baseline"], mode), observed)
-        _emit(found, version, mode)
+        comparisons = compare(baseline(manifest["baseline"], mode), observed)
+        _emit(comparisons, version, mode)
         verdicts.append(
             {
                 "model_version": version,
                 "preprocess": mode,
-                "verdict": overall(found),
-                "statistics": {name: asdict(one) for name, one in found.items()},
+                "verdict": overall(comparisons),
+                "statistics": {name: asdict(result) for name, result in comparisons.items()},
             }
         )
-    is_drift = any(one["verdict"] == "drift" for one in verdicts)
+    is_drift = any(verdict["verdict"] == "drift" for verdict in verdicts)
     metrics.add_metric(name="DriftDetected", unit=MetricUnit.Count, value=int(is_drift))
     metrics.flush_metrics()
     result: dict[str, Any] = {"lines": traffic.lines, "verdicts": verdicts}
@@ -65,7 +65,7 @@ def handler(_event: Any, _context: Any) -> dict[str, Any]:
 
 
 def _manifest(version: str) -> dict[str, Any]:
-    """Manifest of a version in the store: always a bucket, as the template sets it."""
+    """Read a version's manifest from the store, which the template always sets to a bucket."""
     bucket, _, prefix = os.environ["MODEL_STORE_URL"].removeprefix("s3://").partition("/")
     key = f"{os.environ.get('MODEL_NAME', 'mnist')}/versions/{version}/manifest.json"
     answer = boto3.client("s3").get_object(Bucket=bucket, Key=f"{prefix}/{key}".lstrip("/"))
@@ -73,10 +73,10 @@ def _manifest(version: str) -> dict[str, Any]:
     return manifest
 
 
-def _emit(found: dict[str, Comparison], version: str, mode: str) -> None:
-    for name, one in found.items():
-        with single_metric("DriftPSI", MetricUnit.NoUnit, round(one.psi, 4)) as metric:
+def _emit(comparisons: dict[str, Comparison], version: str, mode: str) -> None:
+    for name, comparison in comparisons.items():
+        with single_metric("DriftPSI", MetricUnit.NoUnit, round(comparison.psi, 4)) as metric:
             metric.add_dimension("statistic", name)
             metric.add_dimension("preprocess", mode)
             metric.add_metadata("model_version", version)
-            metric.add_metadata("p_value", one.p_value)
+            metric.add_metadata("p_value", comparison.p_value)

@@ -1,10 +1,10 @@
-"""Pre-traffic hook: golden images go to a new version of the function; a bad one gets no traffic.
+"""Pre-traffic hook: tests a new version of the function on golden images before it gets traffic.
 
-CodeDeploy calls it before it moves the alias, and moves nothing unless it hears `Succeeded`. Called
-by hand, with `{}` or with `{"version": "<ARN of a version>"}`, it gives its verdict to the caller.
+CodeDeploy calls it before moving the alias, and only moves it if the hook reports `Succeeded`.
+Invoked manually, with `{}` or `{"version": "<ARN of a version>"}`, it returns its verdict.
 
-Golden images are golden/<model's name>/<label>-<anything>.png. For a model that has none, it is
-checked that the version loads its model and answers.
+Golden images are golden/<model's name>/<label>-<anything>.png. For a model without any, the hook
+only checks that the version loads its model and answers.
 """
 
 import base64
@@ -21,20 +21,20 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 GOLDEN = Path(__file__).parent / "golden"
-TRIES = 3  # for a store that can't be reached for a moment
+TRIES = 3  # in case the store is briefly unavailable
 PAUSE_SECONDS = 2.0
 logger = Logger()
 _PINNED = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")  # any other version is a channel
 
 
 class Unfit(Exception):
-    """The new version must not have traffic; the message says why and what to do next."""
+    """The new version must not get traffic; the message says why and what to do next."""
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's form
-    """Check a version; tell CodeDeploy, if it asked, and the caller.
+    """Check a version, report to CodeDeploy if it called, and return the verdict.
 
-    Environment: NEW_VERSION, the ARN that is checked unless the event has another; MODEL_NAME and
+    Environment: NEW_VERSION, the ARN to check unless the event names another; MODEL_NAME and
     MODEL_VERSION; MIN_ACCURACY and MIN_CONFIDENCE, 0 to 1; MAX_MEDIAN_MS of a warm call.
     """
     verdict: dict[str, Any] = {"status": "Failed"}
@@ -43,7 +43,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
         verdict |= {"version": version, **check(version), "status": "Succeeded"}
     except Unfit as unfit:
         verdict["reason"] = str(unfit)
-    except Exception as error:  # CodeDeploy would wait an hour for an answer
+    except Exception as error:  # else CodeDeploy would wait an hour
         logger.exception("the check itself failed")
         verdict["reason"] = f"the check itself failed: {type(error).__name__}: {error}"
     logger.info("verdict", **verdict)
@@ -57,11 +57,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
 
 
 def check(version: str) -> dict[str, Any]:
-    """Figures of a version that is fit for traffic.
+    """Measure a version that is fit for traffic.
 
-    Raises Unfit for any other one.
+    Raises Unfit if it is not.
     """
-    # One try: a call that is repeated by the SDK would hide a version that is too slow.
+    # No retries: they would hide a version that is too slow.
     settings = Config(read_timeout=30, retries={"total_max_attempts": 1})
     client = boto3.client("lambda", config=settings)
     ready(client, version)
@@ -74,23 +74,23 @@ def check(version: str) -> dict[str, Any]:
         status, answer = ask(client, version, "POST", "/predict", path.read_bytes())
         times.append(1000 * (time.perf_counter() - started))
         if status != 200:
-            raise Unfit(f"{path.name} was answered with {status}: {answer.get('detail', answer)}")
+            raise Unfit(f"{path.name}: expected 200, got {status}: {answer.get('detail', answer)}")
         right += str(answer["prediction"]) == path.name.partition("-")[0]
         confidences.append(float(answer["confidence"]))
-    found = {
+    figures = {
         "images": len(golden),
         "accuracy": right / len(golden),
         "confidence": statistics.mean(confidences),
         "median_ms": statistics.median(times),
     }
-    _judge(found)
-    return found
+    _judge(figures)
+    return figures
 
 
 def ready(client: Any, version: str) -> None:
-    """See that the version loads the model it is pinned to.
+    """Check that the version loads the model it is pinned to.
 
-    Raises Unfit if it does not, and if it serves another one.
+    Raises Unfit if it loads no model, or another one.
     """
     for attempt in range(TRIES):
         if attempt:
@@ -105,15 +105,15 @@ def ready(client: Any, version: str) -> None:
         )
     pinned, served = os.environ["MODEL_VERSION"], answer.get("version")
     if _PINNED.fullmatch(pinned) and served != pinned:
-        raise Unfit(f"it serves model {served}, and not {pinned} as it is told to")
+        raise Unfit(f"it must serve model {pinned}, got {served}")
 
 
 def ask(
     client: Any, version: str, method: str, path: str, body: bytes | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of the answer to a request, which comes as from the REST API.
+    """Send a request as the REST API would; return the response's status and JSON.
 
-    Raises Unfit if the call crashed.
+    Raises Unfit if the function crashes.
     """
     event = {
         "httpMethod": method,
@@ -132,13 +132,13 @@ def ask(
     return payload["statusCode"], json.loads(payload["body"])
 
 
-def _judge(found: dict[str, Any]) -> None:
+def _judge(figures: dict[str, Any]) -> None:
     limits = [
-        ("accuracy", "MIN_ACCURACY", 1, "of the golden images read rightly"),
+        ("accuracy", "MIN_ACCURACY", 1, "accuracy on the golden images"),
         ("confidence", "MIN_CONFIDENCE", 1, "mean confidence on the golden images"),
-        ("median_ms", "MAX_MEDIAN_MS", -1, "ms for half of the warm calls"),
+        ("median_ms", "MAX_MEDIAN_MS", -1, "ms median of the warm calls"),
     ]
     for name, setting, sign, meaning in limits:
         limit = float(os.environ[setting])
-        if sign * found[name] < sign * limit:
-            raise Unfit(f"{found[name]:.3g} {meaning}; {setting} is {limit:.3g}")
+        if sign * figures[name] < sign * limit:
+            raise Unfit(f"{figures[name]:.3g} {meaning}; {setting} is {limit:.3g}")

@@ -197,7 +197,7 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
     if cloud.package == "zip":
         verdict = cloud.verdict()
         assert verdict["status"] == "Failed"
-        assert "of the golden images read rightly" in verdict["reason"]
+        assert "accuracy on the golden images" in verdict["reason"]
 
     # WHEN it is rolled back, one release at a time
     for version in (cloud.newer, cloud.good):

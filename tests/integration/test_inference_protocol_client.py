@@ -98,7 +98,7 @@ def test_both_datatypes_and_both_paths_give_the_same_answer(
         (np.zeros((1, 27, 28), np.uint8), "image", "shape [1, 27, 28] does not fit"),
         (np.zeros((28, 28), np.uint8), "image", "send [N, 28, 28]"),
         (np.zeros((33, 28, 28), np.uint8), "image", "send at most 32"),
-        (np.zeros((1, 28, 28), np.uint8), "pixels", "'pixels' is not known; send 'image'"),
+        (np.zeros((1, 28, 28), np.uint8), "pixels", "unknown input 'pixels'; send 'image'"),
     ],
     ids=["wrong side", "no batch", "too many", "wrong name"],
 )

@@ -1,1 +1,1 @@
-"""Live traffic compared with what the model was evaluated on."""
+"""Compares live traffic with the data that the model was evaluated on."""

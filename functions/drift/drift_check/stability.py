@@ -1,6 +1,6 @@
 """Has a distribution changed? Population stability index, a test with a p-value, and a verdict.
 
-Pure Python: the function that runs it daily needs neither numpy nor scipy.
+Pure Python, so that the daily function needs neither numpy nor scipy.
 """
 
 import math
@@ -11,12 +11,12 @@ from typing import Literal
 type Verdict = Literal["too few", "none", "watch", "drift"]
 type Counts = Sequence[int]
 
-VERDICTS: tuple[Verdict, ...] = ("too few", "none", "watch", "drift")  # from mild to grave
-MIN_IMAGES = 200  # below, chance alone moves the index as much as a pen does
-WATCH, DRIFT = 0.1, 0.25  # of the index
-SIGNIFICANCE = 0.01  # of all statistics of one comparison together
-_GROUP_SHARE = 0.1  # of a group of bins, at least: ten groups or fewer
-_LONE_SHARE = 0.01  # of a group that has no more to take: the end, or a whole group, comes next
+VERDICTS: tuple[Verdict, ...] = ("too few", "none", "watch", "drift")  # in order of severity
+MIN_IMAGES = 200  # with fewer, chance moves the index as much as a different pen does
+WATCH, DRIFT = 0.1, 0.25  # thresholds of the index
+SIGNIFICANCE = 0.01  # across all statistics of one comparison
+_GROUP_SHARE = 0.1  # minimum share of a group of bins: ten groups at most
+_LONE_SHARE = 0.01  # minimum where the group can't grow: a whole group follows, or the end
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Comparison:
     """One statistic's distribution, expected and observed.
 
     psi: population stability index. p_value: of the chi-square test, corrected for the number of
-    statistics compared. images: that were observed.
+    statistics compared. images: number of images observed.
     """
 
     psi: float
@@ -38,7 +38,7 @@ def compare(
 ) -> dict[str, Comparison]:
     """Compare the histograms of each statistic that both sides have.
 
-    A statistic is called only where the change is large (index) and no chance (p-value): with
+    A statistic is flagged only if its change is both large (index) and significant (p-value): with
     few images chance alone moves the index, with many the smallest change is significant.
     """
     pairs = {
@@ -47,28 +47,28 @@ def compare(
         if name in observed and any(expected[name])
     }
     p_values = holm({name: homogeneity(*pair) for name, pair in pairs.items()})
-    found = {}
+    comparisons = {}
     for name, pair in pairs.items():
         index, images = psi(*pair), sum(pair[1])
-        found[name] = Comparison(
+        comparisons[name] = Comparison(
             index, p_values[name], images, _verdict(index, p_values[name], images)
         )
-    return found
+    return comparisons
 
 
 def overall(comparisons: Mapping[str, Comparison]) -> Verdict:
-    """Gravest verdict of all."""
-    found = [one.verdict for one in comparisons.values()]
-    return max(found, key=VERDICTS.index, default="too few")
+    """Return the most severe verdict."""
+    verdicts = [comparison.verdict for comparison in comparisons.values()]
+    return max(verdicts, key=VERDICTS.index, default="too few")
 
 
 def psi(expected: Counts, observed: Counts) -> float:
-    """Population stability index of two histograms over the same bins; half a count is added each.
+    """Population stability index of two histograms over the same bins, half a count added to each.
 
-    Below 0.1 is no change, 0.1 to 0.25 some, above much. Source: Siddiqi, "Credit Risk
-    Scorecards", 2006, chapter 9; it is Jeffreys' divergence. Where nothing changed it is about
-    (bins - 1) (1/expected + 1/observed) by chance (Yurdakul and Naranjo, "Statistical properties
-    of the population stability index", 2020).
+    Below 0.1 means no change, 0.1 to 0.25 some, above 0.25 a large one. Source: Siddiqi, "Credit
+    Risk Scorecards", 2006, chapter 9; it is Jeffreys' divergence. With no change, its expected
+    value is about (bins - 1) (1/expected + 1/observed) (Yurdakul and Naranjo, "Statistical
+    properties of the population stability index", 2020).
     """
     shares = []
     for counts in (expected, observed):
@@ -78,9 +78,9 @@ def psi(expected: Counts, observed: Counts) -> float:
 
 
 def homogeneity(expected: Counts, observed: Counts) -> float:
-    """p-value of Pearson's chi-square test that two histograms are draws from one distribution.
+    """p-value of Pearson's chi-square test that two histograms come from one distribution.
 
-    The baseline is a sample too, so it is no goodness of fit: its own chance counts.
+    A test of homogeneity, not of goodness of fit, because the baseline is a sample too.
     Source: Pearson, "On the probability that two independent distributions of frequency are
     really samples from the same population", 1911.
     """
@@ -99,9 +99,9 @@ def homogeneity(expected: Counts, observed: Counts) -> float:
 
 
 def chi_square_tail(statistic: float, freedom: int) -> float:
-    """Probability that chi-square of `freedom` degrees is at least `statistic`.
+    """Probability that chi-square with `freedom` degrees of freedom is at least `statistic`.
 
-    The finite sums for whole degrees: Abramowitz and Stegun, 26.4.4 and 26.4.5.
+    Source: the finite sums of Abramowitz and Stegun, 26.4.4 and 26.4.5.
     """
     half = statistic / 2
     if half <= 0:
@@ -117,7 +117,7 @@ def chi_square_tail(statistic: float, freedom: int) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p-values corrected for their number, so that one false alarm among all stays as rare as one.
+    """Correct p-values for their number, to bound the chance of any false alarm among them.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
     """
@@ -137,10 +137,9 @@ def _verdict(index: float, p_value: float, images: int) -> Verdict:
 
 
 def _grouped(expected: Counts, observed: Counts) -> tuple[list[int], list[int]]:
-    """Neighbouring bins put together to groups of a tenth of what both sides hold.
+    """Merge neighbouring bins into groups that hold at least a tenth of both sides' counts.
 
-    The groups follow from both sides, not from the baseline alone: where the baseline has one
-    full bin and empty ones, a change into the empty ones is to be seen.
+    Grouping by the baseline alone would hide a shift into bins that are empty there.
     """
     totals = max(sum(expected), 1), max(sum(observed), 1)
     pairs = list(zip(expected, observed, strict=True))

@@ -1,12 +1,13 @@
-"""Lambda handler for Step Functions: keys of a bucket in, an answer or an error for each out.
+"""Lambda handler for Step Functions: object keys in, a prediction or an error for each out.
 
-The same image as the HTTP function, started with `batch.handler`; the same preprocessing and the
-same model, with one forward pass for the whole batch. docs/batch.md shows what calls it.
+It runs from the same image as the HTTP function, with the same preprocessing and model, and one
+forward pass per batch. docs/batch.md describes the workflow that calls it.
 """
 
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from reprlib import repr as short
 from typing import Any
 
 from classifier.errors import PredictError, TooLarge, UnreadableImage
@@ -17,8 +18,8 @@ from classifier.mode import Mode
 from classifier.model.session import LazyModel, Model
 from classifier.model.store import open_bucket
 
-MAX_BYTES = 32 * 1024 * 1024  # of one image file: more than 16 megapixels take
-_READERS = 16  # objects read at once: each waits for S3 most of the time
+MAX_BYTES = 32 * 1024 * 1024  # of one image file, ample for 16 megapixels
+_READERS = 16  # threads, which mostly wait for S3
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 limit_memory()
@@ -29,9 +30,9 @@ model = LazyModel()
 def handler(event: Any, _context: Any) -> dict[str, Any]:
     """Classify a batch of a Distributed Map.
 
-    event: {"BatchInput": {"bucket", "preprocess"}, "Items": [{"key"}, …]}. An image that can't be
-    read has an `error` in its place. What another try may mend, a model or a bucket that can't be
-    reached, is raised, for Step Functions to try again.
+    event: {"BatchInput": {"bucket", "preprocess"}, "Items": [{"key"}, …]}. An unreadable image
+    gets an `error` instead of a prediction. Failures worth a retry, such as an unreachable model
+    or bucket, are raised for Step Functions to retry.
     """
     batch = event["BatchInput"]
     keys = [item["key"] for item in event["Items"]]
@@ -47,7 +48,7 @@ def handler(event: Any, _context: Any) -> dict[str, Any]:
 def classify(
     loaded: Model, contents: Sequence[bytes | PredictError], mode: Mode
 ) -> list[dict[str, Any]]:
-    """Answer image files, one entry per file: a prediction, or the error of an unreadable file."""
+    """Classify image files; return a prediction or an error for each, in order."""
     samples, errors = [], {}
     for index, content in enumerate(contents):
         try:
@@ -64,7 +65,7 @@ def classify(
 
 
 def is_path(key: str) -> bool:
-    """Whether obstore asks for this very key: empty parts and dots it refuses, or drops."""
+    """Whether obstore can read this key: it rejects or drops empty parts and dots."""
     return not (_CONTROL.search(key) or {"", ".", ".."} & set(key.split("/")))
 
 
@@ -75,14 +76,19 @@ def _contents(bucket: str, keys: list[str]) -> list[bytes | PredictError]:
 
     def read(key: str) -> bytes | PredictError:
         if not is_path(key):
-            return UnreadableImage("no object with such a key is read; give it one like a/b.png")
+            return UnreadableImage(
+                f"the key must be a path such as a/b.png, without empty parts, '.', '..' and "
+                f"control characters, got {short(key)}"
+            )
         try:
             fetched = objects.get(key)
             if fetched.meta["size"] > MAX_BYTES:
-                return TooLarge(f"the object has {fetched.meta['size']} bytes, over {MAX_BYTES}")
+                return TooLarge(
+                    f"the object must have at most {MAX_BYTES} bytes, got {fetched.meta['size']}"
+                )
             return bytes(fetched.bytes())
         except (FileNotFoundError, PermissionDeniedError):
-            return UnreadableImage("there is no such object, or it may not be read")
+            return UnreadableImage("the object does not exist, or access to it is denied")
 
     with ThreadPoolExecutor(_READERS) as readers:
         return list(readers.map(read, keys))

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as one tree; each error knows its HTTP status.
+"""The errors of a request, as one tree; each knows its HTTP status.
 
 PredictError
 ├── BadRequest            400  malformed JSON or base64, a wrong parameter
@@ -8,8 +8,8 @@ PredictError
 ├── UnsupportedMediaType  415  an unsupported content type or image format
 ├── UnreadableImage       422  no image in the bytes, or a truncated one, or the wrong size
 │   └── BlankImage        422  an image without ink
-├── ModelUnavailable      503  the model store is missing, empty, corrupt or out of reach
-└── Misconfigured         500  an environment variable of the function that no retry mends
+├── ModelUnavailable      503  the model store is missing, empty, corrupt or unreachable
+└── Misconfigured         500  an invalid environment variable, which no retry fixes
 
 Only `handler.py` turns them into responses.
 """
@@ -41,7 +41,7 @@ class NotFound(PredictError):
 
 
 class MethodNotAllowed(PredictError):
-    """405: the route exists, with other methods."""
+    """405: the route exists, but not for this method."""
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
@@ -63,7 +63,7 @@ class UnsupportedMediaType(PredictError):
 
 
 class UnreadableImage(PredictError):
-    """422: the bytes give no picture that could be classified."""
+    """422: the bytes are not a picture that can be classified."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -80,9 +80,9 @@ class ModelUnavailable(PredictError):
 
 
 class Misconfigured(PredictError):
-    """500: a setting of the function is wrong. The client is told nothing of it; the log is."""
+    """500: a setting of the function is wrong. The reason is logged and not sent to the client."""
 
     def __init__(self, reason: str) -> None:
         """reason: names the variable, quotes its value, and says what was expected."""
         super().__init__(reason)
-        self.detail = "the function is misconfigured; trying again won't help, its log says why"
+        self.detail = "the function is misconfigured; retrying won't help, see its log"

@@ -1,6 +1,6 @@
 """Lambda handler of the HTTP function: routes an event, and turns errors into responses."""
 
-from classifier.model.early import fetching  # first of all: S3 answers while the rest is imported
+from classifier.model.early import fetching  # first: S3 answers while the rest is imported
 
 # isort: split
 import os
@@ -39,8 +39,8 @@ if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency
 
 
 def handler(event: Any, context: Any) -> Response:
-    """Answer one HTTP event; always with a response, never with an exception."""
-    global _cold_start  # noqa: PLW0603 - the first call of an environment is what it counts
+    """Handle one HTTP event; always returns a response and never raises."""
+    global _cold_start  # noqa: PLW0603 - it marks the first call of an environment
     event = event if isinstance(event, dict) else {}
     request_id = http_event.request_id(event, context.aws_request_id)
     begin(request_id, context.aws_request_id, cold_start=_cold_start)
@@ -51,7 +51,7 @@ def handler(event: Any, context: Any) -> Response:
         path = request.path
         response = _answer(request)
     except MemoryError:
-        error = TooLarge("the request takes more memory than there is; send fewer, smaller images")
+        error = TooLarge("the request needs too much memory; send fewer or smaller images")
         logger.warning("refused", status=error.status.value, detail=error.detail)
         response = _refusal(error, path, request_id)
     except PredictError as error:
@@ -66,7 +66,7 @@ def handler(event: Any, context: Any) -> Response:
         response = _refusal(failure, path, request_id)
     finally:
         metrics.flush_metrics()
-    if origin := os.environ.get("CORS_ORIGIN"):  # pages of this site may read the answer
+    if origin := os.environ.get("CORS_ORIGIN"):  # pages of this site may read the response
         response["headers"]["Access-Control-Allow-Origin"] = origin
     return http_event.reply(event, response)
 
@@ -76,7 +76,7 @@ def _answer(request: Request) -> Response:
     if request.path == "/predict":
         _allow(request, "POST")
         return predict(request, served)
-    from classifier.http import inference_protocol, routes  # noqa: PLC0415 - pictures do without
+    from classifier.http import inference_protocol, routes  # noqa: PLC0415 - /predict needs neither
 
     table = inference_protocol.ROUTES if _is_protocol(request.path) else routes.ROUTES
     for pattern, method, answer in table:

@@ -181,9 +181,9 @@ def test_an_id_that_is_no_short_string_is_refused(server: Server, identity: Any)
         ({"inputs": "image"}, "one tensor"),
         ({"inputs": [7]}, "one tensor"),
         ({"inputs": [tensor(BLANK), tensor(BLANK)]}, "one tensor, 'image'"),
-        (inference(BLANK, name="pixels"), "'pixels' is not known; send 'image'"),
-        (inference(BLANK, name=None), "None is not known"),
-        (inference(BLANK, name=["image"]), "not known"),
+        (inference(BLANK, name="pixels"), "unknown input 'pixels'; send 'image'"),
+        (inference(BLANK, name=None), "unknown input None"),
+        (inference(BLANK, name=["image"]), "unknown input"),
         (inference(BLANK, datatype="FP16"), "'FP16' is not supported; send UINT8 or FP32"),
         (inference(BLANK, datatype="uint8"), "not supported"),
         (inference(BLANK, datatype=["UINT8"]), "not supported"),
@@ -265,7 +265,7 @@ def test_data_that_is_no_number_is_refused(server: Server, value: Any) -> None:
 def test_a_value_outside_0_to_255_is_refused(server: Server, value: str, datatype: str) -> None:
     document = json.dumps(inference([*BLANK[:-1], -7], datatype=datatype)).encode()
     detail = refused(server, document.replace(b"-7", value.encode()))
-    assert "values of 0 to 255" in detail
+    assert "values from 0 to 255" in detail
 
 
 @pytest.mark.parametrize(
@@ -296,8 +296,8 @@ def test_the_output_may_be_asked_for_by_its_name(server: Server, outputs: Any) -
     [
         ({}, "must be a list"),
         (["probabilities"], "must be a list"),
-        ([{"name": "logits"}], "'logits' is not known; ask for 'probabilities'"),
-        ([{}], "None is not known"),
+        ([{"name": "logits"}], "unknown output 'logits'; ask for 'probabilities'"),
+        ([{}], "unknown output None"),
         ([{"name": "probabilities", "parameters": {"binary_data": True}}], "JSON data"),
         ([{"name": "probabilities", "parameters": {"classification": 3}}], "JSON data"),
     ],

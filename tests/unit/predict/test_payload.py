@@ -181,9 +181,9 @@ def test_a_data_url_of_another_type_than_an_image_is_refused(kind: str) -> None:
     ],
 )
 def test_an_image_that_is_no_string_is_named_for_what_it_is(value: Any, name: str) -> None:
-    with pytest.raises(BadRequest, match=f'"image" must be a base64 string, it is {name}'):
+    with pytest.raises(BadRequest, match=f'"image" must be a base64 string, got {name}'):
         post_json({"image": value})
-    with pytest.raises(BadRequest, match=rf'"images\[1\]" must be .* it is {name}'):
+    with pytest.raises(BadRequest, match=rf'"images\[1\]" must be .* got {name}'):
         post_json({"images": [TEXT, value]})
 
 
@@ -262,7 +262,7 @@ def test_preprocess_is_taken_from_the_query(mode: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "NONE", "Auto", "mnist", "auto,none", "true", "\x00"])
 def test_an_unknown_preprocess_is_a_bad_request_with_the_known_ones(value: str) -> None:
-    with pytest.raises(BadRequest, match="send preprocess=auto or none"):
+    with pytest.raises(BadRequest, match="preprocess must be auto or none"):
         post(FILE, "image/png", preprocess=value)
 
 
@@ -349,7 +349,7 @@ def test_input_is_taken_from_the_query(value: str, *, wanted: bool) -> None:
 
 @pytest.mark.parametrize("value", ["", "1", "True", "yes", "true,false"])
 def test_an_unknown_input_is_a_bad_request_with_the_known_ones(value: str) -> None:
-    with pytest.raises(BadRequest, match="send input=false or true"):
+    with pytest.raises(BadRequest, match="input must be false or true"):
         post(FILE, "image/png", input=value)
 
 

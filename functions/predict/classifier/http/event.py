@@ -1,4 +1,4 @@
-"""Event → request: what API Gateway or a load balancer hands over becomes one plain request."""
+"""Event → request: turns an event from API Gateway or a load balancer into a plain request."""
 
 import base64
 import binascii
@@ -23,8 +23,8 @@ class Request(NamedTuple):
 def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
     """Read an event of a REST API (v1), an HTTP API or function URL (v2), or a load balancer.
 
-    Raises BadRequest for an event of another kind, and for a body that is not the base64 that
-    `isBase64Encoded` promises.
+    Raises BadRequest for any other event, and for a body that is not base64 although
+    `isBase64Encoded` is true.
     """
     context = _part(event, "requestContext")
     if "http" in context:  # version 2.0
@@ -36,7 +36,7 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
         template = str(event.get("resource") or "")
     if not isinstance(method, str) or not isinstance(path, str):
         raise BadRequest(
-            "this is no HTTP event; invoke with an API Gateway payload such as those in events/"
+            "this is not an HTTP event; invoke with an API Gateway payload such as those in events/"
         )
     path = _from_template(template, _texts(event, "pathParameters")) or _without_stage(
         path, context.get("stage")
@@ -53,9 +53,9 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
 
 
 def reply(event: Mapping[str, Any], response: dict[str, Any]) -> dict[str, Any]:
-    """Give a response the form that the event's sender reads.
+    """Adapt a response to the event's source.
 
-    A load balancer wants the status in words, and every header as a list if it sent lists.
+    A load balancer needs a statusDescription, and lists of header values if it sent lists.
     """
     if "elb" not in _part(event, "requestContext"):
         return response
@@ -68,7 +68,7 @@ def reply(event: Mapping[str, Any], response: dict[str, Any]) -> dict[str, Any]:
 
 
 def request_id(event: Mapping[str, Any], lambda_request_id: str) -> str:
-    """Give the id that the client sees in its response headers, else Lambda's own."""
+    """Return the id that the client sees in its response headers, else Lambda's own."""
     return str(_part(event, "requestContext").get("requestId") or lambda_request_id)
 
 
@@ -82,7 +82,7 @@ def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def _last(event: Mapping[str, Any], single: str, multiple: str) -> dict[str, str]:
-    """Single values of names; where only lists were sent, the last of each."""
+    """Single values by name; the last of each list where only lists were sent."""
     return _texts(event, single) or {
         name: values[-1]
         for name, values in _part(event, multiple).items()
@@ -91,13 +91,13 @@ def _last(event: Mapping[str, Any], single: str, multiple: str) -> dict[str, str
 
 
 def _query(event: Mapping[str, Any], *, encoded: bool) -> dict[str, str]:
-    """Parameters of the query. encoded: as they were sent, as a load balancer hands them over."""
+    """Query parameters. encoded: still percent-encoded, as from a load balancer."""
     query = _last(event, "queryStringParameters", "multiValueQueryStringParameters")
     if encoded and query:
         from urllib.parse import unquote_plus  # noqa: PLC0415 - as below
 
         return {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
-    raw = event.get("rawQueryString")  # of version 2.0, which joins the values above by commas
+    raw = event.get("rawQueryString")  # version 2.0 joins repeated values above with commas
     if isinstance(raw, str) and raw:
         from urllib.parse import parse_qsl  # noqa: PLC0415 - as below
 
@@ -121,7 +121,7 @@ def _from_template(template: str, parameters: Mapping[str, str]) -> str | None:
 
 
 def _without_stage(path: str, stage: Any) -> str:
-    """HTTP APIs put a named stage in front of the path; the routes know nothing of it."""
+    """Remove the stage name that HTTP APIs prepend to the path."""
     prefix = f"/{stage}"
     return path.removeprefix(prefix) if path == prefix or path.startswith(f"{prefix}/") else path
 
@@ -133,4 +133,4 @@ def _body(event: Mapping[str, Any]) -> bytes:
     try:
         return base64.b64decode("".join(body.splitlines()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadRequest(f"isBase64Encoded is true but the body is no base64: {error}") from error
+        raise BadRequest(f"isBase64Encoded is true but the body is not base64: {error}") from error

@@ -1,7 +1,7 @@
-"""Files of a `multipart/form-data` body (RFC 7578), by the strict parser of `multipart`."""
+"""Files of a `multipart/form-data` body (RFC 7578), read by the strict parser of `multipart`."""
 
 from io import BytesIO
-from reprlib import repr as short  # a client's own kilobytes are not sent back
+from reprlib import repr as short  # don't echo kilobytes back
 
 from multipart import MultipartParser, ParserLimitReached, parse_options_header
 
@@ -11,9 +11,9 @@ MAX_FIELDS = 100
 
 
 def read_fields(content_type: str, body: bytes, name: str) -> list[bytes]:
-    """Contents of all fields with a name, byte for byte, in their order.
+    """Return the contents of all fields called `name`, byte for byte and in order.
 
-    Raises BadRequest for a malformed body, TooLarge over 100 fields or 4 KiB of a field's header.
+    Raises BadRequest for a malformed body, TooLarge for over 100 fields or 4 KiB of field header.
     """
     boundary = parse_options_header(content_type)[1].get("boundary")
     if not boundary:
@@ -25,7 +25,7 @@ def read_fields(content_type: str, body: bytes, name: str) -> list[bytes]:
         parts = MultipartParser(
             BytesIO(body),
             boundary,
-            charset="latin-1",  # whatever a file's name is written in, it is not looked at
+            charset="latin-1",  # accepts file names in any encoding, which are ignored
             strict=True,
             part_limit=MAX_FIELDS,
             spool_limit=len(body),  # in memory, never in a temporary file
@@ -37,7 +37,7 @@ def read_fields(content_type: str, body: bytes, name: str) -> list[bytes]:
             f"the form is too large ({error}); send at most {MAX_FIELDS} fields, each with a "
             "header of at most 4 KiB"
         ) from error
-    except ValueError as error:  # the parser's own, or a boundary that is no text
+    except ValueError as error:  # the parser's own, or a boundary that is not text
         raise BadRequest(
             f"the form is malformed ({error}); its fields must be separated by the boundary of "
             "Content-Type, each with a Content-Disposition: form-data and a name"

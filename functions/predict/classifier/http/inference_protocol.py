@@ -1,13 +1,13 @@
-"""Open Inference Protocol, REST form, version 2: tensors in, tensors out, no pictures.
+"""Open Inference Protocol version 2 over REST: tensors in, tensors out.
 
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
-Only its JSON tensors; the binary extension of Triton is refused with a sentence.
+JSON tensors only; Triton's binary extension is rejected with a helpful error.
 """
 
 import json
 import math
 import re
-from reprlib import repr as short  # a client's own megabytes are not sent back
+from reprlib import repr as short  # don't echo megabytes back
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,11 @@ from classifier.model.session import Model
 from classifier.prepare.encoding import Tensor
 from classifier.served import Served
 
-_DATATYPES = {"uint8": ("UINT8", "FP32"), "float32": ("FP32",)}  # taken, the model's own first
-_MAX_ID = 256  # it is sent back
+_DATATYPES = {
+    "uint8": ("UINT8", "FP32"),
+    "float32": ("FP32",),
+}  # accepted datatypes, the model's own first
+_MAX_ID = 256  # characters; the id is echoed back
 
 
 def server_metadata(_request: Request, _served: Served) -> Response:
@@ -45,7 +48,7 @@ def ready(
 
 
 def metadata(_request: Request, served: Served, name: str, version: str | None = None) -> Response:
-    """GET /v2/models/{name}: inputs and outputs; -1 is the batch."""
+    """GET /v2/models/{name}: inputs and outputs; -1 is the batch size."""
     model = _model(served, name, version)
     classes = len(model.labels)
     return ok(
@@ -62,7 +65,7 @@ def metadata(_request: Request, served: Served, name: str, version: str | None =
 def infer(request: Request, served: Served, name: str, version: str | None = None) -> Response:
     """POST …/infer: probabilities of a batch that needs no preprocessing.
 
-    Raises BadRequest for what is not the model's one input, TooLarge over 32 images.
+    Raises BadRequest for anything but the model's one input, TooLarge for over 32 images.
     """
     model = _model(served, name, version)
     document = _document(request)
@@ -118,7 +121,9 @@ def _document(request: Request) -> dict[str, Any]:
     if len(request.body) > MAX_BODY:
         raise TooLarge(f"the body has {len(request.body)} bytes; send at most {MAX_BODY}")
     if "inference-header-content-length" in request.headers:
-        raise BadRequest("the binary tensor extension is not taken; send JSON (binary_data=False)")
+        raise BadRequest(
+            "the binary tensor extension is unsupported; send JSON (binary_data=False)"
+        )
     try:
         document = json.loads(request.body)
     except (ValueError, RecursionError) as error:
@@ -133,9 +138,7 @@ def _tensor(inputs: Any, model: Model) -> Tensor:
         raise BadRequest(f'"inputs" must be a list of one tensor, {model.input_name!r}')
     tensor = inputs[0]
     if tensor.get("name") != model.input_name:
-        raise BadRequest(
-            f"input {short(tensor.get('name'))} is not known; send {model.input_name!r}"
-        )
+        raise BadRequest(f"unknown input {short(tensor.get('name'))}; send {model.input_name!r}")
     datatypes = _DATATYPES[model.encode.dtype]
     if tensor.get("datatype") not in datatypes:
         raise BadRequest(
@@ -166,25 +169,25 @@ def _values(data: Any, shape: list[int]) -> NDArray[np.object_]:
     if values is None or len(values) != math.prod(shape):
         raise BadRequest(f'"data" must be a list of {math.prod(shape)} numbers, as the shape says')
     if any(type(value) not in (int, float) for value in values):
-        raise BadRequest('"data" must hold numbers alone')
+        raise BadRequest('"data" must hold only numbers')
     return values
 
 
 def _floats(values: NDArray[np.object_], shape: list[int]) -> NDArray[np.float32]:
     try:
-        with np.errstate(over="ignore"):  # becomes infinite, and so is refused
+        with np.errstate(over="ignore"):  # becomes infinite, and is rejected below
             batch = values.astype(np.float32).reshape(shape)
     except OverflowError:  # an integer too large for a float
         batch = None
     if batch is None or not np.isfinite(batch).all():
-        raise BadRequest('"data" must hold finite numbers, within what FP32 can hold')
+        raise BadRequest('"data" must hold finite numbers within the range of FP32')
     return batch
 
 
 def _bytes(values: NDArray[np.object_], shape: list[int]) -> NDArray[np.uint8]:
-    # Compared as Python compares them: an integer may be too large for float64. False for NaN too.
+    # Python comparison: an integer may be too large for float64. It is false for NaN too.
     if not all(0 <= value <= 255 for value in values):
-        raise BadRequest('"data" must hold values of 0 to 255: scaling is inside the model')
+        raise BadRequest('"data" must hold values from 0 to 255; the model scales them itself')
     return np.rint(values.astype(np.float64)).astype(np.uint8).reshape(shape)
 
 
@@ -203,10 +206,10 @@ def _check_outputs(outputs: Any, model: Model) -> None:
     for output in outputs:
         if output.get("name") != model.output_name:
             raise BadRequest(
-                f"output {short(output.get('name'))} is not known; ask for {model.output_name!r}"
+                f"unknown output {short(output.get('name'))}; ask for {model.output_name!r}"
             )
         parameters = output.get("parameters")
         if isinstance(parameters, dict) and (
             parameters.get("binary_data") or parameters.get("classification")
         ):
-            raise BadRequest("binary and classification outputs are not given; ask for JSON data")
+            raise BadRequest("binary and classification outputs are unsupported; ask for JSON data")

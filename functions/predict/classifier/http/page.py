@@ -1,4 +1,4 @@
-"""GET / → the page: one file, under a policy that admits its own script and style, nothing else.
+"""GET / → the page: one file, whose policy allows its own script and style and nothing else.
 
 Imported on the first GET /, so that a cold /predict does not pay for it.
 """
@@ -14,7 +14,7 @@ _FILE = Path(__file__).with_name("page.html")
 
 @cache
 def page() -> tuple[str, dict[str, str]]:
-    """Give the page's HTML and its headers."""
+    """Return the page's HTML and its headers."""
     html = _FILE.read_text(encoding="utf-8")
     policy = {
         "default-src": "'none'",
@@ -37,7 +37,7 @@ def page() -> tuple[str, dict[str, str]]:
 
 
 def _hash(html: str, element: str) -> str:
-    """Source expression of the one inline element of this name (CSP Level 3, section 2.3.1)."""
+    """Source expression of the only inline `element` (CSP Level 3, section 2.3.1)."""
     (content,) = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
     digest = hashlib.sha256(content.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -16,7 +16,7 @@ type Response = dict[str, Any]
 
 
 def predictions(probabilities: NDArray[np.float32], labels: list[Any]) -> list[dict[str, Any]]:
-    """Body of each prediction from its softmax, a row of [N, classes]; six decimals."""
+    """Return the JSON of each prediction from its softmax, [N, classes], to six decimals."""
     rows = probabilities.astype(np.float64).round(6).tolist()
     best = probabilities.argmax(axis=1).tolist()
     return [
@@ -26,7 +26,7 @@ def predictions(probabilities: NDArray[np.float32], labels: list[Any]) -> list[d
 
 
 def input_preview(sample: NDArray[np.uint8]) -> str:
-    """What the model saw, [H, W] or [H, W, 3], as the data URL of a PNG."""
+    """Encode the model's input, [H, W] or [H, W, 3], as the data URL of a PNG."""
     file = io.BytesIO()
     Image.fromarray(sample).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
@@ -38,12 +38,12 @@ def ok(body: dict[str, Any]) -> Response:
 
 
 def document(body: str, headers: dict[str, str]) -> Response:
-    """200 with a text that is ready to be sent."""
+    """200 with a text body and its own headers."""
     return {"statusCode": 200, "headers": headers, "body": body, "isBase64Encoded": False}
 
 
 def problem(error: PredictError, request_id: str) -> Response:
-    """Error as RFC 9457 `application/problem+json`."""
+    """Return an error as RFC 9457 `application/problem+json`."""
     body = {
         "type": "about:blank",
         "title": error.status.phrase,
@@ -55,7 +55,7 @@ def problem(error: PredictError, request_id: str) -> Response:
 
 
 def protocol_error(error: PredictError) -> Response:
-    """Error in the form of the Open Inference Protocol."""
+    """Return an error in the format of the Open Inference Protocol."""
     return _response(error.status, "application/json", {"error": error.detail}, error.headers)
 
 

@@ -1,4 +1,4 @@
-"""Routes about the service itself: readiness, the model, the interface, the page."""
+"""Routes about the service itself: health, readiness, the model, its OpenAPI document, the page."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from classifier.http.event import Request
 from classifier.http.response import Response, document, ok
 from classifier.served import Served
 
-# Of the manifest; lineage and the baseline for drift stay inside.
+# Parts of the manifest that are served; lineage and the drift baseline are private.
 _PUBLIC = ("name", "version", "created", "input", "output", "quantization", "metrics")
 
 
@@ -22,7 +22,7 @@ def health(_request: Request, _served: Served) -> Response:
 
 
 def ready(_request: Request, served: Served) -> Response:
-    """GET /ready: a prediction would be answered."""
+    """GET /ready: the model is loaded."""
     model = served.model()
     return ok({"status": "ready", "model": {"name": model.name, "version": model.version}})
 
@@ -34,7 +34,7 @@ def model_card(_request: Request, served: Served) -> Response:
 
 
 def interface(_request: Request, _served: Served) -> Response:
-    """GET /openapi.json: the interface, as OpenAPI."""
+    """GET /openapi.json: the API as OpenAPI."""
     return document(
         Path(__file__).with_name("openapi.json").read_text(),
         {"Content-Type": "application/json", "Cache-Control": "public, max-age=300"},
@@ -42,7 +42,7 @@ def interface(_request: Request, _served: Served) -> Response:
 
 
 def show_page(_request: Request, _served: Served) -> Response:
-    """GET /: the page to try it."""
+    """GET /: a page to try the model on."""
     return document(*page.page())
 
 

@@ -1,4 +1,4 @@
-"""The image formats that are accepted, stated once, and how bytes tell their format."""
+"""The accepted image formats, stated once, and how to detect them from a file's bytes."""
 
 import re
 from typing import NamedTuple
@@ -9,10 +9,9 @@ from classifier.errors import UnreadableImage, UnsupportedMediaType
 class Format(NamedTuple):
     """An image format.
 
-    name: Pillow's. plugin: Pillow's module for it; Image.open would import five of them for any
-    file, a twenty-fifth of a cold start (docs/performance.md). media_types: the registered one
-    first, then others in use. signature: a pattern of the bytes that files begin with.
-    suffixes: of files' names.
+    name: Pillow's name. plugin: Pillow's module; Image.open would import five of them for any
+    file, 4 % of a cold start (docs/performance.md). media_types: the registered one first, then
+    others in use. signature: pattern of a file's first bytes. suffixes: of file names.
     """
 
     name: str
@@ -59,7 +58,7 @@ REGISTERED_TYPES = ", ".join(accepted.media_types[0] for accepted in ACCEPTED)
 MEDIA_TYPES = frozenset(kind for accepted in ACCEPTED for kind in accepted.media_types)
 SUFFIXES = frozenset(suffix for accepted in ACCEPTED for suffix in accepted.suffixes)
 
-# Formats that are not supported, by the beginning of their files: the refusal names them.
+# Unsupported formats by their files' first bytes, for the error to name them.
 _OTHERS = {
     "BigTIFF": rb"II\+\0|MM\0\+",
     "AVIF": rb"....ftypavi[fs]",
@@ -89,8 +88,8 @@ def recognise(data: bytes) -> Format | None:
 def require(data: bytes) -> Format:
     """Return the accepted format of a file.
 
-    Raises UnsupportedMediaType for a file of another format, and UnreadableImage for bytes of no
-    known one.
+    Raises UnsupportedMediaType for a known but unsupported format, and UnreadableImage for any
+    other bytes.
     """
     accepted = recognise(data)
     if accepted is not None:
@@ -102,7 +101,7 @@ def require(data: bytes) -> Format:
 
 
 def refuse_known(data: bytes) -> None:
-    """Raise UnsupportedMediaType, by the format's name, for a known one that is not supported."""
+    """Raise UnsupportedMediaType, naming the format, for a known but unsupported one."""
     for name, signature in _OTHERS.items():
         if re.match(signature, data, re.DOTALL):
             raise UnsupportedMediaType(f"{name} files are not supported; send {NAMES}")

@@ -1,4 +1,4 @@
-"""JPEG structure: how often a decoder goes over the picture, and the scans that a small copy needs.
+"""JPEG structure: how many passes a decoder makes, and which scans a reduced copy needs.
 
 Source: ITU-T T.81, annexes B and G.
 """
@@ -13,19 +13,19 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_SCAN, _START_OF_IMAGE, _END_OF_IMAGE = 0xDA, 0xD8, 0xD9
 _PROGRESSIVE = 0xC2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # tables, reserved, arithmetic tables
-_BLOCK = 32  # at most, of pixels that are coded together: decoders fill them up
+_BLOCK = 32  # largest coding unit in pixels: decoders pad the picture to whole ones
 
 
 def work(data: bytes) -> int:
-    """Count the work of decoding, as `limits` does: each scan goes over the whole picture.
+    """Count the work of decoding, as `limits` defines it: each scan covers the whole picture.
 
-    What lies inside segments (a thumbnail, a profile) and behind the image's end is not looked at.
+    The contents of segments (a thumbnail, a profile) and data after the image are ignored.
     Raises TooLarge for an image over 16 megapixels.
     """
     scans = pieces = area = 0
     end = 2
     for marker, start in _segments(data):
-        # In front of the first scan, Pillow itself looks at each byte between segments.
+        # Before the first scan, Pillow itself looks at each byte between segments.
         pieces += 1 if scans else 1 + start - end
         end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
         if marker == _START_OF_SCAN:
@@ -40,10 +40,10 @@ def work(data: bytes) -> int:
 
 
 def first_scans(data: bytes) -> bytes:
-    """Cut a progressive JPEG down to its DC scans; any other file stays as it is.
+    """Cut a progressive JPEG down to its DC scans; return any other file unchanged.
 
-    They hold the whole picture at an eighth of its size, for a decoder that scales by 8.
-    A file without an end stays too: the decoder refuses it as truncated.
+    DC scans hold the whole picture at an eighth of its size, for a decoder that scales by 8.
+    A file without an end is unchanged too, so that the decoder rejects it as truncated.
     """
     components = 0
     covered: set[int] = set()
@@ -66,11 +66,11 @@ def first_scans(data: bytes) -> bytes:
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Marker and offset of each segment of the image, scans included."""
     position, scans = 2, 0
-    while found := _MARKER.search(data, position):
-        marker, position = found[0][1], found.end()
+    while match := _MARKER.search(data, position):
+        marker, position = match[0][1], match.end()
         if marker == _END_OF_IMAGE and scans:
             return
-        yield marker, found.start()
+        yield marker, match.start()
         scans += marker == _START_OF_SCAN
         if marker not in (_START_OF_IMAGE, _END_OF_IMAGE):
             position += int.from_bytes(data[position : position + 2])

@@ -1,4 +1,4 @@
-"""How much one request may ask of the decoders and of the memory."""
+"""Limits on the decoding work and the memory of one request."""
 
 import logging
 import os
@@ -10,23 +10,23 @@ from classifier.errors import TooLarge
 
 MAX_PIXELS = 16_000_000  # of an image
 MAX_BATCH_PIXELS = 32_000_000  # of one request: 32 images of a megapixel; more would take seconds
-# Work is counted in pixels that a decoder goes over, at up to 2 ns each: an ordinary progressive
-# JPEG goes over all of its own 10 times. Measured on tests/support/heavy_files.py.
+# Work is counted in pixels that a decoder visits, at up to 2 ns each: an ordinary progressive
+# JPEG takes 10 passes over its pixels. Measured on tests/support/heavy_files.py.
 MAX_WORK = 400_000_000  # of one request
-PIECE = 2_500  # what a segment, chunk, strip or field costs beside its pixels: Python reads them
+PIECE = 2_500  # overhead of a segment, chunk, strip or field, which Python reads
 MAX_PIECES = MAX_WORK // PIECE
-_MEMORY_SHARE = 0.85  # of the environment's memory; the rest is code, and the runtime's
+_MEMORY_SHARE = 0.85  # of the environment's memory; code and the runtime take the rest
 
 
 class Allowance:
-    """What is left for the images of a request."""
+    """The work and pixels left for the images of a request."""
 
     def __init__(self) -> None:
         self._pixels = MAX_BATCH_PIXELS
         self._work = MAX_WORK
 
     def take_work(self, work: int) -> None:
-        """Raise TooLarge if decoding takes more work than is left."""
+        """Deduct work; raises TooLarge if not enough is left."""
         self._work -= work
         if self._work < 0:
             raise TooLarge(
@@ -35,7 +35,7 @@ class Allowance:
             )
 
     def take_pixels(self, width: int, height: int) -> None:
-        """Raise TooLarge for an image of too many pixels, or of more than are left."""
+        """Deduct an image's pixels; raises TooLarge if it has too many, or more than are left."""
         check_size(width, height)
         self._pixels -= width * height
         if self._pixels < 0:
@@ -55,16 +55,16 @@ def check_size(width: int, height: int) -> None:
 
 
 def limit_memory() -> None:
-    """Keep this process below the memory of its Lambda environment; elsewhere, do nothing.
+    """Keep this process below the memory of its Lambda environment; do nothing elsewhere.
 
-    Past the limit an allocation fails, which is answered; past the environment's memory the process
-    would be killed, without an answer.
+    Past this limit an allocation fails, and the client gets an error; past the environment's
+    memory the process would be killed, and the client would get no response.
     """
     megabytes = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"))
     if megabytes:
         import resource  # noqa: PLC0415 - not on every system that serves locally
 
-        # OpenBLAS takes its memory with the first large product, and ends the process if it can't.
+        # OpenBLAS allocates its memory on the first large product, and exits if it can't.
         square = np.ones((128, 128), dtype=np.float32)
         np.dot(square, square)
         limit = int(megabytes * 2**20 * _MEMORY_SHARE)
@@ -72,6 +72,6 @@ def limit_memory() -> None:
 
 
 def silence_pillow() -> None:
-    """Keep what Pillow says of a client's file out of the log."""
+    """Keep Pillow's warnings about clients' files out of the log."""
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)

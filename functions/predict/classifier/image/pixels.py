@@ -18,11 +18,11 @@ from classifier.image.limits import MAX_PIXELS, Allowance
 
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
-WORKING_SIDE = 640  # a digit's shape needs no more; larger pictures are brought down to it
-_DRAFT_SIDE = 400  # at least, where a JPEG's decoder brings it down
+WORKING_SIDE = 640  # enough for a digit's shape; larger pictures are reduced
+_DRAFT_SIDE = 400  # minimum when a JPEG's decoder reduces it
 _PART_SIDE = 256  # of a part that is loaded in detail
-_BAND = 64  # rows of the result that are made at a time
-_LIGHT = 0.8  # of white: from here on ink would be lost on it
+_BAND = 64  # rows of the result computed at a time
+_LIGHT = 0.8  # of white; ink at least this light would be lost on white
 
 # What Pillow's decoders raise on damaged files.
 _DAMAGE = (
@@ -36,8 +36,8 @@ _DAMAGE = (
     struct.error,
 )
 _EXIF_ORIENTATION = 0x0112
-# What undoes each EXIF orientation of [H, W, C]: step of the rows, step of the columns, and whether
-# these are then exchanged (Exif 2.3, section 4.6.4).
+# How to undo each EXIF orientation of [H, W, C]: step of the rows, step of the columns, and
+# whether to then swap both (Exif 2.3, section 4.6.4).
 _TURNS: dict[Any, tuple[int, int, bool]] = {
     2: (1, -1, False),
     3: (-1, -1, False),
@@ -62,18 +62,18 @@ type DetailLoader = Callable[[Part], Pixels | None]
 
 
 class Picture:
-    """An image file, decoded: the whole at a working size, and any part of it in more detail.
+    """A decoded image file: the whole at a working size, and any part of it in more detail.
 
-    pixels: [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255; uint8, but float32 where the file has more
-    than 8 bits a sample. EXIF orientation is undone, 16-bit samples are scaled, an animation gives
-    its first frame. Transparency lies on white; light ink on transparency, on black. An image
-    whose longer side is over `working_side` is brought down by averaging to at most twice that
-    side, a JPEG by its own decoder, for a fraction of the time, to at least `_DRAFT_SIDE`.
-    allowance: what is left of the request's for this image.
+    pixels: [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255; uint8, or float32 if the file has more
+    than 8 bits per sample. EXIF orientation is undone, 16-bit samples are scaled, and only the
+    first frame of an animation is read. Transparency is put on white, or on black under light ink.
+    An image whose longer side is over `working_side` is reduced by averaging to at most twice that
+    side; a JPEG by its own decoder, much faster, to at least `_DRAFT_SIDE`.
+    allowance: what is left of the request's limits.
 
-    Raises UnsupportedMediaType for a format that is not supported, TooLarge for an image over 16
-    megapixels or over the allowance, known before decoding, and UnreadableImage for bytes that are
-    no complete image.
+    Raises UnsupportedMediaType for an unsupported format; TooLarge, before decoding, for an image
+    over 16 megapixels or over the allowance; and UnreadableImage for bytes that are not a complete
+    image.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Picture:
                 image = image if first is data else _open(first)
             self._image = _load(image, full // _DRAFT_SIDE)
             self._drafted = max(image.size) < full
-            self._orientation = _orientation(image)  # now: Pillow turns a TIFF as it loads it
+            self._orientation = _orientation(image)  # after loading: Pillow rotates TIFFs itself
             self._deep = image.mode.startswith("I") and np.asarray(image).max(initial=0) > 255
             shrink = max(1, max(image.size) // working_side)
             self._is_whole = shrink == 1 and not self._drafted
@@ -108,9 +108,9 @@ class Picture:
         self.pixels = self._flat(layers)
 
     def detail(self, part: Part) -> Pixels | None:
-        """Give a part of the picture [h, w, C] in more detail; none if `pixels` has all there is.
+        """Return a part of the picture [h, w, C] in more detail; None if `pixels` has it all.
 
-        It is brought down by a whole factor to at most twice `_PART_SIDE`.
+        It is reduced by a whole factor to at most twice `_PART_SIDE`.
         """
         if self._is_whole:
             return None
@@ -138,19 +138,19 @@ class Picture:
             raise _damaged() from error
 
     def _flat(self, layers: Pixels) -> Pixels:
-        """Layers [H, W, C], premultiplied alpha the last of four, upright on the background."""
+        """Put layers [H, W, C], of four the last premultiplied alpha, upright on the background."""
         if layers.shape[2] == 4:
             page = 0 if self._on_black else 255 - layers[:, :, 3]
             layers = np.stack([layers[:, :, channel] + page for channel in range(3)], axis=2)
-        rows, columns, exchanged = _TURNS.get(self._orientation, (1, 1, False))
+        rows, columns, is_swapped = _TURNS.get(self._orientation, (1, 1, False))
         layers = layers[::rows, ::columns]
-        return layers.swapaxes(0, 1) if exchanged else layers
+        return layers.swapaxes(0, 1) if is_swapped else layers
 
     def _stored(self, part: Part) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Rows and columns of a part, in shares, as the file stores them."""
+        """Rows and columns of a part, as shares, in the file's own orientation."""
         rows, columns = (part.top, part.bottom), (part.left, part.right)
-        down, across, exchanged = _TURNS.get(self._orientation, (1, 1, False))
-        if exchanged:
+        down, across, is_swapped = _TURNS.get(self._orientation, (1, 1, False))
+        if is_swapped:
             rows, columns = columns, rows
         return (
             rows if down > 0 else (1 - rows[1], 1 - rows[0]),
@@ -159,16 +159,16 @@ class Picture:
 
 
 def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
-    """Decode an image file into the `pixels` of a Picture, and raise what it raises."""
+    """Decode an image file into the `pixels` of a Picture; raises the same errors."""
     return Picture(data, working_side=working_side).pixels
 
 
 def _open(data: bytes) -> Image.Image:
-    """Open a file whose structure is known to be harmless; nothing is decoded yet."""
+    """Open a file whose structure was checked; nothing is decoded yet."""
     plugin = _plugin(formats.require(data))
     try:
         return plugin(io.BytesIO(data), "")
-    except Image.DecompressionBombError as error:  # of a part, such as a GIF's frame
+    except Image.DecompressionBombError as error:  # in a part, such as a GIF's frame
         raise TooLarge(
             f"the image has too many pixels; send at most {MAX_PIXELS // 10**6} megapixels"
         ) from error
@@ -178,7 +178,7 @@ def _open(data: bytes) -> Image.Image:
 
 @cache
 def _plugin(accepted: formats.Format) -> Callable[[io.BytesIO, str], Image.Image]:
-    """Pillow's reader of a format, imported when the first file needs it."""
+    """Return Pillow's reader of a format, imported when the first file needs it."""
     import_module(accepted.plugin)
     if accepted.name == "TIFF":
         from classifier.image import tiff  # noqa: PLC0415 - as in structure.py
@@ -203,11 +203,11 @@ def _orientation(image: Image.Image) -> Any:
     try:
         return image.getexif().get(_EXIF_ORIENTATION)
     except _DAMAGE:
-        return None  # damaged EXIF costs the turn, not the picture
+        return None  # damaged EXIF loses the rotation, not the picture
 
 
 def _load(image: Image.Image, shrink: int) -> Image.Image:
-    """Decode; a JPEG's decoder itself brings it down by the 2, 4 or 8 that is in `shrink`."""
+    """Decode; a JPEG's own decoder reduces it by the largest of 2, 4 and 8 within `shrink`."""
     if shrink > 1:
         width, height = image.size
         image.draft(image.mode, (width // shrink, height // shrink))
@@ -219,7 +219,7 @@ def _layers(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
     """Decoded image as [H, W, C], C 1, 3, or 4 with alpha; averaged over shrink x shrink pixels."""
     if shrink == 1:
         return _convert(image, 1, deep=deep)
-    # In bands, because each step on the way makes a copy: of 16 megapixels, 64 MB.
+    # In bands, because each step makes a copy: 64 MB for 16 megapixels.
     width, height = image.size
     band = shrink * _BAND
     return np.concatenate(
@@ -231,13 +231,13 @@ def _layers(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
 
 
 def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
-    """Decoded image, or a band of it. deep: its integers go up to 65535."""
+    """Convert an image or a band of it. deep: its integers go up to 65535."""
     if image.mode.startswith("I") or image.mode == "F":
         samples = np.nan_to_num(np.asarray(image, dtype=np.float32))
         grey = Image.fromarray(np.clip(samples * (255.0 / 65535.0 if deep else 1.0), 0, 255))
         return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
     if image.has_transparency_data:
-        image = image.convert("RGBA").convert("RGBa")  # premultiplied: means stay right
+        image = image.convert("RGBA").convert("RGBa")  # premultiplied, for correct means
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     if shrink > 1:
@@ -247,9 +247,10 @@ def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
 
 
 def _is_light_ink(layers: Pixels) -> bool:
-    """Whether what lies on transparency is light all over, as a drawing in white is.
+    """Whether everything on transparency is light, as in a drawing in white.
 
-    What covers more than half of the picture is a page. layers: [H, W, 4], premultiplied.
+    Opaque content over more than half of the picture is a page, not ink. layers: [H, W, 4],
+    premultiplied.
     """
     alpha = layers[:, :, 3].astype(np.float32)
     darkest = np.minimum(np.minimum(layers[:, :, 0], layers[:, :, 1]), layers[:, :, 2])
