@@ -110,7 +110,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
     if request.param == "image":
         built_for += [f"BaseImage={request.getfixturevalue('base_image')}"]
     local = ModelStore(deploy.LOCAL_STORE)
-    if deploy.chosen(local, "mnist", "production") is None:
+    if deploy.resolve(local, "mnist", "production") is None:
         subprocess.run(["make", "model", "PROFILE=quick"], cwd=ROOT, check=True, timeout=TIMEOUT)
     good = local.resolve("mnist", "production")
     content = local.model("mnist", good)
@@ -201,7 +201,7 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
 
     # WHEN it is rolled back, one release at a time
     for version in (cloud.newer, cloud.good):
-        assert "Back at " in cloud.make("rollback")
+        assert "Rolled back to " in cloud.make("rollback")
         assert cloud.post()[1]["model"]["version"] == version
         assert store.resolve("mnist", "production") == version
     assert int(cloud.live()) > int(two)
