@@ -1,7 +1,7 @@
 """`make deploy` and `make rollback` as they are, on MiniStack: `sam build`, `sam deploy`, a POST.
 
 MiniStack shifts no traffic and raises no alarms: tests/unit/templates looks at resources
-for it, and the hook is asked here by hand for the verdict that CodeDeploy asks it for.
+for it, and the tests call the hook themselves, as CodeDeploy would.
 """
 
 import dataclasses
@@ -96,7 +96,7 @@ class Cloud:
         return self.ask("PreTrafficFunctionName")
 
     def ask(self, output: str) -> dict[str, Any]:
-        """What one of the small functions answers when it is asked by hand."""
+        """Invoke one of the small functions and return its response."""
         name = Stack(NAME).outputs()[output]
         answer = self.client("lambda").invoke(FunctionName=name, Payload=b"{}")
         said: dict[str, Any] = json.loads(answer["Payload"].read())
