@@ -1,4 +1,4 @@
-# Every task of the project. `make` alone lists them.
+# All tasks of the project; `make` alone lists them.
 PYTHON_VERSION := $(shell cat .python-version)
 PYTHON ?= python$(PYTHON_VERSION)
 UV := .venv/bootstrap/bin/uv
@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## list the tasks
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
 
-demo: ## build, publish, deploy on a local AWS, POST a digit, show the answer (PACKAGE=zip|image, BASE=image, KEEP=1)
+demo: ## build, publish, deploy to a local AWS, POST a digit, show the answer (PACKAGE=zip|image, BASE=image, KEEP=1)
 demo: .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
 	$(MODEL_PYTHON) -m tools.demo --package $(or $(PACKAGE),zip) $(if $(BASE),--base $(BASE)) $(if $(KEEP),--keep)
 
@@ -28,20 +28,20 @@ model: ## build the model into build/model-store and promote it to production (P
 model: .venv/model/.installed
 	$(MODEL_PYTHON) -m model_build run --profile $(or $(PROFILE),full)
 
-serve: ## the page and the API on http://127.0.0.1:8000, with the model of make model, without Docker
+serve: ## serve the page and the API on http://127.0.0.1:8000 with the model of make model; no Docker
 serve: .venv/test/.installed
 	$(TEST_PYTHON) -m tools.serve
 
-test: ## the tests to try a change with: no TensorFlow, Docker or browser, two minutes
+test: ## run the fast tests: two minutes, no TensorFlow, Docker or browser
 test: .venv/test/.installed
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal tests/unit
 
-test-all: ## every test; what this machine lacks is skipped by name
+test-all: ## run every test; skip by name those whose needs this machine lacks
 test-all: test .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
 	$(MODEL_PYTHON) -m pytest $(PARALLEL) -m keras $(KERAS_TESTS)
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist loadgroup -m "(slow or whole) and not keras"
 
-coverage: ## the share of lines and branches that the unit tests run, over both environments
+coverage: ## measure the unit tests' line and branch coverage over both environments
 coverage: .venv/test/.installed .venv/model/.installed
 	rm -rf build/coverage && mkdir -p build/coverage
 	$(MODEL_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= -m keras $(KERAS_TESTS)
@@ -49,15 +49,15 @@ coverage: .venv/test/.installed .venv/model/.installed
 	$(TEST_PYTHON) -m coverage combine --quiet
 	$(TEST_PYTHON) -m coverage report
 
-bench: ## the performance report: this function and its peers, side by side in one run (ROUNDS=21)
+bench: ## measure this function next to its peers and write the performance report (ROUNDS=21)
 bench: .venv/bench/.installed .venv/test/.installed .venv/model/.installed .venv/sam/.installed
 	$(TEST_PYTHON) -m bench --rounds $(or $(ROUNDS),21)
 
-deploy: ## to AWS: stack, model, canary, smoke test (ENV=dev|staging|prod, MODEL=version, PACKAGE=image|zip, PARAMETERS="A=b")
+deploy: ## deploy to AWS: stack, model, canary, smoke test (ENV=dev|staging|prod, MODEL=version, PACKAGE=image|zip, PARAMETERS="A=b")
 deploy: .venv/test/.installed .venv/sam/.installed
 	$(TEST_PYTHON) -m tools.deploy deploy --env $(or $(ENV),dev) --package $(or $(PACKAGE),image) $(if $(MODEL),--model $(MODEL)) $(if $(STORE),--store $(STORE)) $(DEPLOY_OPTIONS) $(PARAMETERS)
 
-rollback: ## one release back, code and model (ENV=dev|staging|prod)
+rollback: ## return to the previous release, code and model (ENV=dev|staging|prod)
 rollback: .venv/test/.installed .venv/sam/.installed
 	$(TEST_PYTHON) -m tools.deploy rollback --env $(or $(ENV),dev) $(DEPLOY_OPTIONS)
 
@@ -65,18 +65,19 @@ e2e: ## deploy, redeploy, roll back and delete the stack on a local AWS (the ima
 e2e: .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed .venv/model/.installed
 	$(TEST_PYTHON) -m pytest tests/e2e/test_release.py
 
-lint: ## ruff, mypy strict, sam validate --lint, cfn-lint
+lint: ## ruff, mypy strict, cfn-lint, sam validate --lint, proselint
 lint: .venv/test/.installed .venv/sam/.installed build/template-zip.yaml
 	$(TEST_PYTHON) -m ruff check .
 	$(TEST_PYTHON) -m ruff format --check .
 	$(TEST_PYTHON) -m mypy
 	.venv/test/bin/cfn-lint $(TEMPLATES) .github/oidc-role.yaml
 	for template in $(TEMPLATES); do $(SAM) validate --lint --template $$template || exit 1; done
+	$(TEST_PYTHON) -m tools.prose
 
 build/template-zip.yaml: template.yaml infra/zip.yaml tools/packaging.py | .venv/sam/.installed
 	.venv/sam/bin/python -m tools.packaging
 
-format: ## rewrite the Python files as ruff wants them
+format: ## format the Python files with ruff
 format: .venv/test/.installed
 	$(TEST_PYTHON) -m ruff check --fix .
 	$(TEST_PYTHON) -m ruff format .
@@ -91,13 +92,13 @@ requirements: .venv/bootstrap/.installed
 	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
 
-clean: ## remove everything that was built; the environments stay
+clean: ## remove build output; keep the environments
 	rm -rf build .aws-sam
 
-# One environment a purpose, each from its own pinned file.
+# One environment per purpose, each from its own pinned file.
 .venv/bootstrap/.installed: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(PYTHON_VERSION)")' || \
-	  { echo "Python $(PYTHON_VERSION) is needed; install it or name it: make PYTHON=/path/to/python$(PYTHON_VERSION)" >&2; exit 1; }
+	  { echo "Python $(PYTHON_VERSION) is required; install it or pass its path: make PYTHON=/path/to/python$(PYTHON_VERSION)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv/bootstrap
 	.venv/bootstrap/bin/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
 	touch $@

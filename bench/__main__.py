@@ -1,7 +1,7 @@
-"""make bench: measures the function and its peers in one run, and writes docs/performance.md.
+"""make bench: measure the function and its peers in one run, and write docs/performance.md.
 
-In containers of the base image where Docker has it, so on the Python that serves, else on the host
-with the emulator that the SAM CLI ships. The raw figures stay in build/bench/results.json.
+Runs in containers of the base image if Docker has it, so on Lambda's Python, else on the host with
+the emulator that the SAM CLI ships. The raw figures are kept in build/bench/results.json.
 """
 
 import argparse
@@ -34,8 +34,10 @@ WARM = ROOT / "bench/warm.py"
 def main() -> int:
     """Measure, keep the figures, write the report."""
     arguments = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=21, help="cold starts of each candidate")
-    arguments.add_argument("--only-report", action="store_true", help="of the figures of last time")
+    arguments.add_argument("--rounds", type=int, default=21, help="cold starts per candidate")
+    arguments.add_argument(
+        "--only-report", action="store_true", help="write the report from the last figures"
+    )
     chosen = arguments.parse_args()
     results = BUILD / "results.json"
     if not chosen.only_report:
@@ -46,11 +48,11 @@ def main() -> int:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Everything that the report tells of."""
+    """Measure everything in the report."""
     load_before = os.getloadavg()[0]
     candidates.prepare()
     docker = base_image() is not None
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": machine(docker=docker) | {"load": round(load_before, 2), "docker": docker},
         "rounds": rounds,
@@ -59,13 +61,13 @@ def measure(rounds: int) -> dict[str, Any]:
         "imports": import_time(docker=docker),
         "image": layers() if docker else None,
     }
-    found["machine"]["load after"] = round(os.getloadavg()[0], 2)
-    return found
+    results["machine"]["load after"] = round(os.getloadavg()[0], 2)
+    return results
 
 
 @functools.cache
 def base_image() -> str | None:
-    """The base image that Docker has here; None without Docker or any."""
+    """Name of the local base image; None without Docker or an image."""
     if not shutil.which("docker"):
         return None
     for name in BASE_IMAGES:
@@ -77,35 +79,41 @@ def base_image() -> str | None:
 
 def cold(rounds: int, *, docker: bool) -> dict[str, Any]:
     """Cold starts of all candidates."""
-    given = BUILD / "cold.json"
+    spec_file = BUILD / "cold.json"
     if docker:
         spec = candidates.spec(rounds, emulator="/usr/local/bin/aws-lambda-rie", python="python")
     else:
         emulator = f"{ROOT}/{EMULATOR}{'arm64' if platform.machine() == 'aarch64' else 'x86_64'}"
         spec = candidates.spec(rounds, emulator=emulator, python=str(PYTHON))
-    given.write_text(json.dumps(spec))
-    command = [*interpreter({}, docker=docker), str(COLD), str(given)]
-    found: dict[str, Any] = json.loads(subprocess.check_output(command))
-    return found
+    spec_file.write_text(json.dumps(spec))
+    command = [*interpreter({}, docker=docker), str(COLD), str(spec_file)]
+    samples: dict[str, Any] = json.loads(subprocess.check_output(command))
+    return samples
 
 
 def interpreter(settings: Mapping[str, str], *, docker: bool) -> list[str]:
-    """Command of a Python with nothing but these settings in its environment, and the host's PATH.
+    """Command for a Python whose environment is only these settings and the host's PATH.
 
-    With Docker it is that of the base image, in a container, with its own PATH.
+    With Docker it is the base image's Python, in a container, with the image's PATH.
     """
-    given = [f"{name}={value}" for name, value in settings.items()]
+    variables = [f"{name}={value}" for name, value in settings.items()]
     if not docker:
-        return ["env", "-i", f"PATH={os.environ['PATH']}", *given, str(PYTHON)]
+        return ["env", "-i", f"PATH={os.environ['PATH']}", *variables, str(PYTHON)]
     run = ["docker", "run", "--rm", "--volume", f"{ROOT}:{ROOT}:ro"]
-    return [*run, *(f"--env={one}" for one in given), "--entrypoint", "python", str(base_image())]
+    return [
+        *run,
+        *(f"--env={variable}" for variable in variables),
+        "--entrypoint",
+        "python",
+        str(base_image()),
+    ]
 
 
 def warm(what: str, *, docker: bool) -> dict[str, Any]:
-    """One of the measurements of warm.py, in a process of its own."""
-    given = BUILD / "warm.json"
+    """One of warm.py's measurements, in its own process."""
+    input_file = BUILD / "warm.json"
     versions = candidates.versions()
-    given.write_text(
+    input_file.write_text(
         json.dumps(
             {
                 "events": events(),
@@ -115,9 +123,9 @@ def warm(what: str, *, docker: bool) -> dict[str, Any]:
     )
     print(what, file=sys.stderr)  # noqa: T201
     settings = environment() | {"MODEL_FILE": str(versions.file)}
-    command = [*interpreter(settings, docker=docker), str(WARM), what, str(given)]
-    found: dict[str, Any] = json.loads(subprocess.check_output(command))
-    return found
+    command = [*interpreter(settings, docker=docker), str(WARM), what, str(input_file)]
+    figures: dict[str, Any] = json.loads(subprocess.check_output(command))
+    return figures
 
 
 def environment() -> dict[str, str]:
@@ -159,7 +167,7 @@ def photo() -> bytes:
 
 
 def import_time(*, docker: bool) -> str:
-    """What -X importtime says of the quickest of seven imports of the function."""
+    """Output of -X importtime for the fastest of seven imports of the function."""
     printed = [
         subprocess.run(
             [
@@ -172,7 +180,7 @@ def import_time(*, docker: bool) -> str:
         ).stderr
         for _ in range(7)
     ]
-    return min(printed, key=lambda text: sum(one.total for one in imports.parse(text)))
+    return min(printed, key=lambda text: sum(module.total for module in imports.parse(text)))
 
 
 def layers() -> dict[str, float]:
@@ -189,7 +197,7 @@ def layers() -> dict[str, float]:
 
 
 def machine(*, docker: bool) -> dict[str, Any]:
-    """What this was measured on."""
+    """The machine that this was measured on."""
     cpu = next(
         (
             line.partition(":")[2].strip()

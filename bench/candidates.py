@@ -1,4 +1,4 @@
-"""The function and its peers: how each is started, on what, and what it must answer."""
+"""The function and its peers: how each is started, and what it must answer."""
 
 import base64
 import io
@@ -30,7 +30,7 @@ BASE_IMAGES = (  # the real one, and the stand-in of .ci/base-image
 )
 INVOKE = "/2015-03-31/functions/function/invocations"
 
-# What the function finds in its environment, as the templates have it where nothing is asked for.
+# The function's environment variables, as the templates set them by default.
 OWN: dict[str, Any] = {"OPENBLAS_NUM_THREADS": "1", "CORS_ORIGIN": "", "CAPTURE_URL": ""}
 
 LABELS = {
@@ -83,7 +83,7 @@ def event(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepare() -> None:
-    """Compile what is measured as the image does: bytecode beside the source, unchecked."""
+    """Compile the candidates as the image does: bytecode next to the source, unchecked."""
     for name, source in (
         ("task", ROOT / "functions/predict"),
         ("peers", ROOT / "bench/peers"),
@@ -106,7 +106,7 @@ def prepare() -> None:
 
 
 def spec(rounds: int, *, emulator: str, python: str) -> dict[str, Any]:
-    """What cold.py is to run: every candidate's command and environment."""
+    """Input of cold.py: every candidate's command and environment."""
     chosen = versions()
     image = base64.b64encode(png(sample())).decode()
     settings = {

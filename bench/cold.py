@@ -1,10 +1,10 @@
-"""Cold starts, timed from outside: python cold.py SPEC writes what it measured to standard output.
+"""Time cold starts from outside: python cold.py SPEC prints the samples as JSON.
 
-Each candidate's process is started, asked once, and ended, in an order that is shuffled anew every
+Each candidate's process is started, sent one request, and killed, in an order shuffled each
 round. The clock runs from the start of the process to the first answer; CPU time is the kernel's
-own account of the processes behind the emulator, which a busy machine blurs far less.
+own accounting of the processes behind the emulator, which a busy machine distorts far less.
 
-Standard library alone: it runs in the container of the base image as well as on the host.
+Uses only the standard library: it runs in the container of the base image as well as on the host.
 """
 
 import ctypes
@@ -24,14 +24,14 @@ from typing import Any
 TIMEOUT = 120.0  # seconds for a first answer: TensorFlow's on a busy machine
 _BECOME_SUBREAPER = 36  # prctl: what the emulator leaves behind becomes this process's child
 
-# Where programs are found is the container's to say, or the host's.
+# Search paths come from the container, or the host.
 HERE = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
 
 type Sample = dict[str, float]
 
 
 def main(spec: dict[str, Any]) -> dict[str, list[Sample]]:
-    """Measure all candidates of a spec, with an S3 server beside them; a list of samples each."""
+    """Measure all candidates of a spec next to an S3 server; a list of samples per candidate."""
     ctypes.CDLL(None).prctl(_BECOME_SUBREAPER, 1, 0, 0, 0)
     s3 = subprocess.Popen(
         spec["s3"]["command"],
@@ -42,14 +42,14 @@ def main(spec: dict[str, Any]) -> dict[str, list[Sample]]:
     try:
         return measure(spec, s3.stdout.readline().decode().strip() if s3.stdout else "")
     finally:
-        s3.communicate()  # its input ends, and so does it
+        s3.communicate()  # closes its input, which stops it
 
 
 def measure(spec: dict[str, Any], endpoint: str) -> dict[str, list[Sample]]:
     """Rounds of all candidates, with S3 at an endpoint."""
     samples: dict[str, list[Sample]] = {name: [] for name in spec["candidates"]}
     order = random.Random(0)
-    for number in range(-1, spec["rounds"]):  # the first warms the disk's cache, and is not counted
+    for number in range(-1, spec["rounds"]):  # the first warms the page cache, uncounted
         names = list(spec["candidates"])
         order.shuffle(names)
         for name in names:
@@ -86,9 +86,11 @@ def start(candidate: dict[str, Any], request: str) -> Sample:
     finally:
         usages = end(process)
     if candidate["emulated"]:
-        del usages[0]  # the emulator's own: it is Lambda's, and not part of the function
+        del usages[0]  # the emulator: it is Lambda's, not part of the function
     if candidate["expects"] not in answer:
-        raise RuntimeError(f"{' '.join(command)} answered {answer[:500]!r}")
+        raise RuntimeError(
+            f"{' '.join(command)} must answer with {candidate['expects']!r}, got {answer[:500]!r}"
+        )
     return {
         "seconds": seconds,
         "cpu": sum(usage.ru_utime + usage.ru_stime for usage in usages),
@@ -98,10 +100,10 @@ def start(candidate: dict[str, Any], request: str) -> Sample:
 
 
 def end(process: subprocess.Popen[bytes]) -> list[resource.struct_rusage]:
-    """Kill a process and all under it; what each has used, its own first."""
+    """Kill a process and its descendants; the resource usage of each, its own first."""
     family = descendants(process.pid)
     usages = []
-    for pid in (process.pid, *family):  # from the top: what loses its parent comes to this process
+    for pid in (process.pid, *family):  # top down: orphans become children of this process
         os.kill(pid, signal.SIGKILL)
         _, _, usage = os.wait4(pid, 0)
         usages.append(usage)
@@ -110,7 +112,7 @@ def end(process: subprocess.Popen[bytes]) -> list[resource.struct_rusage]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
+    """Free ports on loopback."""
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [probe.getsockname()[1] for probe in probes]
     for probe in probes:
@@ -119,7 +121,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def first_answer(port: int, path: str, body: str) -> str:
-    """Ask as soon as somebody listens; the answer's body."""
+    """Send a request as soon as something listens; return the body of the response."""
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
@@ -142,14 +144,14 @@ def descendants(parent: int) -> list[int]:
         except OSError:
             continue  # it has ended
         children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-    found = list(children.get(parent, []))
-    for pid in found:
-        found += children.get(pid, [])
-    return found
+    pids = list(children.get(parent, []))
+    for pid in pids:
+        pids += children.get(pid, [])
+    return pids
 
 
 def bytes_read(pid: int) -> int:
-    """Bytes that a process took from files: by read(), and by touching mapped pages."""
+    """Bytes that a process read from files: by read(), and by touching mapped pages."""
     process = Path(f"/proc/{pid}")
     read = int((process / "io").read_text().split("rchar:")[1].split()[0])
     mapped = 0

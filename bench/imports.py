@@ -1,4 +1,4 @@
-"""Import times as a tree: what `python -X importtime` prints, read."""
+"""Parse the output of `python -X importtime` into a tree."""
 
 import re
 from dataclasses import dataclass, field
@@ -17,20 +17,20 @@ class Import:
 
 
 def parse(printed: str) -> list[Import]:
-    """Modules that were imported by the program itself, each with what it imported in turn."""
+    """Modules that the program itself imported, each with its own imports as children."""
     waiting: dict[int, list[Import]] = {}  # by depth: a module is printed after its children
     for own, total, indent, name in _LINE.findall(printed):
         depth = len(indent) // 2
-        found = Import(name, int(own), int(total), waiting.pop(depth + 1, []))
-        waiting.setdefault(depth, []).append(found)
+        module = Import(name, int(own), int(total), waiting.pop(depth + 1, []))
+        waiting.setdefault(depth, []).append(module)
     return waiting.get(0, [])
 
 
 def rows(tree: list[Import], *, least: int, depth: int = 0) -> list[tuple[int, str, int, int]]:
-    """Depth, name, total and own microseconds of the modules over a total, as they are imported."""
-    found = []
+    """Depth, name, total and own microseconds of modules that took `least` or more, in order."""
+    selected = []
     for module in tree:
         if module.total >= least:
-            found.append((depth, module.name, module.total, module.own))
-            found += rows(module.children, least=least, depth=depth + 1)
-    return found
+            selected.append((depth, module.name, module.total, module.own))
+            selected += rows(module.children, least=least, depth=depth + 1)
+    return selected

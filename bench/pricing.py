@@ -21,7 +21,7 @@ PRICES = Prices()
 
 
 def billed_seconds(milliseconds: float) -> float:
-    """Duration as it is billed: rounded up to a whole millisecond."""
+    """Billed duration: rounded up to a whole millisecond."""
     return -(-milliseconds // 1) / 1000
 
 
@@ -35,7 +35,7 @@ def per_million(
     """Dollars for a million requests at Lambda, without the gateway.
 
     cold_ms: of a request that starts an environment, init included: since August 2025 it is billed
-    for all functions. cold_share: how many of the requests are such, 0 to 1.
+    for all functions. cold_share: the share of such requests, 0 to 1.
     """
     seconds = (1 - cold_share) * billed_seconds(warm_ms) + cold_share * billed_seconds(cold_ms)
     return 1e6 * (prices.request + seconds * memory_mb / 1024 * prices.gb_second)

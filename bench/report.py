@@ -1,4 +1,4 @@
-"""Figures → docs/performance.md and its two plots."""
+"""Write docs/performance.md and its two plots from the measured figures."""
 
 # ruff: noqa: E501, RUF001 - Markdown lines, and the signs that a page has
 
@@ -15,7 +15,7 @@ from bench.candidates import LABELS
 
 DOCS = ROOT / "docs"
 IMAGES = DOCS / "images"
-NOTES = ROOT / "bench/notes.md"  # what was tried, by hand: kept with the report
+NOTES = ROOT / "bench/notes.md"  # what was tried, written by hand
 
 type Samples = dict[str, list[dict[str, float]]]
 
@@ -38,10 +38,10 @@ def page(results: dict[str, Any], tree: list[imports.Import]) -> str:
     vnni = "with" if machine["vnni"] else "without"
     return f"""# Performance
 
-Written by `make bench`, which measures it all anew, except for *What was tried*.
+Written by `make bench`, which measures everything again except *What was tried*.
 {results["date"]}, {machine["cpu"]}, {machine["cores"]} cores, {vnni} VNNI, Linux {machine["kernel"]},
 Python {machine["python"]}; load average {machine["load"]} before and {machine["load after"]} after.
-Absolute times are this machine's. The ratios are the claim: what is compared was run in turn, A B A B, in one run.
+Absolute times depend on the machine; the ratios are what to compare: candidates took turns, A B A B, in one run.
 
 ## Targets
 
@@ -51,9 +51,9 @@ Absolute times are this machine's. The ratios are the claim: what is compared wa
 
 Process start to the first answer of `/predict`, timed from outside, under Lambda's runtime interface emulator in {where};
 {results["rounds"]} rounds of all candidates in shuffled order (TensorFlow 5). All have the same Python, packages and
-compiled bytecode; the page cache is warm. S3 is moto on loopback, in a process of its own.
-*Ratio* is the median of the rounds' own ratios to the floor, with quartiles. *CPU* is the kernel's account of the
-function's processes, without the emulator: what a busy machine blurs least. *Read* is by `read()` and by touching mapped
+compiled bytecode; the page cache is warm. S3 is moto on loopback, in its own process.
+*Ratio* is the median of the rounds' own ratios to the floor, with quartiles. *CPU* is the kernel's accounting of the
+function's processes, without the emulator: which a busy machine distorts least. *Read* counts `read()` and touched mapped
 pages.
 
 {cold_table(cold)}
@@ -92,16 +92,16 @@ Resident memory of the function's process, nine of ten requests a 28 × 28 PNG, 
 ## How to repeat
 
 `make bench`; `ROUNDS=5` for a quick look. It needs `make model` first. The peers are in `bench/peers/`, and the raw figures
-in `build/bench/results.json`. `make test` holds what does not depend on a machine's mood, with
+in `build/bench/results.json`. `make test` checks what does not depend on the machine, in
 `tests/unit/predict/test_budgets.py`: the modules that a cold request imports, the files it opens, and the instructions of a
-warm one. `tests/integration/test_sam_local.py` holds the size of the image.
+warm one. `tests/integration/test_sam_local.py` checks the size of the image.
 """
 
 
 def ratios(samples: Samples, name: str, field: str, base: str = "floor") -> tuple[float, ...]:
     """First quartile, median and third quartile of the rounds' own ratios."""
     pairs = zip(samples[name], samples[base], strict=False)  # TensorFlow has fewer rounds
-    return quartiles([one[field] / other[field] for one, other in pairs])
+    return quartiles([sample[field] / other[field] for sample, other in pairs])
 
 
 def quartiles(values: list[float]) -> tuple[float, ...]:
@@ -110,7 +110,7 @@ def quartiles(values: list[float]) -> tuple[float, ...]:
 
 
 def targets(results: dict[str, Any]) -> str:
-    """The table of what was aimed at and what was reached."""
+    """The table of targets and what was measured."""
     cold, warm, models = results["cold"], results["requests"], results["models"]
     memory, image = results["memory"], results["image"]
     growth = memory["resident after 10000"] - memory["resident after 100"]
@@ -181,8 +181,8 @@ def cold_table(cold: Samples) -> str:
     """Every candidate's cold start, the quickest first."""
     rows = []
     for name in sorted(cold, key=lambda name: ratios(cold, name, "seconds")[1]):
-        wall = quartiles([one["seconds"] * 1000 for one in cold[name]])
-        cpu = quartiles([one["cpu"] * 1000 for one in cold[name]])
+        wall = quartiles([sample["seconds"] * 1000 for sample in cold[name]])
+        cpu = quartiles([sample["cpu"] * 1000 for sample in cold[name]])
         ratio, of_cpu = ratios(cold, name, "seconds"), ratios(cold, name, "cpu")
         rows.append(
             [
@@ -191,8 +191,8 @@ def cold_table(cold: Samples) -> str:
                 f"**{ratio[1]:.2f}** ({ratio[0]:.2f}–{ratio[2]:.2f})",
                 f"{cpu[1]:.0f}",
                 f"{of_cpu[1]:.2f} ({of_cpu[0]:.2f}–{of_cpu[2]:.2f})",
-                f"{statistics.median(one['read_mb'] for one in cold[name]):.0f}",
-                f"{statistics.median(one['peak_mb'] for one in cold[name]):.0f}",
+                f"{statistics.median(sample['read_mb'] for sample in cold[name]):.0f}",
+                f"{statistics.median(sample['peak_mb'] for sample in cold[name]):.0f}",
             ]
         )
     head = ["candidate", "ms (quartiles)", "ratio", "CPU ms", "CPU ratio", "read MB", "peak MB"]
@@ -200,7 +200,7 @@ def cold_table(cold: Samples) -> str:
 
 
 def warm_table(requests: dict[str, Any]) -> str:
-    """The handler against the least that could answer."""
+    """The handler against the least code that can answer."""
     against = {
         "digit": ("28 × 28 PNG in JSON", "decode, resize and run alone"),
         "drawing": (
@@ -277,16 +277,16 @@ def plot_cold(cold: Samples) -> None:
         (0.2, "seconds", "wall clock", "#2a6f97"),
         (-0.2, "cpu", "CPU time", "#a9d6e5"),
     ):
-        spread = [quartiles([one[field] * 1000 for one in cold[name]]) for name in names]
+        spread = [quartiles([sample[field] * 1000 for sample in cold[name]]) for name in names]
         middle = [median for _, median, _ in spread]
         errors = [[m - low for low, m, _ in spread], [high - m for _, m, high in spread]]
-        places = [place + offset for place in range(len(names))]
-        axes.barh(places, middle, 0.38, xerr=errors, label=label, color=colour, ecolor="#444444")
+        positions = [index + offset for index in range(len(names))]
+        axes.barh(positions, middle, 0.38, xerr=errors, label=label, color=colour, ecolor="#444444")
         if field == "seconds":
-            for place, name, (_, _, high) in zip(places, names, spread, strict=True):
+            for position, name, (_, _, high) in zip(positions, names, spread, strict=True):
                 axes.text(
                     high * 1.06,
-                    place,
+                    position,
                     f"{ratios(cold, name, field)[1]:.2f} ×",
                     va="center",
                     fontsize=8,

@@ -1,6 +1,6 @@
 """S3 on loopback with one model store in it: python s3_server.py STORE prints its address.
 
-moto over HTTP, in a process of its own, so that its work is nobody's cold start. It stops when its
+moto over HTTP in its own process, so that its work counts toward no cold start. It stops when its
 standard input is closed.
 """
 

@@ -76,7 +76,7 @@ def measure(event: bytes) -> list[Size]:
     """Ask containers of each size in turn, cold and then warm: a busy moment meets them all."""
     sizes = [Size(memory, memory / FULL_CPU_MB, [], []) for memory in SIZES]
     for number in range(1, ROUNDS + 1):
-        for place, size in enumerate(sizes):
+        for index, size in enumerate(sizes):
             if size.failure:
                 continue
             with container(size.memory_mb, size.cpus) as port:
@@ -85,14 +85,14 @@ def measure(event: bytes) -> list[Size]:
                     size.warm_ms.extend(ask(port, event) for _ in range(WARM_REQUESTS // ROUNDS))
                 except (OSError, http.client.HTTPException, ValueError) as error:
                     failure = f"{type(error).__name__}: {error}"[:200]
-                    sizes[place] = Size(size.memory_mb, size.cpus, [], [], failure)
+                    sizes[index] = Size(size.memory_mb, size.cpus, [], [], failure)
         print(f"round {number} of {ROUNDS}")  # noqa: T201
     return sizes
 
 
 @contextmanager
 def container(memory_mb: int, cpus: float) -> Iterator[int]:
-    """Give the port of a container whose function has not been asked yet."""
+    """Yield the port of a container whose function has had no request yet."""
     started = subprocess.run(
         [
             *("docker", "run", "--detach", "--rm", "--publish", "127.0.0.1::8080"),
@@ -105,10 +105,10 @@ def container(memory_mb: int, cpus: float) -> Iterator[int]:
     )
     name = started.stdout.strip()
     try:
-        found = subprocess.run(
+        mapping = subprocess.run(
             ["docker", "port", name, "8080"], capture_output=True, text=True, check=True
         )
-        port = int(found.stdout.splitlines()[0].rpartition(":")[2])
+        port = int(mapping.stdout.splitlines()[0].rpartition(":")[2])
         _wait_for_emulator(port)
         yield port
     finally:
@@ -118,7 +118,7 @@ def container(memory_mb: int, cpus: float) -> Iterator[int]:
 def ask(port: int, event: bytes) -> float:
     """Milliseconds of one invocation; the emulator starts the function at the first.
 
-    Raises ValueError for an answer that is no prediction.
+    Raises ValueError unless the answer is a prediction.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     began = time.perf_counter()
@@ -147,7 +147,7 @@ def _wait_for_emulator(port: int) -> None:
 
 
 def recommended(sizes: list[Size]) -> Size:
-    """Give the smallest size that is as good as the fastest of those that cost hardly more.
+    """Return the smallest size that is as good as the fastest of those that cost hardly more.
 
     Hardly more is at most 5 % above the cheapest, gateway included; as good is a cold start at most
     10 % longer: two runs on one machine differ by as much.
@@ -206,7 +206,9 @@ def draw(sizes: list[Size], target: Path) -> None:
 def main() -> None:
     """Measure, or read what was measured, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--again", action="store_true", help="write from what was measured before")
+    parser.add_argument(
+        "--again", action="store_true", help="write the page from the last measurements"
+    )
     if not parser.parse_args().again:
         seven = load_mnist_5k().test_images[700]
         image = base64.b64encode(encode_png(seven)).decode()
@@ -216,7 +218,7 @@ def main() -> None:
         document = {"machine": machine, "sizes": [asdict(size) for size in measure(event)]}
         MEASURED.write_text(json.dumps(document))
     if not MEASURED.exists():
-        sys.exit(f"{MEASURED} is missing; run without --again first")
+        sys.exit(f"{MEASURED} does not exist; run without --again first")
     document = json.loads(MEASURED.read_text())
     sizes = [Size(**size) for size in document["sizes"]]
     draw(sizes, PICTURE)

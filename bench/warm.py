@@ -21,11 +21,11 @@ import numpy as np
 import onnxruntime as ort
 from PIL import Image
 
-type Times = dict[str, list[float]]  # name → seconds a call
+type Times = dict[str, list[float]]  # name → seconds per call
 
 
 class Context:
-    """What Lambda hands over beside the event, as far as the function looks at it."""
+    """The part of Lambda's context that the function reads."""
 
     aws_request_id = "bench"
 
@@ -84,7 +84,7 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
     from classifier.monitoring import telemetry
 
     model = handler.model.get()
-    found: dict[str, Times] = {}
+    times: dict[str, Times] = {}
     for name in ("digit", "drawing", "photo"):
         event = events[name]
         (image,) = _read(event).images
@@ -101,7 +101,7 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
             telemetry.add_confidences([1.0])
             telemetry.metrics.flush_metrics()
 
-        found[name] = in_turn(
+        times[name] = in_turn(
             {
                 "event and payload": partial(_read, event),
                 "decode": partial(Picture, image),
@@ -114,7 +114,7 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
             },
             rounds=20 if name == "photo" else 400,
         )
-    return found
+    return times
 
 
 def models(files: dict[str, str]) -> dict[str, Any]:
@@ -154,13 +154,15 @@ def memory(events: dict[str, Any]) -> dict[str, float]:
 
     from classifier import handler
 
-    found: dict[str, float] = {}
+    megabytes: dict[str, float] = {}
     for number in range(1, 10_001):
         handler.handler(events["digit" if number % 10 else "drawing"], Context())
         if number in (1, 100, 1_000, 10_000):
-            found[f"resident after {number}"] = _status("VmRSS")
-            found[f"peak after {number}"] = _status("VmHWM")  # ru_maxrss begins with the parent's
-    return found
+            megabytes[f"resident after {number}"] = _status("VmRSS")
+            megabytes[f"peak after {number}"] = _status(
+                "VmHWM"
+            )  # ru_maxrss begins with the parent's
+    return megabytes
 
 
 def _status(field: str) -> float:
@@ -191,9 +193,9 @@ def _image(event: dict[str, Any]) -> bytes:
     return base64.b64decode(json.loads(event["body"])["image"])
 
 
-def main(what: str, given: Path) -> dict[str, Any]:
-    """Measure one of the above, with the log written to where nobody reads it."""
-    document = json.loads(given.read_text())
+def main(what: str, input_file: Path) -> dict[str, Any]:
+    """Run one of the measurements above, discarding the log."""
+    document = json.loads(input_file.read_text())
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         if what == "models":
             return models(document["models"])
@@ -203,7 +205,7 @@ def main(what: str, given: Path) -> dict[str, Any]:
 
 
 def summary(times: Any) -> Any:
-    """Lists of times as median, quartiles and 99th percentile; all else as it is."""
+    """Lists of times as median, quartiles and 99th percentile; other values unchanged."""
     if isinstance(times, dict):
         return {name: summary(value) for name, value in times.items()}
     if not isinstance(times, list):

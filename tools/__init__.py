@@ -1,1 +1,1 @@
-"""What `make` runs besides the model build: a local AWS, and the demonstration on it."""
+"""Commands behind the Makefile besides the model build: demo, local server, deployment, docs."""

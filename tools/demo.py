@@ -2,9 +2,9 @@
 
     python -m tools.demo [--package zip|image] [--base IMAGE] [--keep] [--digit 0-9]
 
-The deployment is the real one (`sam build`, `sam deploy`), to MiniStack instead of AWS. The output
-of each command goes to build/demo/*.log. Everything is stopped at the end, unless --keep is given:
-then the function stays up until Ctrl-C.
+Runs the real `sam build` and `sam deploy`, against MiniStack instead of AWS. Each command's output
+goes to build/demo/*.log. Everything is stopped at the end; with --keep, the function stays up until
+Ctrl-C.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--package", choices=PACKAGES, default="zip", help="default: zip")
-    parser.add_argument("--base", default="", help="base image (default: AWS's own)")
+    parser.add_argument("--base", default="", help="base image; default: AWS's own")
     parser.add_argument("--keep", action="store_true", help="keep running until Ctrl-C")
     parser.add_argument("--digit", type=int, choices=range(10), default=7, metavar="0-9")
     arguments = parser.parse_args()
@@ -101,7 +101,7 @@ def run(package: str, base: str, *, digit: int, keep: bool) -> None:
             "a container: start Docker and use make demo PACKAGE=image"
         )
     if package == "image":
-        emulator.docker_bridge()  # fails before the training if Docker is missing
+        emulator.docker_bridge()  # fail before training if Docker is missing
     version = production_version()
     if version is None:
         with step("train, quantise and check a model, quick recipe (kept for the next run)"):
@@ -215,7 +215,7 @@ def check(refused: Answer, cold: Answer, warm: Answer, stack: Stack, aws: emulat
             raise DemoFailed(f"expected 200, got {answer}\n{deployment.function_log(stack, aws)}")
     content = json.loads(warm.body)
     if json.loads(cold.body)["probabilities"] != content["probabilities"]:
-        raise DemoFailed(f"the same image got two different answers: {cold} and {warm}")
+        raise DemoFailed(f"expected the same answer twice for one image, got {cold} and {warm}")
     return content
 
 

@@ -3,10 +3,10 @@
     python -m tools.deploy deploy --env dev|staging|prod [--model VERSION] [NAME=VALUE ...]
     python -m tools.deploy rollback --env dev|staging|prod
 
-A parameter that is not given keeps the value that the stack has; samconfig.toml's win over that.
-Each can be stopped at any point, and be run again: a model is published before the release that
-pins it, except at a first deploy: its bucket does not exist yet, and the release answers 503 until
-the model is there. Account and region are those of the environment.
+Parameters you leave out keep the stack's current value, unless samconfig.toml sets them. Either
+command can be interrupted and run again: a model is published before the release that pins it. The
+exception is the first deploy, when the bucket does not exist yet: the release returns 503 until
+the model is there. Account and region come from the environment.
 """
 
 import argparse
@@ -43,23 +43,23 @@ STAND_IN = "classifier-on-lambda.stand-in"  # the label that .ci/base-image/buil
 
 
 class DeployFailed(Exception):
-    """The release was not made, or does not answer; the message says what to do next."""
+    """The release failed or does not respond correctly; the message says what to do next."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; 0 if the stack answers as it should."""
-    given = _parser().parse_intermixed_args(arguments)
-    settings = tomllib.loads(given.settings.read_text())[ENVIRONMENTS[given.env]]["deploy"]
+    """Run a command; return 0 if the stack responds correctly."""
+    options = _parser().parse_intermixed_args(arguments)
+    settings = tomllib.loads(options.settings.read_text())[ENVIRONMENTS[options.env]]["deploy"]
     stack = Stack(settings["parameters"]["stack_name"], settings["parameters"].get("region"))
     try:
-        if given.command == "rollback":
-            rollback(stack, given)
+        if options.command == "rollback":
+            rollback(stack, options)
         else:
-            deploy(stack, given, settings["parameters"].get("parameter_overrides", ""))
+            deploy(stack, options, settings["parameters"].get("parameter_overrides", ""))
     except subprocess.CalledProcessError as error:
-        # What it said stands above.
+        # Its output is above.
         print(f"{shlex.join(map(str, error.cmd[:2]))} exited with {error.returncode}; ", end="")
-        print("put right what it says above, then run the same command again", file=sys.stderr)
+        print("fix the error above, then run the same command again", file=sys.stderr)
         return 1
     except (
         DeployFailed,
@@ -73,91 +73,95 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def deploy(stack: Stack, given: argparse.Namespace, overrides: str | list[str]) -> None:
-    """Build, publish, release, and see that it answers.
+def deploy(stack: Stack, options: argparse.Namespace, overrides: str | list[str]) -> None:
+    """Build, publish, release, and check that the stack responds.
 
     Raises StackFailed, DeployFailed, BuildError, or CalledProcessError.
     """
-    source = ModelStore(given.store)
-    template = deployment.template(given.package)
-    usual = overrides if isinstance(overrides, list) else shlex.split(overrides)
-    there = stack.repair()
-    parameters = effective(packaging.load(template), stack.parameters(), usual, given.parameters)
+    source = ModelStore(options.store)
+    template = deployment.template(options.package)
+    configured = overrides if isinstance(overrides, list) else shlex.split(overrides)
+    exists = stack.repair()
+    parameters = effective(
+        packaging.load(template), stack.parameters(), configured, options.parameters
+    )
     name = parameters["ModelName"]
-    version = chosen(source, name, given.model)
+    version = resolve(source, name, options.model)
     parameters["ModelVersion"] = version or CHANNEL
     parameters["Release"] = release_name(commit(), version, parameters)
-    built = build(template, given.package, parameters)
+    built = build(template, options.package, parameters)
     if not stack.is_local:
         refuse_stand_in(built)
-    if there:
+    if exists:
         publish(source, stack, name, version)
         stack.remember()
     release = Release(built.read_text(), parameters)
-    sam_deploy(stack, built, release, given)
-    if not there:
+    sam_deploy(stack, built, release, options)
+    if not exists:
         publish(source, stack, name, version)
     finish(stack, name, version)
     print(f"Released {release.name} as {stack.name}: {stack.outputs()['PredictUrl']}")
 
 
-def rollback(stack: Stack, given: argparse.Namespace) -> None:
-    """Deploy the former release again: its code, its model and its parameters.
+def rollback(stack: Stack, options: argparse.Namespace) -> None:
+    """Deploy the previous release again: its code, its model and its parameters.
 
     Raises as `deploy` does.
     """
     if not stack.repair():
         raise StackFailed(f"there is no stack {stack.name}; run make deploy first")
-    release, passed = stack.former()
-    print(f"From {stack.current().name} back to {release.name}")
+    release, records = stack.former()
+    print(f"Rolling back from {stack.current().name} to {release.name}")
     template = FOLDER / "former.yaml"
     template.parent.mkdir(parents=True, exist_ok=True)
     template.write_text(release.template)
-    sam_deploy(stack, template, release, given)
-    stack.forget(passed)
+    sam_deploy(stack, template, release, options)
+    stack.forget(records)
     version = release.parameters.get("ModelVersion", CHANNEL)
     pinned = version if VERSION.fullmatch(version) else None
     finish(stack, release.parameters.get("ModelName", "mnist"), pinned)
-    print(f"Back at {release.name}: {stack.outputs()['PredictUrl']}")
+    print(f"Rolled back to {release.name}: {stack.outputs()['PredictUrl']}")
 
 
 def effective(
-    template: Any, deployed: dict[str, str], usual: list[str], given: list[str]
+    template: Any, deployed: dict[str, str], configured: list[str], requested: list[str]
 ) -> dict[str, str]:
-    """The value of each parameter: given, else samconfig.toml's, else as deployed, else default.
+    """Each parameter's value: requested, else samconfig.toml's, else as deployed, else default.
 
     Raises DeployFailed if the template has no such parameter.
     """
-    stated = template["Parameters"]
-    explicit = dict(assignment.split("=", 1) for assignment in given)
-    if unknown := explicit.keys() - stated.keys():
+    declared = template["Parameters"]
+    explicit = dict(assignment.split("=", 1) for assignment in requested)
+    if unknown := explicit.keys() - declared.keys():
         raise DeployFailed(
             f"the template has no parameter {', '.join(sorted(unknown))}; "
-            f"expected one of {', '.join(sorted(stated))}"
+            f"expected one of {', '.join(sorted(declared))}"
         )
-    defaults = {name: str(stated[name]["Default"]) for name in stated}
-    kept = {name: value for name, value in deployed.items() if name in stated}
-    return defaults | kept | dict(assignment.split("=", 1) for assignment in usual) | explicit
+    defaults = {name: str(declared[name]["Default"]) for name in declared}
+    kept = {name: value for name, value in deployed.items() if name in declared}
+    return defaults | kept | dict(assignment.split("=", 1) for assignment in configured) | explicit
 
 
-def chosen(store: ModelStore, name: str, wanted: str) -> str | None:
-    """The version that is wanted, by itself or by a channel; None if nothing was ever promoted.
+def resolve(store: ModelStore, name: str, requested: str) -> str | None:
+    """The version to release, named itself or by a channel; None if nothing was ever promoted.
 
-    Raises NotInStore if a version that was named is not there.
+    Raises NotInStore if the store lacks the requested version.
     """
     try:
-        version = store.resolve(name, wanted)
+        version = store.resolve(name, requested)
         store.model(name, version)
     except NotInStore:
-        if wanted != CHANNEL:
+        if requested != CHANNEL:
             raise
-        print(f"No {name} is promoted in {store.url}: run make model, then make deploy again.")
+        print(
+            f"No {name} model is promoted in {store.url}: run make model, then make deploy again."
+        )
         return None
     return version
 
 
 def commit() -> str:
-    """The short name of the commit that is checked out, and whether files differ from it."""
+    """Short hash of the checked-out commit, with -dirty if files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)
     return done.stdout.strip() or "no-commit"
@@ -173,8 +177,8 @@ def release_name(code: str, version: str | None, parameters: dict[str, str]) -> 
 def build(template: Path, package: str, parameters: dict[str, str]) -> Path:
     """Build the function, and write the release into its template.
 
-    SAM names a version of the function after the template's text, in which a parameter is a name
-    and not its value: without this a new model or memory size alone would publish no version.
+    SAM hashes the template's text, which has parameter names and not values, to decide whether to
+    publish a version: without this, a new model or memory size alone would publish none.
     """
     folder = FOLDER / package
     command = deployment.build_command(template, folder, Release("", parameters).overrides)
@@ -188,7 +192,7 @@ def build(template: Path, package: str, parameters: dict[str, str]) -> Path:
 
 
 def refuse_stand_in(template: Path) -> None:
-    """Keep an image that is not built on Lambda's own base from reaching an account.
+    """Refuse to deploy an image that was not built on Lambda's own base image.
 
     Raises DeployFailed if an image of the built template inherited the stand-in's label.
     """
@@ -199,39 +203,39 @@ def refuse_stand_in(template: Path) -> None:
             shown = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             if shown.strip() == "true":
                 raise DeployFailed(
-                    f"image {image} was built on the stand-in of .ci/base-image, which is for "
-                    "tests alone; pull AWS's base image, leave BaseImage empty, and deploy again"
+                    f"image {image} was built on the stand-in of .ci/base-image, which is only "
+                    "for tests; pull AWS's base image, leave BaseImage empty, and deploy again"
                 )
 
 
 def publish(source: ModelStore, stack: Stack, name: str, version: str | None) -> None:
-    """Copy the version to the stack's bucket, unless it is there."""
+    """Copy the version to the stack's bucket, unless it is already there."""
     if version is not None:
         url = stack.outputs()["ModelStoreUrl"]
         copy(source, ModelStore(url), name, version)
         print(f"Model {name} {version} is in {url}")
 
 
-def sam_deploy(stack: Stack, template: Path, release: Release, given: argparse.Namespace) -> None:
-    """Create or update the stack; CodeDeploy moves the traffic, or does not.
+def sam_deploy(stack: Stack, template: Path, release: Release, options: argparse.Namespace) -> None:
+    """Create or update the stack; CodeDeploy shifts the traffic, or rolls back.
 
     Raises CalledProcessError if it was rolled back.
     """
     command: list[str | Path] = [deployment.SAM, "deploy", "--template-file", template]
-    command += ["--config-file", given.settings, "--config-env", ENVIRONMENTS[given.env]]
+    command += ["--config-file", options.settings, "--config-env", ENVIRONMENTS[options.env]]
     command += ["--stack-name", stack.name, "--no-fail-on-empty-changeset"]
-    if given.yes or not sys.stdin.isatty():
+    if options.yes or not sys.stdin.isatty():
         command += ["--no-confirm-changeset"]
-    if given.role:
-        command += ["--role-arn", given.role]
+    if options.role:
+        command += ["--role-arn", options.role]
     command += ["--parameter-overrides", *release.overrides]
     subprocess.run(command, check=True, cwd=PROJECT, env=_environment(release.parameters))
 
 
 def finish(stack: Stack, name: str, version: str | None) -> None:
-    """Point the bucket's channel to what is served now, and ask for an answer.
+    """Point the bucket's channel to the served version, and send a test request.
 
-    Raises DeployFailed if it is not the right one.
+    Raises DeployFailed if the response is not the expected one.
     """
     if version is not None:
         store = ModelStore(stack.outputs()["ModelStoreUrl"])
@@ -242,27 +246,29 @@ def finish(stack: Stack, name: str, version: str | None) -> None:
 
 
 def smoke(stack: Stack, name: str, version: str | None) -> None:
-    """POST a golden image as a user would; without its key, or without a model, ask for health.
+    """POST a golden image as a user would; without an API key or a model, GET /health instead.
 
-    Raises DeployFailed if it is not answered by the version that was released.
+    Raises DeployFailed unless the released version responds.
     """
     url, key = stack.outputs()["PredictUrl"], stack.api_key()
     golden = sorted((GOLDEN / name).glob("*.png"))
     if key is None or version is None or not golden:
         status, answer = _ask(url.removesuffix("predict") + "health")
         if status != 200:
-            raise DeployFailed(f"GET /health was answered with {status}: {answer}; see the logs")
+            raise DeployFailed(
+                f"GET /health returned {status}, expected 200: {answer}; see the logs"
+            )
         if version is None:
-            print("It has no model, and answers POST /predict with 503 until one is published.")
+            print("The stack has no model: POST /predict returns 503 until one is published.")
         return
     status, answer = _ask(url, golden[0].read_bytes(), key)
     served = answer.get("model", {}).get("version")
     if status != 200 or served != version:
         raise DeployFailed(
-            f"POST {url} was answered with {status} by model {served}, and not {version}: "
+            f"POST {url} returned {status} from model {served}, expected 200 from {version}: "
             f"{answer.get('detail', '')}; see the logs, or run make rollback"
         )
-    print(f"It answers {answer['prediction']} to {golden[0].name}, by model {served}")
+    print(f"Smoke test: model {served} reads {golden[0].name} as {answer['prediction']}")
 
 
 def _ask(url: str, body: bytes | None = None, key: str = "") -> tuple[int, dict[str, Any]]:
@@ -280,7 +286,7 @@ def _ask(url: str, body: bytes | None = None, key: str = "") -> tuple[int, dict[
         except ValueError:
             return error.code, {"detail": content.decode(errors="replace")}
     except OSError as error:
-        raise DeployFailed(f"{url} can't be reached: {error}; try again") from error
+        raise DeployFailed(f"can't reach {url}: {error}; try again") from error
 
 
 def _environment(parameters: dict[str, str]) -> dict[str, str]:
@@ -296,17 +302,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", type=_assignment)
     parser.add_argument("--env", choices=ENVIRONMENTS, required=True)
     parser.add_argument("--package", choices=deployment.PACKAGES, default="image")
-    parser.add_argument("--model", default=CHANNEL, help="a version, or a channel of the store")
-    parser.add_argument("--store", default=LOCAL_STORE, help="where the model comes from")
-    parser.add_argument("--role", help="ARN of the role that CloudFormation takes")
-    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument(
+        "--model", default=CHANNEL, help=f"version or channel to release (default: {CHANNEL})"
+    )
+    parser.add_argument("--store", default=LOCAL_STORE, help="model store to release from")
+    parser.add_argument("--role", help="ARN of the role for CloudFormation to assume")
+    parser.add_argument("--yes", action="store_true", help="skip the confirmation prompt")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="default: samconfig.toml")
     return parser
 
 
 def _assignment(text: str) -> str:
     if not re.fullmatch(r"\w+=.*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, a parameter of the template")
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
     return text
 
 

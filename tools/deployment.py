@@ -1,4 +1,4 @@
-"""Builds and deploys the stack with the SAM CLI to the local AWS, and reads how to call it."""
+"""Build the stack with the SAM CLI, deploy it to the local AWS, and look up how to call it."""
 
 import base64
 import dataclasses
@@ -26,7 +26,7 @@ REGION = "us-east-1"
 
 
 def template(package: str) -> Path:
-    """The template of a packaging; that of the zip is written anew."""
+    """Path of the template for a packaging; the zip's is generated first."""
     if package == "image":
         return PROJECT / "template.yaml"
     python = SAM.with_name("python")  # has PyYAML
@@ -36,9 +36,9 @@ def template(package: str) -> Path:
 
 
 def build_command(template: Path, folder: Path, parameters: list[str]) -> list[str | Path]:
-    """`sam build` into a folder, of what has changed; samconfig.toml has no say in it.
+    """Command for a cached `sam build` into a folder, ignoring samconfig.toml.
 
-    It is to be run in that folder: SAM keeps fetched packages in .aws-sam/deps of where it runs,
+    Run it in that folder: SAM keeps downloaded packages in .aws-sam/deps of its working directory,
     and removes those of other builds there.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,9 +49,9 @@ def build_command(template: Path, folder: Path, parameters: list[str]) -> list[s
 
 
 def sam_build(package: str, base: str = "") -> Path:
-    """Build the functions and the layer, away from .aws-sam, and give the built template.
+    """Build the functions and the layer outside .aws-sam, and return the built template.
 
-    base: the image to build the function's on, if it is not to be AWS's own.
+    base: base image of the function's image; "" for AWS's own.
     """
     folder = FOLDER / f"{package}-{architecture()}"
     parameters = [f"Architecture={architecture()}", *([f"BaseImage={base}"] if base else [])]
@@ -78,7 +78,7 @@ def sam_deploy(package: str, template: Path, aws: Emulator) -> None:
 
 
 def sam_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What SAM runs in: it finds the functions' Python; its own files go to the build folder."""
+    """Environment for the SAM CLI: the functions' Python on PATH, SAM's own files in build/."""
     return {
         **environment,
         "PATH": f"{BOOTSTRAP}{os.pathsep}{environment['PATH']}",
@@ -89,7 +89,7 @@ def sam_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def empty_settings(folder: Path) -> Path:
-    """A samconfig.toml that says nothing: the project's own is for deployments to an account."""
+    """Write an empty samconfig.toml: the project's own is for deployments to an account."""
     path = folder / "samconfig.toml"
     path.write_text("version = 0.1\n")
     return path
@@ -98,7 +98,7 @@ def empty_settings(folder: Path) -> Path:
 def docker_environment() -> dict[str, str]:
     """Docker settings with which SAM pushes to the emulator's registry.
 
-    SAM logs in to the account's real registry unless a login is there already, so here is one.
+    SAM logs in to the account's real registry unless it finds a login, so this writes one.
     """
     folder = FOLDER / "docker"
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def docker_environment() -> dict[str, str]:
     registry = "000000000000.dkr.ecr.us-east-1.amazonaws.com"
     (folder / "config.json").write_text(json.dumps({"auths": {registry: login}}))
     host = os.environ.get("DOCKER_HOST")
-    if not host:  # the user's context, which is in the settings that these replace
+    if not host:  # of the user's context, which the settings here replace
         command = ["docker", "context", "inspect", "-f", "{{.Endpoints.docker.Host}}"]
         shown = subprocess.run(command, capture_output=True, text=True, check=False)
         host = shown.stdout.strip()
@@ -114,7 +114,7 @@ def docker_environment() -> dict[str, str]:
 
 
 def architecture() -> str:
-    """The processor of this machine, as Lambda calls it."""
+    """Processor architecture of this machine, by the name Lambda uses."""
     return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
 
@@ -123,7 +123,7 @@ class Stack:
     """What a client of the deployed stack needs to know."""
 
     url: str
-    certificate: Path  # that the URL is to be trusted by
+    certificate: Path  # to verify the URL with
     key: str
     store_url: str
     function: str
@@ -144,23 +144,23 @@ class Stack:
 
 
 def local_url(url: str, aws: Emulator) -> str:
-    """Where the emulator answers for an API's URL in the cloud.
+    """The emulator's equivalent of an API's URL in the cloud.
 
-    By path, as not every system resolves the <api>.execute-api.localhost that it also takes.
+    Addressed by path, as not every system resolves <api>.execute-api.localhost.
     """
     return local_address(url, aws.https_url)
 
 
 def local_address(url: str, endpoint: str) -> str:
-    """The same for the emulator at this endpoint."""
+    """The same, for an emulator at `endpoint`."""
     parts = urllib.parse.urlsplit(url)
     api = parts.netloc.partition(".")[0]
     return f"{endpoint}/_aws/execute-api/{api}{parts.path}"
 
 
 def client(service: str, aws: Emulator) -> Any:
-    """A boto3 client of the emulator."""
-    session: Any = boto3.Session("test", "test", region_name=REGION)  # it takes any credentials
+    """A boto3 client for the emulator."""
+    session: Any = boto3.Session("test", "test", region_name=REGION)  # any credentials do
     return session.client(service, endpoint_url=aws.url)
 
 
@@ -171,5 +171,5 @@ def function_log(stack: Stack, aws: Emulator, lines: int = 20) -> str:
         if stack.function in group["logGroupName"] or STACK in group["logGroupName"]:
             name = group["logGroupName"]
             events += client("logs", aws).filter_log_events(logGroupName=name)["events"]
-    said = "".join(f"    {event['message'].rstrip()[:400]}\n" for event in events[-lines:])
-    return f"The end of the function's log:\n{said or '    (empty)'}\nMiniStack's own: {aws.log}"
+    tail = "".join(f"    {event['message'].rstrip()[:400]}\n" for event in events[-lines:])
+    return f"The end of the function's log:\n{tail or '    (empty)'}\nMiniStack's log: {aws.log}"

@@ -1,4 +1,4 @@
-"""A local AWS, MiniStack, for as long as a `with` block runs, or a command.
+"""Run MiniStack, a local AWS, for the length of a `with` block or until Ctrl-C.
 
     with emulator.running() as aws:
         subprocess.run(["sam", "deploy", ...], env=aws.environment())
@@ -6,8 +6,8 @@
     python -m tools.emulator            # until Ctrl-C
     python -m tools.emulator --docker   # functions in containers, for the container image
 
-It listens on loopback, with Docker on Docker's bridge too, where containers reach the machine.
-Each run begins empty. Its log and its files are in build/emulator/<port>/.
+Listens on loopback, and with --docker also on Docker's bridge, where containers reach the host.
+Each run starts empty. Logs and files are in build/emulator/<port>/.
 """
 
 import argparse
@@ -37,7 +37,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class EmulatorFailed(Exception):
-    """MiniStack could not be started; the message says why and what to do."""
+    """MiniStack did not start; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,16 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The one endpoint of all its services."""
+        """Endpoint of all services."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def https_url(self) -> str:
-        """The same by TLS, for those who trust `certificate`."""
+        """The same over TLS, for clients that trust `certificate`."""
         return f"https://{LOOPBACK}:{self.https_port}"
 
     def environment(self) -> dict[str, str]:
-        """The environment for a program whose AWS is to be this one, and no real account."""
+        """Environment for a program that should use this AWS, and no real account."""
         return without_aws(os.environ) | {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -68,7 +68,7 @@ class Emulator:
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
-            # A profile of the user's must not lead anything to their account.
+            # The user's profile must not lead anything to their account.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "NO_PROXY": f"{LOOPBACK},localhost",
@@ -78,11 +78,11 @@ class Emulator:
 
 @contextlib.contextmanager
 def running(*, docker: bool = False, port: int | None = None) -> Iterator[Emulator]:
-    """Start MiniStack, give it when it answers, and stop it and its functions at the end.
+    """Start MiniStack, yield it once it responds, and stop it and its functions at the end.
 
-    docker: run functions in containers; what a function packaged as an image needs.
-    port: the port to take; by default 4566, or any free one if that is taken.
-    Raises EmulatorFailed if it does not come up.
+    docker: run functions in containers, as functions packaged as images need.
+    port: by default 4566, or any free port if that is in use.
+    Raises EmulatorFailed if MiniStack does not start.
     """
     if not PYTHON.exists():
         raise EmulatorFailed("MiniStack is not installed: run make .venv/emulator/.installed")
@@ -90,9 +90,7 @@ def running(*, docker: bool = False, port: int | None = None) -> Iterator[Emulat
     if port is None:
         port = free_port(hosts)
     elif not all(_bindable(host, port) for host in hosts):
-        raise EmulatorFailed(
-            f"port {port} is taken: stop what listens there, or leave the port out"
-        )
+        raise EmulatorFailed(f"port {port} is in use: stop what listens there, or leave out --port")
     folder = FOLDER / str(port)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
@@ -101,7 +99,7 @@ def running(*, docker: bool = False, port: int | None = None) -> Iterator[Emulat
     with log.open("wb") as output:
         process = subprocess.Popen(
             [PYTHON, "-P", PROJECT / "tools/ministack.py", certificate, *addresses],
-            stdin=subprocess.PIPE,  # its end tells MiniStack that we are gone
+            stdin=subprocess.PIPE,  # closed when this process ends, however it ends
             stdout=output,
             stderr=subprocess.STDOUT,
             env=_settings(port, folder, docker=docker),
@@ -120,7 +118,7 @@ def running(*, docker: bool = False, port: int | None = None) -> Iterator[Emulat
 
 
 def free_port(hosts: list[str]) -> int:
-    """4566 if it is free on all the hosts, else a port that is."""
+    """4566 if it is free on all the hosts, else any free port."""
     if all(_bindable(host, USUAL_PORT) for host in hosts):
         return USUAL_PORT
     return any_port(hosts[-1])
@@ -134,7 +132,7 @@ def any_port(host: str) -> int:
 
 
 def docker_bridge() -> list[str]:
-    """The address at which containers reach this machine; none where loopback does (macOS).
+    """Addresses at which containers reach this machine; empty where loopback works (macOS).
 
     Raises EmulatorFailed if no Docker engine answers.
     """
@@ -143,7 +141,7 @@ def docker_bridge() -> list[str]:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         raise EmulatorFailed(
-            "no Docker engine answers: start Docker, or use the zip packaging, which needs none"
+            "no Docker engine responds: start Docker, or use the zip packaging, which needs none"
         ) from error
     return [host for host in gateways(json.loads(done.stdout)) if _bindable(host, 0)]
 
@@ -151,18 +149,18 @@ def docker_bridge() -> list[str]:
 def gateways(configuration: list[dict[str, str]]) -> list[str]:
     """IPv4 addresses of the host in a Docker network.
 
-    Where the engine names none, it has taken the first address of the subnet.
+    Where the engine names no gateway, it uses the subnet's first address.
     """
-    found = []
+    addresses = []
     for part in configuration:
         subnet = ipaddress.ip_network(part["Subnet"])
         if subnet.version == 4:
-            found.append(part.get("Gateway") or str(subnet[1]))
-    return found
+            addresses.append(part.get("Gateway") or str(subnet[1]))
+    return addresses
 
 
 def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what the AWS tools read from it (credentials, profile, endpoints).
+    """The environment without the variables that AWS tools read (credentials, profile, endpoints).
 
     Keeps AWS_CA_BUNDLE: where a proxy re-signs TLS, nothing can be downloaded without it.
     """
@@ -174,7 +172,7 @@ def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def forget_account() -> None:
-    """Take all that leads to a real AWS account out of this very process's environment."""
+    """Remove everything that leads to a real AWS account from this process's environment."""
     for name in os.environ.keys() - without_aws(os.environ).keys():
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
@@ -194,7 +192,7 @@ def _settings(port: int, folder: Path, *, docker: bool) -> dict[str, str]:
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         settings.pop(name, None)
     if not docker:
-        # At its start and end it removes containers that it takes for its own: keep it away.
+        # It removes containers that look like its own at start and end: hide Docker from it.
         settings["DOCKER_HOST"] = f"unix://{folder}/no-docker.sock"
     return settings
 
@@ -205,7 +203,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) 
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise EmulatorFailed(
-                f"MiniStack ended with {process.returncode} while it started on port {port}. "
+                f"MiniStack exited with {process.returncode} while starting on port {port}. "
                 + processes.ending(log)
             )
         with (
@@ -215,7 +213,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) 
             return
         time.sleep(0.1)
     raise EmulatorFailed(
-        f"MiniStack did not answer on port {port} within {START_SECONDS:.0f} s. "
+        f"MiniStack did not respond on port {port} within {START_SECONDS:.0f} s. "
         + processes.ending(log)
     )
 
@@ -223,9 +221,9 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) 
 def _bindable(host: str, port: int) -> bool:
     with socket.socket() as probe:
         if port and probe.connect_ex((host, port)) == 0:
-            return False  # macOS would let us bind beside a server on all addresses
+            return False  # macOS allows binding next to a server on all addresses
     with socket.socket() as probe:
-        # As the server does: a port whose last connections are only fading away is free.
+        # As the server does: a port with connections in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -239,7 +237,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.emulator", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--docker", action="store_true", help="run functions in containers")
-    parser.add_argument("--port", type=int, help=f"default {USUAL_PORT}, or any free one")
+    parser.add_argument("--port", type=int, help=f"default: {USUAL_PORT}, or any free port")
     arguments = parser.parse_args()
     processes.interrupt_on_termination()
     try:

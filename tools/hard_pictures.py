@@ -1,6 +1,6 @@
-"""Pictures of a digit that are hard to read, each drawn as one user or another would send it.
+"""Draw pictures of a digit that are hard to read, of the kinds that users send.
 
-They stand for what `preprocess=auto` promises: `tools/gallery.py` shows and counts them.
+They show what `preprocess=auto` promises: `tools/gallery.py` draws them and measures accuracy.
 """
 
 import io
@@ -91,9 +91,9 @@ def uneven(digit: Digit, generator: np.random.Generator) -> bytes:
 
 def shadow(digit: Digit, generator: np.random.Generator) -> bytes:
     """The edge of a shadow across the page."""
-    angle, place = generator.uniform(0, 2 * np.pi), generator.uniform(-100, 100)
+    angle, offset = generator.uniform(0, 2 * np.pi), generator.uniform(-100, 100)
     row, column = np.mgrid[:400, :400]
-    away = np.cos(angle) * (column - 200) + np.sin(angle) * (row - 200) - place
+    away = np.cos(angle) * (column - 200) + np.sin(angle) * (row - 200) - offset
     light = 1 - 0.35 / (1 + np.exp(-away / 6))
     return _jpeg(_noisy(_written(digit, generator) * light[:, :, np.newaxis], generator))
 
@@ -113,19 +113,19 @@ def black_on_transparency(digit: Digit, generator: np.random.Generator) -> bytes
 
 
 def cmyk(digit: Digit, generator: np.random.Generator) -> bytes:
-    """CMYK, as print shops have it."""
+    """CMYK, as print shops use it."""
     picture = _stored(_noisy(_written(digit, generator), generator))
     return _file(picture.convert("CMYK"), "JPEG", quality=90)
 
 
 def one_bit(digit: Digit, generator: np.random.Generator) -> bytes:
-    """One bit a pixel, as a fax."""
+    """One bit per pixel, as a fax."""
     ink = _coverage(digit, generator, 400) < 0.5
     return _file(Image.fromarray(np.where(ink, 255, 0).astype(np.uint8)).convert("1"), "TIFF")
 
 
 def sixteen_bit(digit: Digit, generator: np.random.Generator) -> bytes:
-    """16 bits a pixel, faint on half of the range."""
+    """16 bits per pixel, faint, using half of the range."""
     light = 30000 - 9000 * _coverage(digit, generator, 400) + generator.normal(0, 300, (400, 400))
     return _file(Image.fromarray(light.astype(np.uint16)), "PNG")
 
@@ -181,22 +181,22 @@ def _lined(generator: np.random.Generator, *, squares: bool = False, degrees: fl
 
 
 def _coverage(digit: Digit, generator: np.random.Generator, side: int) -> Light:
-    """Ink [side, side] of 0 to 1, anywhere."""
+    """The digit's ink [side, side], 0 to 1, at a random position."""
     coverage = np.zeros((side, side), dtype=np.float32)
-    place, ink = _placed(digit, generator, side, side)
-    coverage[place] = ink
+    window, ink = _placed(digit, generator, side, side)
+    coverage[window] = ink
     return coverage
 
 
 def _placed(
     digit: Digit, generator: np.random.Generator, height: int, width: int, size: int | None = None
 ) -> tuple[tuple[slice, slice], Light]:
-    """Rows and columns anywhere on a page, and the ink there; by default 30 to 60 % of it."""
+    """A random window on a page, by default 30 to 60 % of its height, and the ink in it."""
     size = size or int(height * generator.uniform(0.3, 0.6))
     large = Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC)
     top, left = generator.integers(0, (height - size + 1, width - size + 1))
-    place = (slice(top, top + size), slice(left, left + size))
-    return place, np.asarray(large, dtype=np.float32) / np.float32(255)
+    window = (slice(top, top + size), slice(left, left + size))
+    return window, np.asarray(large, dtype=np.float32) / np.float32(255)
 
 
 def _written(
@@ -207,12 +207,12 @@ def _written(
     pen: tuple[int, int, int] | None = None,
     page: Light | None = None,
 ) -> Light:
-    """Write with a pen, by default any, on a page [H, W, 3], by default any of 400 pixels."""
+    """Write on a page [H, W, 3]; by default with a random pen on random paper of 400 pixels."""
     page = _sheet(generator) if page is None else page
     colour = np.array(pen or generator.choice(_PENS), dtype=np.float32)
-    place, ink = _placed(digit, generator, page.shape[0], page.shape[1], size)
+    window, ink = _placed(digit, generator, page.shape[0], page.shape[1], size)
     written = page.copy()
-    written[place] += ink[:, :, np.newaxis] * (colour - page[place])
+    written[window] += ink[:, :, np.newaxis] * (colour - page[window])
     return written
 
 

@@ -1,8 +1,8 @@
-"""Runs MiniStack in its own environment: python -P ministack.py CERTIFICATE HTTPS HTTP...
+"""Run MiniStack in its own environment: python -P ministack.py CERTIFICATE HTTPS HTTP...
 
-It answers by TLS on the first address, with a certificate that it makes, and without on the others.
-Ends with the program that started it, however that one ends: it reads its standard input, a pipe
-that nobody writes to, and the end of that pipe is the end of the parent.
+Serves TLS on the first address, with a certificate that it generates, and plain HTTP on the others.
+Stops with the program that started it, however that one ends: standard input is a pipe that is
+never written to, and closes when the parent is gone.
 """
 
 import datetime as dt
@@ -18,8 +18,8 @@ from typing import Any
 ANY_METHOD = "x-amazon-apigateway-any-method"
 BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
-INERT = (  # resources that do nothing: no alarm is raised, an alias moves at once, without a hook
-    "AWS::CloudWatch::Alarm",  # those with metric math it would refuse
+INERT = (  # accepted without effect: no alarm is raised, an alias moves at once, without a hook
+    "AWS::CloudWatch::Alarm",  # MiniStack refuses metric math
     "AWS::CodeDeploy::Application",
     "AWS::CodeDeploy::DeploymentGroup",
     "AWS::Logs::QueryDefinition",
@@ -36,11 +36,11 @@ def end_with_parent() -> None:
 def import_any_methods() -> None:
     """Teach MiniStack's OpenAPI import `x-amazon-apigateway-any-method`.
 
-    Without it such a route deploys green and answers 403, "Missing Authentication Token".
+    Without it, such a route deploys without error and returns 403, "Missing Authentication Token".
     """
-    from ministack.services import apigateway_v1  # noqa: PLC0415 - only there in its environment
+    from ministack.services import apigateway_v1  # noqa: PLC0415 - installed only in MiniStack's environment
 
-    import_path_item = apigateway_v1._import_path_item  # noqa: SLF001 - it has no plug for this
+    import_path_item = apigateway_v1._import_path_item  # noqa: SLF001 - it has no hook for this
 
     def with_any(api: str, path: str, item: dict[str, Any], *schemes: Any) -> None:
         names = {ANY_METHOD: "any"}
@@ -52,9 +52,9 @@ def import_any_methods() -> None:
 
 
 def import_extensions() -> None:
-    """Teach it what holds for a whole API: its binary types and its gateway responses.
+    """Teach the import two extensions: an API's binary types and its gateway responses.
 
-    MiniStack knows both as properties of CloudFormation resources, and not in a definition.
+    MiniStack supports both as properties of CloudFormation resources, but not in a definition.
     """
     from ministack.services import apigateway_v1  # noqa: PLC0415
 
@@ -70,7 +70,7 @@ def import_extensions() -> None:
 
 
 def take_inert_resources() -> None:
-    """Let a stack have the resources of services that MiniStack does not know."""
+    """Let stacks contain resources of services that MiniStack does not support."""
     from ministack.services.cloudformation import provisioners  # noqa: PLC0415
 
     def create(logical_id: str, _properties: Any, stack: str) -> tuple[str, dict[str, Any]]:
@@ -84,11 +84,11 @@ def take_inert_resources() -> None:
 
     handlers = {"create": create, "update": update, "delete": delete}
     for kind in INERT:
-        provisioners._RESOURCE_HANDLERS[kind] = handlers  # noqa: SLF001 - it has no plug for this
+        provisioners._RESOURCE_HANDLERS[kind] = handlers  # noqa: SLF001 - no public hook
 
 
 def make_certificate(path: Path, host: str) -> None:
-    """Write a key and a certificate for an IP address, signed by that key and valid for a week."""
+    """Write a key and a self-signed certificate for an IP address, valid for a week."""
     from cryptography import x509  # noqa: PLC0415 - only there in its environment
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
@@ -120,7 +120,7 @@ if __name__ == "__main__":
     import_any_methods()
     import_extensions()
     threading.Thread(target=end_with_parent, daemon=True).start()
-    # No workers: the server runs in this very process, and SIGTERM shuts it down in good order.
+    # No workers: the server runs in this process, and SIGTERM shuts it down cleanly.
     binds = [part for address in plain for part in ("--insecure-bind", address)]
     binds += ["--bind", secure, "--certfile", file, "--keyfile", file]
     sys.argv = ["hypercorn", "--workers", "0", "--keep-alive", "75", *binds, "ministack.app:app"]

@@ -1,9 +1,9 @@
-"""Write what is made of openapi.yaml: the JSON that the function serves, and the API of the stack.
+"""Generate from openapi.yaml: the JSON that the function serves, and the stack's API definition.
 
     python -m tools.openapi
 
-API Gateway imports OpenAPI 3.0.1 and a part of JSON Schema, so it gets routes, statuses and keys,
-and no schemas: the function, not the gateway, refuses a body, and says what to send instead.
+API Gateway imports OpenAPI 3.0.1 with a subset of JSON Schema, so its definition has routes,
+statuses and keys but no schemas: the function validates bodies and says what to send instead.
 """
 
 import json
@@ -35,15 +35,15 @@ _INTEGRATION = {
     },
 }
 
-# What the stack's parameters choose, in the long form: AWS::Include takes no other.
+# What the stack's parameters choose, in the long form: AWS::Include supports no other.
 _NOTHING = {"Ref": "AWS::NoValue"}
 _ORIGIN = {"Fn::Sub": "'${CorsOrigin}'"}
 _AUTHORIZATION = {"type": "apiKey", "in": "header", "name": "Authorization"}
-_SCHEMES = {  # beside the key, which is openapi.yaml's
+_SCHEMES = {  # besides the API key, which openapi.yaml has
     "iam": {**_AUTHORIZATION, "x-amazon-apigateway-authtype": "awsSigv4"},
     "jwt": {
         "Fn::If": [
-            "AuthIsJwt",  # an authoriser without a pool would not be imported
+            "AuthIsJwt",  # an authoriser without a pool fails to import
             {
                 **_AUTHORIZATION,
                 "x-amazon-apigateway-authtype": "cognito_user_pools",
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def served() -> str:
-    """The interface as the function answers it, one line of JSON."""
+    """The interface as the function serves it, one line of JSON."""
     return json.dumps(read(), separators=(",", ":")) + "\n"
 
 
@@ -79,17 +79,17 @@ def gateway() -> str:
 
 def read() -> Document:
     """The interface as openapi.yaml states it."""
-    document = yaml.load(SOURCE.read_text(), _LOADER)  # noqa: S506 - a safe one, in C where it is
+    document = yaml.load(SOURCE.read_text(), _LOADER)  # noqa: S506 - a safe loader, in C if available
     if not isinstance(document, dict):
-        raise TypeError(f"{SOURCE} is no mapping")
+        raise TypeError(f"{SOURCE} must hold a mapping, got {type(document).__name__}")
     return document
 
 
 def definition(document: Document) -> Document:
     """OpenAPI 3.0.1 with API Gateway's extensions.
 
-    Each path takes every method, so that it is the function that answers a wrong one (405), and an
-    unknown path (404). A method that is not stated needs the key that the path's others need.
+    Each path accepts every method, so that the function itself returns 405 for a wrong method and
+    404 for an unknown path. Undocumented methods need the same key as the path's other methods.
     """
     paths = {path: _methods(document, path) for path in document["paths"]}
     paths["/{proxy+}"] = {ANY: {"security": _chosen(document["security"]), **_rest(["proxy"])}}
@@ -99,7 +99,9 @@ def definition(document: Document) -> Document:
         "info": {name: document["info"][name] for name in ("title", "version", "description")},
         "paths": paths,
         "components": {"securitySchemes": schemes | _SCHEMES},
-        "x-amazon-apigateway-binary-media-types": ["*/*"],  # the function gets every body in base64
+        "x-amazon-apigateway-binary-media-types": [
+            "*/*"  # base64-encode every body
+        ],
         "x-amazon-apigateway-gateway-responses": {
             kind: _gateway_response(document, kind) for kind in document[REFUSALS]
         },
@@ -107,22 +109,22 @@ def definition(document: Document) -> Document:
 
 
 def refusal(document: Document, kind: str, request_id: str) -> tuple[Document, dict[str, str]]:
-    """Body and headers of an answer of the gateway's own; its status is in the body.
+    """Body and headers of a response by the gateway itself; the status is in the body.
 
-    kind: API Gateway's name of it, such as THROTTLED.
+    kind: API Gateway's response type, such as THROTTLED.
     """
-    stated = document[REFUSALS][kind]
-    status = HTTPStatus(stated["status"])
+    response = document[REFUSALS][kind]
+    status = HTTPStatus(response["status"])
     body = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
-        "detail": stated["detail"],
+        "detail": response["detail"],
         "request_id": request_id,
     }
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
-    if "retry-after" in stated:
-        headers["Retry-After"] = str(stated["retry-after"])
+    if "retry-after" in response:
+        headers["Retry-After"] = str(response["retry-after"])
     return body, headers
 
 
@@ -132,14 +134,15 @@ def open_paths(document: Document) -> set[str]:
 
 
 def operations(item: Document) -> Iterator[tuple[str, Document]]:
-    """Method, in lower case, and description of each operation of a path."""
+    """Method in lower case and definition of each operation of a path."""
     return ((method, item[method]) for method in METHODS if method in item)
 
 
 def _methods(document: Document, path: str) -> Document:
     item = document["paths"][path]
     security = _security(document, path)
-    names = [_resolved(document, one)["name"] for one in item.get("parameters", [])]
+    parameters = item.get("parameters", [])
+    names = [_resolved(document, parameter)["name"] for parameter in parameters]
     methods = {
         method: {
             "operationId": operation["operationId"],
@@ -159,29 +162,29 @@ def _methods(document: Document, path: str) -> Document:
 
 
 def _chosen(security: list[Document]) -> list[Document]:
-    """What AuthMode puts in the place of the key; an open path stays open."""
-    return [  # the choice inside the list: `sam local` takes nothing but a list here
+    """The security that AuthMode selects instead of the key; an open path stays open."""
+    return [  # Fn::If inside the list: `sam local` accepts only a list here
         {"Fn::If": ["AuthIsJwt", {"jwt": []}, {"Fn::If": ["AuthIsIam", {"iam": []}, key]}]}
         for key in security
     ]
 
 
 def _security(document: Document, path: str) -> list[Document]:
-    """What all operations of a path need.
+    """The security that all operations of a path need.
 
-    Raises ValueError if they need different things: the methods not stated could need either.
+    Raises ValueError if they differ: undocumented methods could need either.
     """
-    usual: list[Document] = document["security"]
-    stated: list[list[Document]] = [
-        operation.get("security", usual) for _, operation in operations(document["paths"][path])
+    default: list[Document] = document["security"]
+    needs: list[list[Document]] = [
+        operation.get("security", default) for _, operation in operations(document["paths"][path])
     ]
-    if any(one != stated[0] for one in stated):
-        raise ValueError(f"the operations of {path} need different keys; let all need the same")
-    return stated[0]
+    if any(need != needs[0] for need in needs):
+        raise ValueError(f"all operations of {path} must need the same key, got {needs}")
+    return needs[0]
 
 
 def _preflight(parameters: list[str]) -> Document:
-    """What browsers ask before a call from another site; it carries no key, and calls nothing."""
+    """CORS preflight: browsers send it without a key, and the gateway answers it itself."""
     headers: Document = {
         "Access-Control-Allow-Origin": _ORIGIN,
         "Access-Control-Allow-Methods": "'GET,HEAD,POST,OPTIONS'",
@@ -195,7 +198,7 @@ def _preflight(parameters: list[str]) -> Document:
         "responses": {"204": {"description": "What may be asked.", "headers": described}},
         "x-amazon-apigateway-integration": {
             "type": "mock",
-            "contentHandling": "CONVERT_TO_TEXT",  # as */* is binary, its template fails otherwise
+            "contentHandling": "CONVERT_TO_TEXT",  # with */* binary, the template fails otherwise
             "requestTemplates": {"application/json": '{"statusCode": 204}'},
             "responses": {
                 "default": {
@@ -211,12 +214,13 @@ def _preflight(parameters: list[str]) -> Document:
 
 def _in_path(parameters: list[str]) -> Document:
     in_path = {"in": "path", "required": True, "schema": {"type": "string"}}
-    stated = {"parameters": [{"name": name, **in_path} for name in parameters]}
-    return stated if parameters else {}
+    if not parameters:
+        return {}
+    return {"parameters": [{"name": name, **in_path} for name in parameters]}
 
 
 def _rest(parameters: list[str]) -> Document:
-    """What every method has alike; parameters: names of those in the path."""
+    """What all methods share; parameters: names of those in the path."""
     return _in_path(parameters) | {
         "responses": {"200": {"description": "The function's answer, whatever its status."}},
         "x-amazon-apigateway-integration": _INTEGRATION,
@@ -240,16 +244,16 @@ def _gateway_response(document: Document, kind: str) -> Document:
 
 
 def _resolved(document: Document, node: Document) -> Document:
-    """What a node says, or what its `$ref` points to."""
+    """The node itself, or what its `$ref` points to."""
     for step in node.get("$ref", "#").split("/")[1:]:
         document = document[step]
     return document if "$ref" in node else node
 
 
 class _Plain(yaml.SafeDumper):
-    """Without anchors: a part that is used twice is written twice."""
+    """Writes no anchors: a part that is used twice is written twice."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - of all data alike
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - whatever the data
         return True
 
 

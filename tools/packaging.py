@@ -2,7 +2,7 @@
 
     python -m tools.packaging
 
-Only PyYAML is needed, so any environment that has it will do.
+Needs only PyYAML, so any environment that has it will do.
 """
 
 from pathlib import Path
@@ -26,27 +26,29 @@ def main() -> None:
 
 
 def load(path: Path) -> Any:
-    """A template with CloudFormation's functions in their long form: `!Ref X` is {"Ref": "X"}."""
-    return yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe one
+    """Load a template, with CloudFormation's functions in long form: `!Ref X` is {"Ref": "X"}."""
+    return yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader
 
 
 def dump(template: Any) -> str:
-    """The template as YAML, its functions in their long form."""
+    """The template as YAML, its functions in long form."""
     return yaml.safe_dump(template, sort_keys=False, width=120)
 
 
 def zipped(template: Any, patch: Any) -> Any:
-    """The template with the function as a zip, for a file one folder further down."""
+    """The template with the function as a zip, for a file one folder deeper."""
     template = _relocated(merged(template, patch))
     for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
-        group["Parameters"] = [n for n in group["Parameters"] if n in template["Parameters"]]
+        group["Parameters"] = [
+            name for name in group["Parameters"] if name in template["Parameters"]
+        ]
     return template
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """A JSON Merge Patch (RFC 7396) applied, in which a function of CloudFormation's is a value.
+    """Apply a JSON Merge Patch (RFC 7396), except that CloudFormation functions are replaced whole.
 
-    Raises KeyError if something is to be removed that is not there.
+    Raises KeyError if the patch removes a key that is not there.
     """
     if not isinstance(patch, dict) or not isinstance(target, dict) or _is_function(patch):
         return patch

@@ -4,7 +4,7 @@
 
 IMAGE is a file, or - for standard input. The API key comes from --key, or from the environment
 variable CLASSIFIER_API_KEY. Exits with 0 if every image was classified, 1 if the service refused
-one (standard error has the reason), 2 for wrong arguments, 3 if the service does not answer.
+one (standard error has the reason), 2 for wrong arguments, 3 if the service does not respond.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class Unreachable(Exception):
-    """No classifier answered; the message says why."""
+    """No classifier responded; the message says why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: {refusal}", file=sys.stderr)
             status = REFUSED
         except Unreachable as error:
-            print(f"{options.url} does not answer: {error}", file=sys.stderr)
+            print(f"{options.url} does not respond: {error}", file=sys.stderr)
             return UNREACHABLE
         else:
             if options.json:
@@ -88,9 +88,9 @@ def classify(file: bytes, url: str, *, key: str = "", preprocess: str = "auto") 
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(str(getattr(error, "reason", error) or error)) from error
     except ValueError as error:
-        raise Unreachable("the server is not a classifier: its response is not JSON") from error
+        raise Unreachable("expected a classifier, got a response that is not JSON") from error
     if not isinstance(answer, dict) or "prediction" not in answer:
-        raise Unreachable("the server is not a classifier: its JSON has no prediction")
+        raise Unreachable("expected a classifier, got JSON without a prediction")
     return answer
 
 
@@ -108,7 +108,7 @@ def _model_input(answer: dict[str, Any]) -> NDArray[np.uint8]:
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    """The reason that the service or its gateway gave, and the status."""
+    """The service's or its gateway's reason, and the status."""
     text = error.read().decode(errors="replace")
     try:
         document = json.loads(text)
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         "--preprocess",
         choices=("auto", "none"),
         default="auto",
-        help="none: the image already is a sample such as the model was trained on",
+        help="default: auto; none: the image is already a sample as the model was trained on",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the answers as JSON, one per line"

@@ -1,4 +1,4 @@
-"""Runs other programs so that nothing of them is left behind, whatever ends this one."""
+"""Run other programs and leave none of their processes behind, however this one ends."""
 
 import contextlib
 import os
@@ -22,8 +22,8 @@ def run(
 ) -> None:
     """Run a command to its end, with its output in the file `log`.
 
-    Raises CommandFailed if it can't be started or exits non-zero. An exception that arrives
-    meanwhile, such as KeyboardInterrupt, ends the command and everything it started.
+    Raises CommandFailed if it can't be started or exits non-zero. An exception while it runs, such
+    as KeyboardInterrupt, ends the command and everything it started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     line = " ".join(str(part) for part in command)
@@ -50,9 +50,9 @@ def run(
 
 
 def stop_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
-    """End a process that leads a session, and all that is left of that session.
+    """End a session leader and every process in its group.
 
-    It is asked first and killed after `grace` seconds. A second Ctrl-C does not cut this short.
+    Sends SIGTERM, then SIGKILL after `grace` seconds. A second Ctrl-C does not cut this short.
     """
     with _interrupts_ignored():
         _signal_group(process, signal.SIGTERM)
@@ -63,7 +63,7 @@ def stop_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -
 
 
 def ending(log: Path, lines: int = TAIL_LINES) -> str:
-    """The end of a log with its name, for an error message."""
+    """The last lines of a log under its name, for an error message."""
     text = log.read_text(errors="replace").splitlines() if log.exists() else []
     tail = "\n".join(f"    {line}" for line in text[-lines:]) or "    (empty)"
     return f"The end of {_short(log)}:\n{tail}"

@@ -1,7 +1,7 @@
-"""Figures and measured tables of docs/quantisation.md.
+"""Make the figures and measured tables of docs/quantisation.md.
 
 figures            draws docs/images/quantisation-*.png
-measure NAME=FILE  quantises fp32 classifiers in every way and prints two tables in Markdown
+measure NAME=FILE  quantises fp32 classifiers with every technique and prints two Markdown tables
 """
 
 import argparse
@@ -43,14 +43,14 @@ def main() -> None:
         _save(staircase(), IMAGES / "quantisation-staircase.png")
         _save(saturation(), IMAGES / "quantisation-saturation.png")
         return
-    for given in arguments.networks:
-        name, _, file = given.partition("=")
+    for network in arguments.networks:
+        name, _, file = network.partition("=")
         print(f"\n{name}, {platform.machine()}\n")
         print(measure(Path(file)))
 
 
 def staircase() -> Figure:
-    """The worked example at 3 bits, where steps are seen, and the error it leaves."""
+    """The worked example at 3 bits, where the steps are visible, and its error."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     line = np.linspace(-3.4, 3.4, 4001, dtype=np.float32)
@@ -72,7 +72,7 @@ def staircase() -> Figure:
 
 
 def saturation() -> Figure:
-    """Two choices of the range for the same values, most of them small and one large."""
+    """Two choices of range for the same values, most of them small and one large."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     values = np.random.default_rng(0).normal(0, 1, 4000).astype(np.float32)
     values[0] = 12
@@ -149,7 +149,7 @@ def _techniques(dataset: datasets.Dataset) -> dict[str, Callable[[Path, Path], o
 
 
 def _operators(path: Path, images: NDArray[np.uint8]) -> defaultdict[str, float]:
-    """Microseconds of a forward pass by kind of node: medians of 500, as the profiler has them."""
+    """Microseconds of a forward pass per operator, medians of 500 runs in the profiler."""
     with tempfile.TemporaryDirectory() as folder:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

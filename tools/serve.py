@@ -3,10 +3,10 @@
     python -m tools.serve [--port 8000] [--stage prod] [--key KEY]
 
 Replaces API Gateway: each HTTP request becomes the event of a REST API with
-`BinaryMediaTypes: ['*/*']`, the handler in functions/predict/app.py handles it in this process, one
-request at a time as in a Lambda environment, and its result becomes the HTTP response.
---stage adds a first segment to every path. --key requires an API key, except on the paths that
-openapi.yaml leaves open. A refused request gets the same response as from the stack's gateway.
+`BinaryMediaTypes: ['*/*']`, and the handler in functions/predict/app.py runs in this process, one
+request at a time as in a Lambda environment.
+--stage adds a first segment to every path. --key requires an API key, except on paths that
+openapi.yaml leaves open. Refused requests get the same response as from the stack's gateway.
 The model comes from build/model-store (`make model`), or from MODEL_STORE_URL if it is set.
 """
 
@@ -72,7 +72,7 @@ class Gateway(ThreadingHTTPServer):
 
 
 class _Exchange(BaseHTTPRequestHandler):
-    """One connection; the handler decides about every HTTP method."""
+    """One connection; every HTTP method goes to the handler."""
 
     protocol_version = "HTTP/1.1"
     server: Gateway
@@ -84,7 +84,7 @@ class _Exchange(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers:  # which API Gateway would put together
+        if "Transfer-Encoding" in self.headers:  # API Gateway would assemble the chunks
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
             return
         if not length.isdecimal():
@@ -107,7 +107,7 @@ class _Exchange(BaseHTTPRequestHandler):
             self._send(response)
 
     def _skip_the_rest(self) -> None:
-        """Many clients read no response before all of their body is sent."""
+        """Read on for a while: many clients send the whole body before they read a response."""
         self.close_connection = True
         self.connection.settimeout(1)
         with contextlib.suppress(OSError):
@@ -155,7 +155,7 @@ class _Exchange(BaseHTTPRequestHandler):
         }
 
     def _refuse(self, kind: str) -> None:
-        """Send the stack's gateway response of that kind, as API Gateway does."""
+        """Send the stack's gateway response of a kind, as API Gateway does."""
         body, headers = openapi.refusal(self.server.interface, kind, str(uuid.uuid4()))
         self._send({"statusCode": body["status"], "headers": headers, "body": json.dumps(body)})
 

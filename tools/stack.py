@@ -1,7 +1,7 @@
-"""A deployed stack: its state, its way out of a deploy that was interrupted, its former releases.
+"""A deployed stack: its state, recovery from an interrupted deploy, and its previous releases.
 
 A release is the template as it was deployed, which names the uploaded code, and its parameters.
-Each is written to the stack's own bucket, under releases/, before the next one takes its place.
+Each is recorded in the stack's own bucket, under releases/, before the next one replaces it.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ import botocore.exceptions
 
 FOLDER = "releases/"
 POLL_SECONDS = 5.0
-PATIENCE_SECONDS = 3600.0  # a canary of 30 minutes, and back
-# States in which nothing of the stack has ever worked: it can only be made anew.
+PATIENCE_SECONDS = 3600.0  # a canary of 30 minutes, and its rollback
+# States of a stack whose creation failed: it can only be deleted and created again.
 STILLBORN = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
 
 
@@ -39,13 +39,13 @@ class Release:
 
     @property
     def overrides(self) -> list[str]:
-        """The parameters as the SAM CLI takes them, empty ones in quotes."""
+        """The parameters as the SAM CLI parses them, empty values in quotes."""
         pairs = sorted(self.parameters.items())
         return [f"{name}={value}" if value else f'{name}=""' for name, value in pairs]
 
 
 class Stack:
-    """A stack of this name in the account and region of the environment; it need not be there."""
+    """A stack by name in the environment's account and region; it need not exist yet."""
 
     def __init__(self, name: str, region: str | None = None) -> None:
         self.name = name
@@ -61,60 +61,61 @@ class Stack:
         return endpoint.hostname in {"localhost", "127.0.0.1", "::1"}
 
     def described(self) -> dict[str, Any] | None:
-        """What CloudFormation says of it; None if it is not there."""
+        """CloudFormation's description of the stack; None if there is no such stack."""
         try:
-            (found,) = self._cloudformation.describe_stacks(StackName=self.name)["Stacks"]
+            (stack,) = self._cloudformation.describe_stacks(StackName=self.name)["Stacks"]
         except botocore.exceptions.ClientError as error:
             if "does not exist" in str(error):
                 return None
             raise
-        return None if found["StackStatus"] == "DELETE_COMPLETE" else dict(found)
+        return None if stack["StackStatus"] == "DELETE_COMPLETE" else dict(stack)
 
     def outputs(self) -> dict[str, str]:
-        """Its outputs by name.
+        """Outputs by name.
 
-        Raises StackFailed if it is not there.
+        Raises StackFailed if there is no stack.
         """
-        found = self.described()
-        if found is None:
+        stack = self.described()
+        if stack is None:
             raise StackFailed(f"there is no stack {self.name}; run make deploy first")
-        return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+        outputs = stack.get("Outputs", [])
+        return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
     def parameters(self) -> dict[str, str]:
-        """Its parameters by name; none if it does not exist."""
+        """Parameters by name; empty if there is no stack."""
         parameters = (self.described() or {}).get("Parameters", [])
         return {p["ParameterKey"]: p["ParameterValue"] for p in parameters}
 
     def api_key(self) -> str | None:
-        """The value of its API key; None in another AuthMode."""
-        identity = self.outputs().get("ApiKeyId")
-        if identity is None:
+        """Value of the API key; None in an AuthMode without keys."""
+        key_id = self.outputs().get("ApiKeyId")
+        if key_id is None:
             return None
-        return str(self._keys.get_api_key(apiKey=identity, includeValue=True)["value"])
+        return str(self._keys.get_api_key(apiKey=key_id, includeValue=True)["value"])
 
     def repair(self) -> bool:
-        """Bring it to a state that can be deployed to; give whether there is anything of it.
+        """Bring the stack to a state that can be deployed to; return whether it exists.
 
-        Waits for what is under way, finishes a rollback that stopped halfway, and removes a stack
-        whose creation failed: nothing of it ever worked, and its bucket is kept.
-        Raises StackFailed if it does not come to rest.
+        Waits for operations in progress, resumes a rollback that stopped halfway, and deletes a
+        stack whose creation failed: it never worked, and its bucket is kept.
+        Raises StackFailed if the stack does not become stable.
         """
-        status = self._at_rest()
+        status = self._stable_status()
         if status == "UPDATE_ROLLBACK_FAILED":
             self._cloudformation.continue_update_rollback(StackName=self.name)
-            status = self._at_rest()
+            status = self._stable_status()
         if status in STILLBORN:
             self._cloudformation.delete_stack(StackName=self.name)
-            status = self._at_rest()
+            status = self._stable_status()
         if status and status != "REVIEW_IN_PROGRESS" and not status.endswith("_COMPLETE"):
             raise StackFailed(
                 f"stack {self.name} is in {status}; see its events in the CloudFormation console, "
-                "put right what they name, then deploy again"
+                "fix their cause, then deploy again"
             )
         return status is not None and status != "REVIEW_IN_PROGRESS"
 
     def current(self) -> Release:
-        """What is deployed now.
+        """The deployed release.
 
         Raises StackFailed if there is no stack.
         """
@@ -126,7 +127,7 @@ class Stack:
         return Release(text, self.parameters())
 
     def remember(self) -> None:
-        """Write down what is deployed, for the way back to it."""
+        """Record the deployed release, so that a rollback can return to it."""
         release = self.current()
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
         self._s3.put_object(
@@ -137,40 +138,42 @@ class Stack:
         )
 
     def former(self) -> tuple[Release, list[str]]:
-        """The release before this one, and the keys to forget once it is deployed.
+        """The previous release, and the keys to forget once it is deployed.
 
-        What equals the present is no former release: a deploy that failed has written it.
-        Raises StackFailed if there is none.
+        Records equal to the deployed release are skipped: a failed deploy left them.
+        Raises StackFailed if there is no previous release.
         """
-        present = self.current()
+        current = self.current()
         bucket = self.outputs()["ModelBucketName"]
-        passed = []
+        keys = []
         for key in sorted(self._records(bucket), reverse=True):
-            passed.append(key)
+            keys.append(key)
             content = json.loads(self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-            if (release := Release(**content)) != present:
-                return release, passed
+            if (release := Release(**content)) != current:
+                return release, keys
         raise StackFailed(
-            f"stack {self.name} has no release before {present.name}; deploy the one that you want"
+            f"stack {self.name} has no release before {current.name}; deploy the one you want"
         )
 
     def forget(self, keys: list[str]) -> None:
-        """Remove records; the bucket keeps their last content, as it keeps that of all objects."""
+        """Delete records; the bucket is versioned and keeps their content."""
         bucket = self.outputs()["ModelBucketName"]
         for key in keys:
             self._s3.delete_object(Bucket=bucket, Key=key)
 
     def _records(self, bucket: str) -> list[str]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=FOLDER)
-        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
-    def _at_rest(self) -> str | None:
+    def _stable_status(self) -> str | None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            found = self.described()
-            status = str(found["StackStatus"]) if found else None
-            # A change set that was never executed is under review, and stays so.
+            stack = self.described()
+            status = str(stack["StackStatus"]) if stack else None
+            # A change set that was never executed stays in review forever.
             if not status or status == "REVIEW_IN_PROGRESS" or not status.endswith("_IN_PROGRESS"):
                 return status
             time.sleep(POLL_SECONDS)
-        raise StackFailed(f"stack {self.name} does not come to rest; look at its events, try again")
+        raise StackFailed(
+            f"stack {self.name} still changes after {PATIENCE_SECONDS:.0f} s; see its events"
+        )

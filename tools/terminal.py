@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-HALF_BLOCKS = " ▀▄█"  # ink in no half, the upper, the lower, both
+HALF_BLOCKS = " ▀▄█"  # ink in neither half, the upper, the lower, both
 EIGHTHS = " ▏▎▍▌▋▊▉"
-INK = 96  # least value of a pixel that is drawn; thin strokes are mostly grey
+INK = 96  # smallest pixel value that is drawn; thin strokes are mostly grey
 
 
 def draw(image: NDArray[np.uint8]) -> list[str]:
@@ -27,7 +27,7 @@ def draw(image: NDArray[np.uint8]) -> list[str]:
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of `width` characters for a share of 0 to 1, exact to an eighth of a character."""
+    """A bar of `width` characters for a share from 0 to 1, exact to an eighth of a character."""
     eighths = round(share * width * 8)
     whole, rest = divmod(eighths, 8)
     return ("█" * whole + EIGHTHS[rest] * (rest > 0)).ljust(width)
@@ -54,7 +54,7 @@ def side_by_side(left: Sequence[str], right: Sequence[str], gap: int = 4) -> lis
 
 
 def answer_lines(image: NDArray[np.uint8], answer: dict[str, Any]) -> list[str]:
-    """An image [H, W] next to what /predict answered: each class's probability, and the class."""
+    """An image [H, W] next to /predict's answer: each class's probability, and the class."""
     shares = answer["probabilities"]
     lines = bars([str(label) for label in range(len(shares))], shares)
     lines += ["", f"answer: {answer['prediction']}  (confidence {answer['confidence']:.2%})"]

@@ -1,6 +1,6 @@
 """The floor: numpy, onnxruntime and Pillow, one session of a model on local disk, one answer.
 
-What physics and Python leave of a classifier: no store, no checks, no preprocessing, no log.
+The least that a classifier in Python needs: no store, no checks, no preprocessing, no log.
 """
 
 import base64

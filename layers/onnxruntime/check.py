@@ -1,9 +1,9 @@
 # ruff: noqa: INP001
-"""Shows that pruned packages still serve: python -B check.py, with their folder on PYTHONPATH.
+"""Check that pruned packages still work: python -B check.py, with their folder on PYTHONPATH.
 
-Imports what the function imports, decodes a picture of every accepted format, runs a model, reads
-a form and writes metrics, so that a new release which moves a file fails the build and not the
-first request.
+Imports what the function imports, decodes a picture of every accepted format, runs a model, parses
+a form and writes metrics, so that a release that moves a file fails the build and not the first
+request.
 """
 
 import io

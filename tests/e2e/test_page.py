@@ -75,7 +75,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[str]:
-    """Run `python -m tools.serve` as a user does, and give the address that it prints."""
+    """Run `python -m tools.serve` as a user does, and yield the address that it prints."""
     python = ROOT / ".venv" / "test" / "bin" / "python"
     command: list[str | Path] = [python, "-m", "tools.serve", "--port", "0", *arguments]
     with subprocess.Popen(
@@ -200,7 +200,7 @@ class Page:
         )
 
     def answer(self) -> str:
-        """Wait for an answer, and give it."""
+        """Wait for an answer, and return it."""
         answered = "return document.getElementById('result').className"
         self.wait(
             lambda: not self.is_busy and not {"empty", "failed"} & set(self.run(answered).split())
@@ -208,7 +208,7 @@ class Page:
         return self.text("answer")
 
     def error(self) -> str:
-        """Wait for an error, and give its words."""
+        """Wait for an error, and return its text."""
         words = "return document.querySelector('#error p')?.textContent"
         return str(self.wait(lambda: self.run(words)))
 
@@ -324,7 +324,7 @@ def test_a_photo_is_read(page: Page, root: str, photo: bytes, tmp_path: Path, ho
 
 
 def test_a_photo_that_is_too_large_is_sent_smaller(page: Page, root: str) -> None:
-    """A picture of 5,000 x 4,000 pixels, which the function refuses, is encoded anew, and read."""
+    """A picture of 5,000 x 4,000 pixels, which the function refuses, is encoded again, and read."""
     page.open(root)
     page.run(
         """

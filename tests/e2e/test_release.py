@@ -1,7 +1,7 @@
 """`make deploy` and `make rollback` as they are, on MiniStack: `sam build`, `sam deploy`, a POST.
 
 MiniStack shifts no traffic and raises no alarms: tests/unit/templates looks at resources
-for it, and the hook is asked here by hand for the verdict that CodeDeploy asks it for.
+for it, and the tests call the hook themselves, as CodeDeploy would.
 """
 
 import dataclasses
@@ -96,7 +96,7 @@ class Cloud:
         return self.ask("PreTrafficFunctionName")
 
     def ask(self, output: str) -> dict[str, Any]:
-        """What one of the small functions answers when it is asked by hand."""
+        """Invoke one of the small functions and return its response."""
         name = Stack(NAME).outputs()[output]
         answer = self.client("lambda").invoke(FunctionName=name, Payload=b"{}")
         said: dict[str, Any] = json.loads(answer["Payload"].read())
@@ -110,7 +110,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
     if request.param == "image":
         built_for += [f"BaseImage={request.getfixturevalue('base_image')}"]
     local = ModelStore(deploy.LOCAL_STORE)
-    if deploy.chosen(local, "mnist", "production") is None:
+    if deploy.resolve(local, "mnist", "production") is None:
         subprocess.run(["make", "model", "PROFILE=quick"], cwd=ROOT, check=True, timeout=TIMEOUT)
     good = local.resolve("mnist", "production")
     content = local.model("mnist", good)
@@ -201,7 +201,7 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
 
     # WHEN it is rolled back, one release at a time
     for version in (cloud.newer, cloud.good):
-        assert "Back at " in cloud.make("rollback")
+        assert "Rolled back to " in cloud.make("rollback")
         assert cloud.post()[1]["model"]["version"] == version
         assert store.resolve("mnist", "production") == version
     assert int(cloud.live()) > int(two)

@@ -1,8 +1,8 @@
 """infra/batch.yaml on MiniStack: deployed, and run over real pictures in a bucket.
 
 MiniStack lists the prefix and runs a distributed map, but knows neither ItemBatcher nor
-ResultWriter: it gets batches of one, and gives the answers as the execution's output. docs/batch.md
-says what is left to AWS.
+ResultWriter: it gets batches of one, and returns the answers as the execution's output.
+docs/batch.md says what is left to AWS.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""A model of somebody's own, shown on Fashion-MNIST: built, imported, served beside the digits."""
+"""A user's own model, shown on Fashion-MNIST: built, imported, served beside the digits."""
 
 import json
 import urllib.request
@@ -94,7 +94,7 @@ def test_a_sample_answers_the_same_as_it_is_larger_and_as_a_negative(
 
 @pytest.fixture(scope="module")
 def folder(clothes: datasets.Dataset, built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What somebody has who brings a model: an ONNX file, its labels, folders of pictures."""
+    """What a user brings along with a model: an ONNX file, its labels, folders of pictures."""
     folder = tmp_path_factory.mktemp("own")
     models = ModelStore(STORE)
     parent = models.manifest("fashion-mnist", built).lineage.parent

@@ -1,4 +1,4 @@
-"""The gallery of docs/preprocessing.md: drawn anew it is the same, and its answers are right."""
+"""The gallery of docs/preprocessing.md: redrawing it changes nothing, and its answers are right."""
 
 from pathlib import Path
 

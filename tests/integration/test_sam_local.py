@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What an event is answered with."""
+    """The expected response to an event."""
 
     status: int = 200
     digits: list[int] | None = None  # None: the answer holds no prediction
@@ -81,7 +81,7 @@ def test_start_api_answers_health(api: str, model_version: str) -> None:
 
 
 def test_start_api_hands_the_functions_errors_over(api: str, model_version: str) -> None:
-    """Bytes that are no picture, a path that is not there, a method that is not taken."""
+    """Bytes that are no picture, a path that is not there, an unsupported method."""
     answer = send(f"{api}/predict", b"not a picture", "image/png")
     check(answer, Expected(status=422), model_version)
 
@@ -108,7 +108,7 @@ def test_the_image_serves_as_lambda_runs_it(
 def test_without_a_model_the_image_answers_503(
     lambda_container: Callable[..., str], model_version: str
 ) -> None:
-    """An empty store is told from a crash, and health does not depend on it."""
+    """An empty store is not a crash, and health does not depend on it."""
     url = lambda_container(MODEL_STORE_URL="file:///tmp/empty")
     answer = invoke(url, EVENTS / "png.json")
     check(answer, Expected(status=503), model_version)
@@ -174,12 +174,12 @@ def check(answer: Answer, expected: Expected, version: str) -> None:
 
 
 def picture(event: str) -> bytes:
-    """Give the bytes of the picture in an event whose body is one."""
+    """Return the bytes of the picture in an event whose body is one."""
     return base64.b64decode(json.loads((EVENTS / event).read_text())["body"])
 
 
 def send(url: str, body: bytes | None = None, content_type: str = "") -> Answer:
-    """Send a GET, or a POST of the body, and give the answer, an error's too."""
+    """Send a GET, or a POST of the body, and return the response, even an error."""
     request = urllib.request.Request(url, body, {"Content-Type": content_type} if body else {})
     try:
         response = urllib.request.urlopen(request, timeout=60)
@@ -209,7 +209,7 @@ def invoke(url: str, event: Path) -> Answer:
 
 
 def layers(image: str) -> list[str]:
-    """Give the digests of an image's layers, the lowest first."""
+    """Return the digests of an image's layers, the lowest first."""
     found: list[str] = json.loads(
         run("docker", "image", "inspect", "--format={{json .RootFS.Layers}}", image)
     )
@@ -217,7 +217,7 @@ def layers(image: str) -> list[str]:
 
 
 def size(image: str) -> int:
-    """Give the uncompressed bytes of all of an image's layers.
+    """Return the uncompressed bytes of all of an image's layers.
 
     Summed from the history: what `docker image inspect` calls Size is compressed in newer engines.
     """

@@ -12,7 +12,7 @@ SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
 
 
 def run(*command: str | Path, timeout: float = 120) -> str:
-    """Run a command at the top of the project, give its standard output, and fail if it fails."""
+    """Run a command in the project's root; return its standard output, and fail if it fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -29,7 +29,7 @@ def run(*command: str | Path, timeout: float = 120) -> str:
 
 
 def environment_without_account() -> dict[str, str]:
-    """Give this environment as it is for a user who has no AWS account, nor ever set one up."""
+    """Return this environment as a user without an AWS account would have it."""
     names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"}
     names |= {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"}
     kept = {name: value for name, value in os.environ.items() if name not in names}

@@ -35,7 +35,7 @@ def image(base_image: str, model_version: str) -> str:
 
 @pytest.fixture(scope="session")
 def sam_local_invoke(image: str) -> Callable[[Path], dict[str, Any]]:
-    """Give a function that sends an event file through `sam local invoke`, one container each."""
+    """Return a function that sends an event file through `sam local invoke`, one container each."""
 
     def invoke(event: Path) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(run(SAM, "local", "invoke", "-e", event))
@@ -46,7 +46,7 @@ def sam_local_invoke(image: str) -> Callable[[Path], dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def api(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the stack's API with `sam local start-api`, and give its URL."""
+    """Serve the stack's API with `sam local start-api`, and yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("start-api") / "log"
@@ -86,7 +86,7 @@ def wait_for_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None
 
 @pytest.fixture
 def lambda_container(image: str) -> Iterator[Callable[..., str]]:
-    """Give a function that starts the image as Lambda does, and gives the URL to invoke it at.
+    """Yield a function that starts the image as Lambda does, and returns the URL to invoke.
 
     Lambda runs it as a user without rights, on a file system that is read-only but for /tmp.
     """

@@ -61,7 +61,7 @@ def operators(path: Path) -> list[str]:
 
 
 def ends(path: Path) -> list[tuple[str, str, list[int | str]]]:
-    """Name, type and shape of what a model file takes and gives."""
+    """Name, type and shape of a model file's inputs and outputs."""
     session = ort.InferenceSession(path)
     return [
         (one.name, one.type, one.shape) for one in (*session.get_inputs(), *session.get_outputs())

@@ -22,7 +22,7 @@ class Stack:
         return bool(self.resolve(self._conditions[name]))
 
     def resolve(self, node: Any) -> Any:
-        """A node with values in the place of functions; what only a real stack knows stays."""
+        """A node with values instead of functions; what only a real stack knows stays."""
         resolved = self._resolve(node)
         assert resolved is not _GONE
         return resolved

@@ -23,7 +23,7 @@ def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @contextmanager
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Lead the environment's AWS settings to an empty account, and give a store's URL in it."""
+    """Point the AWS environment variables at an empty account; yield the URL of a store in it."""
     import boto3
 
     server = _server()

@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 
 @contextmanager
 def logged(logger: Logger) -> Iterator[list[dict[str, Any]]]:
-    """Give a list that has the lines once the block is left."""
+    """Yield a list that holds the lines once the block ends."""
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     lines: list[dict[str, Any]] = []

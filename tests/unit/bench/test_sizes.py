@@ -50,7 +50,7 @@ def test_the_page_has_each_size() -> None:
 
 def test_the_templates_have_the_size_that_the_page_arrives_at() -> None:
     text = PAGE.read_text()
-    found = re.search(r"^\*\*([\d,]+) MB\*\* is what the templates have", text, re.MULTILINE)
+    found = re.search(r"^\*\*([\d,]+) MB\*\* is the templates' default", text, re.MULTILINE)
     assert found
     lines = (ROOT / "template.yaml").read_text().partition("  MemorySize:")[2]
     default = re.search(r"Default: (\d+)", lines)

@@ -1,4 +1,4 @@
-"""`make deploy` and `make rollback`: names, records and repairs; tests/e2e has the whole of it."""
+"""`make deploy` and `make rollback`: names, records and repairs; tests/e2e runs them whole."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_without_a_stack_there_is_nothing_to_repair_and_nothing_to_go_back_to(st
 
 
 def test_a_stack_whose_creation_failed_is_removed(stack: Stack) -> None:
-    """Nothing of it ever worked, and CloudFormation updates none such."""
+    """It never worked, and CloudFormation can't update it."""
     put(stack, "a")
     set_status("ROLLBACK_COMPLETE")
     assert stack.repair() is False
@@ -94,43 +94,43 @@ def test_a_state_that_needs_a_person_is_named(stack: Stack) -> None:
 def test_an_operation_under_way_is_waited_for(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Up to a limit: a canary and its way back take less."""
+    """Up to a limit, which a canary and its rollback stay within."""
     put(stack, "a")
     set_status("UPDATE_IN_PROGRESS")
     monkeypatch.setattr("tools.stack.PATIENCE_SECONDS", 0.1)
-    with pytest.raises(StackFailed, match="does not come to rest"):
+    with pytest.raises(StackFailed, match="still changes"):
         stack.repair()
 
 
 def test_rollback_goes_back_one_release_at_a_time(stack: Stack) -> None:
-    """Each with its parameters; what was gone back from is forgotten."""
+    """Each with its parameters; the records of later releases are deleted."""
     for before, name in ((None, "a"), ("a", "b"), ("b", "c")):
         if before:
             stack.remember()
         put(stack, name, ModelVersion=f"model-{name}")
     for expected in ("b", "a"):
-        release, passed = stack.former()
+        release, keys = stack.former()
         assert release.name == expected
         assert release.overrides == [f"ModelVersion=model-{expected}", f"Release={expected}"]
         put(stack, release.name, ModelVersion=release.parameters["ModelVersion"])
-        stack.forget(passed)
+        stack.forget(keys)
     with pytest.raises(StackFailed, match="has no release before a"):
         stack.former()
 
 
 def test_a_deploy_that_failed_leaves_no_release_to_go_back_to(stack: Stack) -> None:
-    """Its record is of what is deployed still."""
+    """Its record equals the deployed release, and is skipped."""
     put(stack, "a")
     stack.remember()
     put(stack, "b")
     stack.remember()  # and then `sam deploy` was rolled back, or never got there
-    release, passed = stack.former()
+    release, keys = stack.former()
     assert release.name == "a"
-    assert len(passed) == 2
+    assert len(keys) == 2
 
 
 def test_a_release_is_named_by_commit_model_and_parameters() -> None:
-    """Any of the three makes another one; its name fits a tag of an image."""
+    """A change of any gives another name; it fits an image tag."""
     parameters = {"Environment": "dev", "MemorySize": "1769"}
     version = "20260131T120000Z-0123abcd"
     name = deploy.release_name("1a2b3c4", version, parameters)
@@ -144,17 +144,17 @@ def test_a_release_is_named_by_commit_model_and_parameters() -> None:
 def test_what_is_released_is_what_the_channel_points_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A version that is named must be there; that nothing was ever promoted is said."""
+    """A named version must exist; without a promoted one, a message says what to run."""
     store = ModelStore(f"file://{tmp_path}")
-    assert deploy.chosen(store, "mnist", "production") is None
+    assert deploy.resolve(store, "mnist", "production") is None
     assert "run make model" in capsys.readouterr().out
     with pytest.raises(NotInStore):
-        deploy.chosen(store, "mnist", "20260131T120000Z-0123abcd")
+        deploy.resolve(store, "mnist", "20260131T120000Z-0123abcd")
     document = describe(b"a model")
     store.publish(document, b"a model")
     store.promote("mnist", document["version"], "production")
-    assert deploy.chosen(store, "mnist", "production") == document["version"]
-    assert deploy.chosen(store, "mnist", document["version"]) == document["version"]
+    assert deploy.resolve(store, "mnist", "production") == document["version"]
+    assert deploy.resolve(store, "mnist", document["version"]) == document["version"]
 
 
 TEMPLATE = {
@@ -167,7 +167,7 @@ TEMPLATE = {
 
 
 @pytest.mark.parametrize(
-    ("deployed", "usual", "given", "expected"),
+    ("deployed", "configured", "requested", "expected"),
     [
         ({}, [], [], ("x86_64", "1769", "mnist")),
         ({"Architecture": "arm64", "ModelName": "a"}, [], [], ("arm64", "1769", "a")),
@@ -176,11 +176,14 @@ TEMPLATE = {
         ({"Former": "1"}, [], ["ModelName=a=b"], ("x86_64", "1769", "a=b")),
     ],
 )
-def test_what_is_not_given_stays_as_it_is_deployed(
-    deployed: dict[str, str], usual: list[str], given: list[str], expected: tuple[str, ...]
+def test_a_parameter_that_is_not_set_stays_as_deployed(
+    deployed: dict[str, str],
+    configured: list[str],
+    requested: list[str],
+    expected: tuple[str, ...],
 ) -> None:
     """Command line, samconfig.toml, stack, template: the first that has a value wins."""
-    parameters = deploy.effective(TEMPLATE, deployed, usual, given)
+    parameters = deploy.effective(TEMPLATE, deployed, configured, requested)
     assert parameters == dict(zip(TEMPLATE["Parameters"], expected, strict=True))
 
 
@@ -206,9 +209,9 @@ BUILT = {
 def make_deploy(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[[str], tuple[int, str]]:
-    """Deploys to the account where the base image has this label; gives status and SAM's log.
+    """Returns a function that deploys with this label on the base image: exit status, SAM's log.
 
-    The SAM CLI and Docker are programs that write down how they are called: `sam build` has built
+    The SAM CLI and Docker are scripts that log how they are called: `sam build` has built
     an image, `sam deploy` fails.
     """
     (tmp_path / "built.yaml").write_text(json.dumps(BUILT))
@@ -238,7 +241,7 @@ def make_deploy(
     return run
 
 
-def test_the_second_deploy_builds_for_what_the_first_was_told(
+def test_the_second_deploy_builds_with_the_parameters_of_the_first(
     stack: Stack, make_deploy: Callable[[str], tuple[int, str]]
 ) -> None:
     """`make deploy PARAMETERS="Architecture=arm64 ModelName=fashion"`, then `make deploy`."""
@@ -256,7 +259,7 @@ def test_an_image_on_the_stand_in_is_not_shipped(
     make_deploy: Callable[[str], tuple[int, str]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """On an account; what was built on AWS's own base, which has no such label, goes on."""
+    """To an account; an image on AWS's own base, which lacks the label, is deployed."""
     status, log = make_deploy("true")
     assert status == 1
     assert "predictfunction:a was built on the stand-in" in capsys.readouterr().err
@@ -274,7 +277,7 @@ def test_an_image_on_the_stand_in_is_not_shipped(
         ("https://localhost.example.org", False),
     ],
 )
-def test_an_emulator_is_told_from_an_account(
+def test_an_emulator_is_not_an_account(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, *, expected: bool
 ) -> None:
     """There an image on the stand-in does no harm."""
@@ -293,10 +296,10 @@ def test_each_environment_has_settings(environment: str) -> None:
 def test_a_parameter_is_name_and_value(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         deploy.main(["deploy", "--env", "dev", "MemorySize"])
-    assert "'MemorySize' is not NAME=VALUE" in capsys.readouterr().err
+    assert "expected NAME=VALUE, got 'MemorySize'" in capsys.readouterr().err
 
 
-def test_a_rollback_of_nothing_is_an_error_with_a_sentence(
+def test_a_rollback_without_a_stack_says_what_to_run(
     stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
@@ -304,7 +307,7 @@ def test_a_rollback_of_nothing_is_an_error_with_a_sentence(
     assert "there is no stack classifier-dev" in capsys.readouterr().err
 
 
-def test_an_empty_parameter_is_handed_over_as_the_sam_cli_reads_it() -> None:
-    """Which takes NAME= for a mistake."""
+def test_an_empty_parameter_is_quoted_for_the_sam_cli() -> None:
+    """It rejects a bare NAME=."""
     release = Release("", {"CorsOrigin": "", "AuthMode": "Iam"})
     assert release.overrides == ["AuthMode=Iam", 'CorsOrigin=""']

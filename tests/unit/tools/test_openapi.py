@@ -1,4 +1,4 @@
-"""openapi.yaml: the one statement of the interface, and what is made of it."""
+"""openapi.yaml, the source of the interface, and the files generated from it."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield path, method.upper(), operation
 
 
-def test_what_is_made_of_the_source_is_up_to_date() -> None:
+def test_generated_files_are_up_to_date() -> None:
     """Run `python -m tools.openapi` after a change."""
     assert openapi.SERVED.read_text() == openapi.served()
     assert openapi.GATEWAY.read_text() == openapi.gateway()
@@ -75,7 +75,7 @@ def tree(error: type[errors.PredictError]) -> Iterator[type[errors.PredictError]
         yield from tree(child)
 
 
-# A route that is known, asked by the method that is stated, answers neither.
+# A known route called with a documented method returns neither.
 UNSTATED = {errors.NotFound, errors.MethodNotAllowed}
 OF_THE_GATEWAY = {"403", "429", "502", "504"}
 
@@ -101,17 +101,17 @@ def test_what_is_open_is_what_needs_no_model(document: dict[str, Any]) -> None:
 
 
 def test_one_path_needs_one_key(document: dict[str, Any]) -> None:
-    """Its methods that are not stated could otherwise be open or closed."""
+    """Undocumented methods could otherwise be open or closed."""
     document = copy.deepcopy(document)
     document["paths"]["/health"]["post"] = {"operationId": "x", "responses": {}}
-    with pytest.raises(ValueError, match="/health need different keys"):
+    with pytest.raises(ValueError, match="/health must need the same key"):
         openapi.definition(document)
 
 
 def test_every_refusal_of_the_gateway_is_stated(document: dict[str, Any]) -> None:
-    """403 and 429 where a key is needed, 413 where a body is taken, what fails everywhere.
+    """403 and 429 where a key is needed, 413 where there is a body, server errors everywhere.
 
-    404 can be the gateway's on paths alone that are not stated.
+    The gateway itself returns 404 on undocumented paths alone.
     """
     refused = {answer["status"] for answer in document[openapi.REFUSALS].values()}
     assert refused == {403, 404, 413, 429, 502, 504}
@@ -122,7 +122,7 @@ def test_every_refusal_of_the_gateway_is_stated(document: dict[str, Any]) -> Non
 
 
 def test_a_refusal_of_the_gateway_is_a_problem_as_stated(document: dict[str, Any]) -> None:
-    """Its body is one of the schema, and a header says how long to wait where that helps."""
+    """Its body matches the schema, and a header says how long to wait where that helps."""
     schema = document["components"]["schemas"]["Problem"]
     for kind in document[openapi.REFUSALS]:
         body, headers = openapi.refusal(document, kind, "an-id")
@@ -150,7 +150,7 @@ def test_the_gateway_gets_openapi_that_it_imports(gateway: dict[str, Any]) -> No
 
 
 def test_the_gateway_has_every_operation(gateway: dict[str, Any], document: dict[str, Any]) -> None:
-    """By name and with each status that is stated."""
+    """By name and with each documented status."""
     made = {
         (path, method): (operation["operationId"], set(operation["responses"]))
         for path, method, operation in operations(gateway)
@@ -164,7 +164,7 @@ def test_the_gateway_has_every_operation(gateway: dict[str, Any], document: dict
 def test_every_path_of_the_gateway_takes_every_method(
     gateway: dict[str, Any], document: dict[str, Any]
 ) -> None:
-    """A wrong method and an unknown path are for the function to answer, behind the same key."""
+    """The function itself responds to wrong methods and unknown paths, behind the same key."""
     assert set(gateway["paths"]) == {*document["paths"], "/{proxy+}"}
     for path, item in gateway["paths"].items():
         key = document["security"] if path not in openapi.open_paths(document) else []

@@ -20,7 +20,7 @@ PNG = b"\x89PNG picture"
 
 
 def answer() -> dict[str, Any]:
-    """What the service answers for a seven."""
+    """The service's answer for a seven."""
     file = io.BytesIO()
     seen = np.zeros((28, 28), dtype=np.uint8)
     seen[4:24, 10:14] = 255
@@ -36,7 +36,7 @@ def answer() -> dict[str, Any]:
 
 
 class Service(ThreadingHTTPServer):
-    """Answers every POST with the same; keeps what it was sent."""
+    """Sends every POST the same answer; keeps the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Exchange)
@@ -140,7 +140,7 @@ def test_the_key_is_that_of_the_option_or_else_of_the_environment(
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("reason", "shown"),
     [
         ('{"detail": "the image is blank"}', "the image is blank (422)"),
         ('{"message": "Forbidden"}', "Forbidden (422)"),
@@ -150,18 +150,20 @@ def test_the_key_is_that_of_the_option_or_else_of_the_environment(
     ],
 )
 def test_a_refusal_shows_the_services_reason_and_exits_with_1(
-    service: Service, picture: str, capsys: pytest.CaptureFixture[str], said: str, shown: str
+    service: Service, picture: str, capsys: pytest.CaptureFixture[str], reason: str, shown: str
 ) -> None:
-    service.status, service.answer = 422, said
+    service.status, service.answer = 422, reason
     assert predict.main([picture, "--url", service.url]) == 1
     err = capsys.readouterr().err
     assert err.startswith(f"{picture}: ")
     assert err.rstrip().endswith(shown)
 
 
-@pytest.mark.parametrize("said", ["<html>", "[]", '{"status": "ok"}'])
-def test_what_is_no_classifier_is_no_connection(service: Service, picture: str, said: str) -> None:
-    service.answer = said
+@pytest.mark.parametrize("answer_text", ["<html>", "[]", '{"status": "ok"}'])
+def test_a_server_that_is_not_a_classifier_exits_with_3(
+    service: Service, picture: str, answer_text: str
+) -> None:
+    service.answer = answer_text
     assert predict.main([picture, "--url", service.url]) == 3
 
 
@@ -171,7 +173,7 @@ def test_no_connection_exits_with_3(
     service.server_close()
     service.shutdown()
     assert predict.main([picture, "--url", service.url]) == 3
-    assert "does not answer" in capsys.readouterr().err
+    assert "does not respond" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -123,13 +123,13 @@ def test_a_body_over_the_gateways_limit_is_refused(gateway: Gateway) -> None:
 def test_a_body_without_a_length_is_refused(
     gateway: Gateway, headers: dict[str, str], status: int
 ) -> None:
-    """The connection ends: what follows can't be told from the next request."""
+    """The connection ends: what follows could be taken for the next request."""
     response, _ = ask(gateway, "POST", "/prod/predict", b"3\r\nabc\r\n0\r\n\r\n", headers)
     assert (response.status, response.headers["Connection"]) == (status, "close")
 
 
 def refused_as(kind: str, response: HTTPResponse, body: bytes) -> None:
-    """Hold an answer against a gateway response that openapi.yaml states."""
+    """Check a response against a gateway response in openapi.yaml."""
     problem = json.loads(body)
     stated, headers = openapi.refusal(openapi.read(), kind, problem["request_id"])
     assert problem == stated
@@ -146,7 +146,7 @@ def test_head_has_the_headers_and_no_body(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_every_method_is_the_handlers_to_answer(gateway: Gateway, method: str) -> None:
+def test_every_method_reaches_the_handler(gateway: Gateway, method: str) -> None:
     """As the stack's routes take any."""
     response, body = ask(gateway, method, "/prod/predict")
     assert response.status == 201
