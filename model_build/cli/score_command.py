@@ -56,9 +56,9 @@ def score(
     ] = Preprocess.AUTO,
     form: Annotated[Form, typer.Option("--format", help="File format of the parts.")] = Form.JSONL,
     part_size: Annotated[int, typer.Option(min=1, help="Images per part.")] = 500,
-    probabilities: Annotated[
+    probabilities: Annotated[  # noqa: FBT002 - typer's way
         bool, typer.Option(help="Write the probability of every class.")
-    ] = False,  # noqa: FBT002 - typer's way
+    ] = False,
     workers: Annotated[
         int, typer.Option(min=0, help="Number of processes; 0 means one per core.")
     ] = 0,

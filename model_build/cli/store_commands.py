@@ -203,8 +203,7 @@ def gc(
 ) -> None:
     """Remove versions that no channel or history refers to; a dry run without --delete.
 
-    The parents of kept versions are kept too: an int8 model is built from its fp32 parent, which its
-    lineage names.
+    The parents of kept versions are kept too: an int8 model is built from its fp32 parent.
     """
     models = ModelStore(store)
     age = timedelta(days=min_age)

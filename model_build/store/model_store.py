@@ -223,7 +223,7 @@ class ModelStore:
         age = datetime.now(UTC) - datetime.fromisoformat(removal["since"])
         if removal["mark"] and not take_over and age.total_seconds() < _LEASE_SECONDS:
             raise Conflict(
-                f"another gc of {name} has been running since {removal['since']}; wait until it ends, "
+                f"another gc of {name} has been running since {removal['since']}; let it finish, "
                 "or use --take-over if it was killed"
             )
         self._objects.replace(key, content, tag)

@@ -205,7 +205,7 @@ def test_twice_the_errors_is_as_far_off_as_twice_the_size() -> None:
 
 def test_without_a_candidate_it_says_what_to_do() -> None:
     """All recipes failed."""
-    assert choose([]).why.startswith("No candidate was built: mend the recipes")
+    assert choose([]).why.startswith("No candidate was built: fix the recipes")
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12))
