@@ -44,7 +44,7 @@ def rebuild(
             soft_wrap=True,
         )
         raise typer.Exit(1)
-    console.print(f"{described['version']} rebuilt, byte for byte the same")
+    console.print(f"{described['version']} is the same, byte for byte")
 
 
 def differences(lineage: dict[str, Any]) -> list[str]:

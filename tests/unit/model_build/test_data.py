@@ -59,7 +59,7 @@ def test_a_data_set_is_loaded_by_name_and_is_the_same_every_time(mnist: Dataset)
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(DatasetError, match="one of mnist-5k, full.*, got 'cifar'"):
+    with pytest.raises(DatasetError, match=r"one of mnist-5k, full.*, got 'cifar'"):
         load("cifar")
 
 

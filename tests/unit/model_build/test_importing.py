@@ -217,7 +217,7 @@ def external(model: onnx.ModelProto) -> None:
 NAN = np.full((36, CLASSES), np.nan, dtype=np.float32)
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "no ONNX": (b"\x00\x01not a model", {}, "is not an ONNX file"),
+    "not ONNX": (b"\x00\x01not a model", {}, "is not an ONNX file"),
     "an empty file": (b"", {}, "is not an ONNX file"),
     "two inputs": (linear(edit=second_input), {}, r"2 inputs \(input, mask\)"),
     "integers": (linear(kind=TensorProto.INT64), {}, "input is INT64; export .* FLOAT or UINT8"),
