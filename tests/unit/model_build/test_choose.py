@@ -176,8 +176,8 @@ def test_if_none_keeps_the_limits_the_nearest_says_what_to_loosen() -> None:
     choice = choose(candidates, max_bytes=50_000, max_latency_ratio=2)
     assert choice.chosen is None
     assert choice.why == (
-        "No candidate is within the limits. The nearest is near: 55,001 bytes are over the 50,000 of "
-        "--max-bytes. To choose it, use --max-bytes 55001."
+        "No candidate is within the limits. The nearest is near: 55,001 bytes are over the 50,000 "
+        "of --max-bytes. To choose it, use --max-bytes 55001."
     )
     assert set(choice.reasons) == {"large", "near", "slow"}
     loosened = choose(candidates, max_bytes=55_001, max_latency_ratio=2).chosen
