@@ -1,44 +1,44 @@
-"""What a command can fail with; each is one sentence to the user and exit code 1.
+"""Errors that a command reports in one sentence, with exit code 1.
 
-Wrong use is typer.BadParameter, exit code 2. Anything else is a bug, and shows its traceback.
+Wrong usage is typer.BadParameter, exit code 2. Anything else is a bug and shows its traceback.
 
 BuildError
-├── RecipeError       a recipe asks for what can't be done
-├── StepError         a step lacks what another step makes
-├── ParityError       the converted model does not answer as the Keras model does
-├── GateError         the model is not good enough to be published
-├── DatasetError      a data set is missing, damaged or not known
+├── RecipeError       a recipe is invalid or can't be built
+├── StepError         a step lacks the output of an earlier one
+├── ParityError       the converted model's output differs from the Keras model's
+├── GateError         the model is not good enough to publish
+├── DatasetError      a data set is missing, damaged or unknown
 ├── ImportRefused     a model to import, or a folder of images, can't be used
-├── TrafficError      the log has no traffic to compare, or can't be read
+├── TrafficError      the log can't be read, or has no traffic to compare
 ├── ManifestError     a manifest does not follow its schema
-└── StoreError        the store can't do what was asked
-    ├── NotInStore    there is no such object
-    └── Conflict      a conditional write found something else than it was promised
+└── StoreError        an operation on the model store failed
+    ├── NotInStore    the object does not exist
+    └── Conflict      a conditional write failed: the object has changed
 """
 
 
 class BuildError(Exception):
-    """Root of what a build can fail with."""
+    """Base class of all expected failures."""
 
 
 class RecipeError(BuildError):
-    """A recipe asks for what can't be done."""
+    """A recipe is invalid or can't be built."""
 
 
 class StepError(BuildError):
-    """A step lacks what another step makes."""
+    """A step lacks the output of an earlier one."""
 
 
 class ParityError(BuildError):
-    """The converted model does not answer as the Keras model does."""
+    """The converted model's output differs from the Keras model's."""
 
 
 class GateError(BuildError):
-    """The model is not good enough to be published."""
+    """The model is not good enough to publish."""
 
 
 class DatasetError(BuildError):
-    """A data set is missing, damaged or not known."""
+    """A data set is missing, damaged or unknown."""
 
 
 class ImportRefused(BuildError):
@@ -46,7 +46,7 @@ class ImportRefused(BuildError):
 
 
 class TrafficError(BuildError):
-    """The log has no traffic to compare, or can't be read."""
+    """The log can't be read, or has no traffic to compare."""
 
 
 class ManifestError(BuildError):
@@ -54,12 +54,12 @@ class ManifestError(BuildError):
 
 
 class StoreError(BuildError):
-    """The store can't do what was asked."""
+    """An operation on the model store failed."""
 
 
 class NotInStore(StoreError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class Conflict(StoreError):
-    """A conditional write found something else than it was promised."""
+    """A conditional write failed: the object has changed."""

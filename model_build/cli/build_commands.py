@@ -1,4 +1,4 @@
-"""Commands that build a model: every step alone, and `run` for all of them."""
+"""Commands that build a model: one per step, and `run` for all of them."""
 
 import time
 from pathlib import Path
@@ -45,17 +45,17 @@ if TYPE_CHECKING:
 
 OwnDatasetOption = Annotated[
     DatasetName | None,
-    typer.Option("--dataset", help="Data set of the build; another than that of train is refused."),
+    typer.Option("--dataset", help="Data set of the build; must be the one given to `train`."),
 ]
 RecipeOption = Annotated[
     str | None,
-    typer.Option("--recipe", help="Recipe to build; ARCHITECTURE-static if not given."),
+    typer.Option("--recipe", help="Recipe to build; by default ARCHITECTURE-static."),
 ]
 
 
 @app.command("data")
 def show_data(dataset: DatasetOption = DatasetName.MNIST_5K, build: BuildOption = BUILD) -> None:
-    """Load a data set, say what it is, and draw a sheet of samples."""
+    """Load a data set, print its size and source, and draw a sheet of samples."""
     loaded = datasets.load(dataset)
     build.mkdir(parents=True, exist_ok=True)
     sheet = build / "samples.png"
@@ -79,32 +79,32 @@ def train(
     build: BuildOption = BUILD,
     cache: CacheOption = CACHE,
 ) -> None:
-    """Begin a build: train the recipe's network with Keras."""
+    """Start a build: train the recipe's network with Keras."""
     recipe = recipe or f"{architecture}-static"
     _step("train", _begin(dataset, recipe, recipes, profile, seed, cache), build)
 
 
 @app.command()
 def convert(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
-    """Convert to ONNX, uint8 in, and show that the answers stay the same."""
+    """Convert to ONNX with uint8 input, and check that the outputs match Keras."""
     _step("convert", Build.open(build, dataset), build)
 
 
 @app.command()
 def optimise(build: BuildOption = BUILD) -> None:
-    """Optimise the graph once, instead of at every cold start."""
+    """Optimise the graph ahead of time, instead of at every cold start."""
     _step("optimise", Build.open(build), build)
 
 
 @app.command()
 def quantise(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
-    """Quantise as the recipe says: to int8, calibrated on training samples."""
+    """Quantise as the recipe specifies: to int8, calibrated on training samples."""
     _step("quantise", Build.open(build, dataset), build)
 
 
 @app.command()
 def calibrate(dataset: OwnDatasetOption = None, build: BuildOption = BUILD) -> None:
-    """Make confidence agree with accuracy: a temperature, fitted on validation samples."""
+    """Calibrate confidence with a temperature fitted on validation samples."""
     _step("calibrate", Build.open(build, dataset), build)
 
 
@@ -119,7 +119,7 @@ def gate(
     min_accuracy: MinAccuracyOption = None,
     build: BuildOption = BUILD,
 ) -> None:
-    """Say whether the int8 model may be published; exit 1 if not."""
+    """Check whether the int8 model may be published; exit 1 if not."""
     Build.open(build).gate(min_accuracy)
     console.print("gate: passed")
 
@@ -131,7 +131,7 @@ def publish(
     min_accuracy: MinAccuracyOption = None,
     build: BuildOption = BUILD,
 ) -> None:
-    """Publish fp32 and int8 as new versions, through the gate."""
+    """Publish fp32 and int8 as new versions, if they pass the gate."""
     publish_build(Build.open(build), store, name, min_accuracy)
 
 
@@ -150,7 +150,7 @@ def run(
     build: BuildOption = BUILD,
     cache: CacheOption = CACHE,
 ) -> None:
-    """Build everything: every step from train to gate, then publish and promote."""
+    """Run every step from train to gate, then publish and promote."""
     started = time.perf_counter()
     recipe = recipe or f"{architecture}-static"
     begun = _begin(dataset, recipe, recipes, profile, seed, cache)
@@ -178,7 +178,7 @@ def _begin(
 
 
 def _step(step: str, build: Build, folder: Path) -> None:
-    """Build up to a step; print how long it took and what came out."""
+    """Build up to a step; print how long it took and its result."""
     if step == "train":
         build.save(folder)
     started = time.perf_counter()
@@ -205,30 +205,32 @@ def _step(step: str, build: Build, folder: Path) -> None:
 def publish_build(
     build: Build, store: str, name: str, min_accuracy: float | None
 ) -> dict[str, str]:
-    """Publish a build's candidates; print and give their versions."""
+    """Publish a build's candidates; print and return their versions."""
     versions = build.publish(ModelStore(store), name, min_accuracy)
     for candidate, version in versions.items():
         console.print(f"published {name} {candidate}: {version}", soft_wrap=True)
     return versions
 
 
-def _comparison(found: dict[str, Evaluation]) -> Table:
+def _comparison(evaluations: dict[str, Evaluation]) -> Table:
     table = Table(title="Held-out samples, onnxruntime, one thread, batch 1")
     table.add_column("")
-    for name in found:
+    for name in evaluations:
         table.add_column(name, justify="right")
     rows: dict[str, Callable[[Evaluation], str]] = {
-        "accuracy": lambda one: f"{one.accuracy:.2%}",
-        "worst class": lambda one: _worst_class(one.per_class_accuracy),
-        "calibration error": lambda one: f"{one.expected_calibration_error:.4f}",
-        "size": lambda one: f"{one.bytes / 1024:.0f} KiB",
-        "latency, median": lambda one: f"{one.latency_p50_ms * 1000:.0f} µs",
-        "latency, p99": lambda one: f"{one.latency_p99_ms * 1000:.0f} µs",
-        "load": lambda one: f"{one.load_ms:.1f} ms",
+        "accuracy": lambda evaluation: f"{evaluation.accuracy:.2%}",
+        "worst class": lambda evaluation: _worst_class(evaluation.per_class_accuracy),
+        "calibration error": lambda evaluation: f"{evaluation.expected_calibration_error:.4f}",
+        "size": lambda evaluation: f"{evaluation.bytes / 1024:.0f} KiB",
+        "latency, median": lambda evaluation: f"{evaluation.latency_p50_ms * 1000:.0f} µs",
+        "latency, p99": lambda evaluation: f"{evaluation.latency_p99_ms * 1000:.0f} µs",
+        "load": lambda evaluation: f"{evaluation.load_ms:.1f} ms",
     }
     for title, row in rows.items():
-        table.add_row(title, *(row(one) for one in found.values()))
-    per_class = zip(*(one.per_class_accuracy for one in found.values()), strict=True)
+        table.add_row(title, *(row(evaluation) for evaluation in evaluations.values()))
+    per_class = zip(
+        *(evaluation.per_class_accuracy for evaluation in evaluations.values()), strict=True
+    )
     for label, shares in enumerate(per_class):
         table.add_row(f"  class {label}", *(f"{share:.1%}" for share in shares))
     return table

@@ -1,6 +1,6 @@
-"""What the commands share: the application, the console, options, and how progress is shown.
+"""The application, the console, and the options and progress bars that the commands share.
 
-A command lives in a module of its own, `@app.command()` on a function; `cli.py` imports them all.
+Each command is a function with `@app.command()` in its own module; `main.py` imports them all.
 """
 
 import time
@@ -27,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False, markup=False)  # what a user named may hold brackets
+console = Console(highlight=False, markup=False)  # users' names may contain brackets
 
 
 class Architecture(StrEnum):
@@ -57,7 +57,7 @@ DEFAULT_STORE = Path("build/model-store").resolve().as_uri()
 
 
 def check_name(name: str | None) -> str | None:
-    """Refuse what can't name a model, a version or a channel; None and empty stand for none."""
+    """Reject an invalid name of a model, version or channel; None and empty mean no name."""
     if name and not NAME.fullmatch(name):
         raise typer.BadParameter(
             f"{name!r} is not a name; expected letters, digits, '.', '_' and '-', the first a "
@@ -67,7 +67,7 @@ def check_name(name: str | None) -> str | None:
 
 
 def check_address(url: str) -> str:
-    """Refuse what is not the address of a store."""
+    """Reject a URL that is not a store's address."""
     try:
         parse_address(url)
     except AddressError as error:
@@ -76,21 +76,23 @@ def check_address(url: str) -> str:
 
 
 BuildOption = Annotated[
-    Path, typer.Option("--build", file_okay=False, help="Folder of the build's files.")
+    Path, typer.Option("--build", file_okay=False, help="Folder for the build's files.")
 ]
 DatasetOption = Annotated[
     DatasetName,
     typer.Option(
         "--dataset",
-        help="5,000 digits that are installed, the full 70,000, or 70,000 pictures of clothes.",
+        help="5,000 bundled digits, all 70,000 digits, or 70,000 pictures of clothes.",
     ),
 ]
 ArchitectureOption = Annotated[
     Architecture,
-    typer.Option(help="For digits a small CNN or an MLP of 128; for clothes cnn-dense."),
+    typer.Option(help="For digits, cnn (small) or mlp (128 hidden units); for clothes, cnn-dense."),
 ]
-ProfileOption = Annotated[Profile, typer.Option(help="Seconds for a try, minutes for a model.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same machine: same model.")]
+ProfileOption = Annotated[Profile, typer.Option(help="quick trains for seconds, full for minutes.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, help="The same seed on the same machine builds the same model.")
+]
 StoreOption = Annotated[
     str,
     typer.Option(callback=check_address, help="Model store: s3://bucket/prefix or file:///folder."),
@@ -102,12 +104,10 @@ VersionArgument = Annotated[str, typer.Argument(callback=check_name, help="Versi
 VersionOption = Annotated[str, typer.Option(callback=check_name, help="Version or channel.")]
 MinAccuracyOption = Annotated[
     float | None,
-    typer.Option(
-        min=0, max=1, help="Least held-out accuracy of int8 (0.98 for the CNN, 0.92 for the MLP)."
-    ),
+    typer.Option(min=0, max=1, help="Minimum held-out accuracy of int8; by default the recipe's."),
 ]
 ChannelOption = Annotated[
-    str, typer.Option(callback=check_name, help="Channel to point to the version.")
+    str, typer.Option(callback=check_name, help="Channel to point at the version.")
 ]
 
 RecipesOption = Annotated[
@@ -116,12 +116,10 @@ RecipesOption = Annotated[
         "--recipes",
         exists=True,
         file_okay=False,
-        help="Folder of recipes, one TOML file each; the project's if not given.",
+        help="Folder of recipes, one TOML file each; by default the project's.",
     ),
 ]
-CacheOption = Annotated[
-    Path, typer.Option("--cache", help="Folder of the stages that were built, to be used again.")
-]
+CacheOption = Annotated[Path, typer.Option("--cache", help="Folder where built stages are cached.")]
 
 BUILD = Path("build/model")
 CACHE = Path("build/stages")
@@ -129,14 +127,14 @@ CACHE = Path("build/stages")
 
 @contextmanager
 def timed(step: str) -> Iterator[None]:
-    """Print how long a step took, once it is done."""
+    """Print how long a step took when it is done."""
     started = time.perf_counter()
     yield
     console.print(f"{step}: {time.perf_counter() - started:.1f} s")
 
 
 def progress_bars() -> Progress:
-    """Bars with count and time left; nothing is drawn without a terminal."""
+    """Progress bars with count and time left; draws nothing without a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -148,7 +146,7 @@ def progress_bars() -> Progress:
 
 @contextmanager
 def progress(*, announce: bool = False) -> Iterator["OnStage"]:
-    """Draw a bar of epochs; without a terminal, print every tenth. announce: print each stage."""
+    """Draw a bar of epochs; without a terminal, print ten of them. announce: print each stage."""
     with progress_bars() as bars:
         task = bars.add_task("training", visible=False)
 

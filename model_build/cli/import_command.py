@@ -1,4 +1,4 @@
-"""Command `import`: somebody's own ONNX classifier, checked, quantised, evaluated and published."""
+"""Command `import`: check, quantise, evaluate and publish a user's own ONNX classifier."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ from model_build.store.model_store import ModelStore
 
 
 class PipelineName(StrEnum):
-    """Ways from any picture to the model's input."""
+    """Pipelines from any picture to the model's input."""
 
     MNIST = "mnist"
     RESIZE = "resize"
@@ -37,7 +37,7 @@ class PipelineName(StrEnum):
 
 
 class OutputKind(StrEnum):
-    """What a model gives."""
+    """What a model outputs."""
 
     AUTO = "auto"
     LOGITS = "logits"
@@ -45,7 +45,7 @@ class OutputKind(StrEnum):
 
 
 class Background(StrEnum):
-    """What is around what the pictures show."""
+    """Background of the pictures."""
 
     DARK = "dark"
     LIGHT = "light"
@@ -57,14 +57,18 @@ LabelsOption = Annotated[
     typer.Option(
         exists=True,
         dir_okay=False,
-        help="Text file, one label per line, in the order of the model's output.",
+        help="Text file with one label per line, in the order of the model's output.",
     ),
 ]
-PreprocessOption = Annotated[PipelineName, typer.Option(help="How pictures become the input.")]
+PreprocessOption = Annotated[
+    PipelineName, typer.Option(help="How to turn pictures into the model's input.")
+]
 CalibrationOption = Annotated[
     Path,
     typer.Option(
-        exists=True, file_okay=False, help="Folder of pictures to quantise with, at most 512."
+        exists=True,
+        file_okay=False,
+        help="Folder of pictures to calibrate with; at most 512 are used.",
     ),
 ]
 EvaluationOption = Annotated[
@@ -78,33 +82,38 @@ EvaluationOption = Annotated[
 NameOption = Annotated[
     str,
     typer.Option(
-        "--name", callback=check_name, help="Name in the store; by default that of the file."
+        "--name",
+        callback=check_name,
+        help="Name of the model in the store; by default the file's name.",
     ),
 ]
 ChannelOption = Annotated[
-    str, typer.Option(callback=check_name, help="Channel to point to the version, if any.")
+    str, typer.Option(callback=check_name, help="Channel to point at the version, if any.")
 ]
 BackgroundOption = Annotated[
     Background | None,
-    typer.Option(help="resize: what the model was trained on; a picture on the other is inverted."),
+    typer.Option(help="resize: background the model was trained on; other pictures are inverted."),
 ]
-PadOption = Annotated[bool, typer.Option("--pad", help="resize: keep a picture's proportions.")]
+PadOption = Annotated[bool, typer.Option("--pad", help="resize: pad to keep the aspect ratio.")]
 ScaleOption = Annotated[
-    float | None, typer.Option(help="float32: (value x scale - mean) / std; default 1/255.")
+    float | None,
+    typer.Option(help="float32: scale in (value x scale - mean) / std; default 1/255."),
 ]
-MeanOption = Annotated[str, typer.Option(help="As above: one number, or R,G,B.")]
-StdOption = Annotated[str, typer.Option(help="As above: one number, or R,G,B.")]
-OutputOption = Annotated[OutputKind, typer.Option(help="What the model gives.")]
-OutputNameOption = Annotated[str | None, typer.Option(help="Which output, if it has many.")]
+MeanOption = Annotated[str, typer.Option(help="mean in --scale: one number, or R,G,B.")]
+StdOption = Annotated[str, typer.Option(help="std in --scale: one number, or R,G,B.")]
+OutputOption = Annotated[OutputKind, typer.Option(help="What the model outputs; auto detects it.")]
+OutputNameOption = Annotated[
+    str | None, typer.Option(help="Output to use, if the model has several.")
+]
 MaxLossOption = Annotated[
     float, typer.Option(min=0, max=1, help="Accuracy that int8 may lose against fp32.")
 ]
-MinAccuracyOption = Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")]
+MinAccuracyOption = Annotated[float, typer.Option(min=0, max=1, help="Minimum accuracy.")]
 AllowOption = Annotated[
-    bool, typer.Option("--allow-fp32", help="Publish fp32 alone, if int8 loses more.")
+    bool, typer.Option("--allow-fp32", help="Publish only fp32 if int8 loses more.")
 ]
 FolderOption = Annotated[
-    Path, typer.Option("--build", file_okay=False, help="Folder of the files it makes.")
+    Path, typer.Option("--build", file_okay=False, help="Folder for the import's files.")
 ]
 
 
@@ -135,9 +144,9 @@ def import_model(
     parameters = _parameters(preprocess, background, pad=pad)
     numbers = _numbers(scale, mean, std)
     target = ModelStore(store)
-    named = image_folders.read_labels(labels)
+    class_labels = image_folders.read_labels(labels)
     pictures = image_folders.pictures(calibration)
-    evaluated, indices = image_folders.labelled(evaluation, named)
+    evaluated, indices = image_folders.labelled(evaluation, class_labels)
 
     def encoder(dtype: str, shape: list[Any]) -> encoding.Encoding:
         source = input_of(dtype, shape, parameters, numbers)
@@ -149,7 +158,7 @@ def import_model(
         adopted = adopt(
             model,
             folder / "adopted.onnx",
-            len(named),
+            len(class_labels),
             encoder,
             output=output.value,
             output_name=output_name,
@@ -157,14 +166,14 @@ def import_model(
     for note in adopted.notes:
         console.print(f"  {note}")
     source = input_of(adopted.dtype, adopted.shape, parameters, numbers)
-    imported = Imported(folder, named, source)
+    imported = Imported(folder, class_labels, source)
     with timed("quantise"), _bar("calibrating", min(len(pictures), 512)) as on_picture:
         quantization = imported.quantise(pictures, on_picture)
     evaluating = timed(f"evaluate on {len(evaluated):,} pictures")
     with evaluating, _bar("evaluating", len(evaluated)) as on_picture:
-        found = imported.evaluate(evaluated, indices, on_picture)
-    console.print(_comparison(found, named))
-    reason = may_publish_int8(found, min_accuracy, max_loss, allow_fp32=allow_fp32)
+        evaluations = imported.evaluate(evaluated, indices, on_picture)
+    console.print(_comparison(evaluations, class_labels))
+    reason = may_publish_int8(evaluations, min_accuracy, max_loss, allow_fp32=allow_fp32)
     candidates: dict[str, dict[str, Any] | None] = {"fp32": None}
     if reason is None:
         candidates["int8"] = quantization
@@ -175,7 +184,7 @@ def import_model(
         "imported": {"file": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()},
         "seed": None,
     }
-    versions = imported.publish(target, name, found, candidates, origin)
+    versions = imported.publish(target, name, evaluations, candidates, origin)
     for candidate, version in versions.items():
         console.print(f"published {name} {candidate}: {version}", soft_wrap=True)
     if channel:
@@ -187,9 +196,9 @@ def import_model(
 def _parameters(
     pipeline: PipelineName, background: Background | None, *, pad: bool
 ) -> dict[str, Any]:
-    """Give a manifest's `preprocess`, but for its numbers."""
+    """Return a manifest's `preprocess`, without scale, mean and std."""
     if pipeline is not PipelineName.RESIZE and (background or pad):
-        raise typer.BadParameter("--background and --pad belong to --preprocess resize")
+        raise typer.BadParameter("--background and --pad require --preprocess resize")
     match pipeline:
         case PipelineName.MNIST:
             return {"pipeline": "mnist", "box": 20}
@@ -208,37 +217,37 @@ def _numbers(scale: float | None, mean: str, std: str) -> dict[str, Any]:
                 numbers[key] = [float(part) for part in text.split(",")]
             except ValueError as error:
                 raise typer.BadParameter(
-                    f"expected a number, or three with commas between, got {text!r}",
+                    f"expected a number, or three separated by commas, got {text!r}",
                     param_hint=f"--{key}",
                 ) from error
     return numbers
 
 
 @contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Give what draws a bar, a picture a step; nothing without a terminal."""
+def _bar(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Yield a function that advances a progress bar by one picture."""
     with progress_bars() as bars:
-        task = bars.add_task(what, total=total)
+        task = bars.add_task(title, total=total)
         yield lambda: bars.advance(task)
 
 
-def _comparison(found: dict[str, Evaluation], labels: list[int] | list[str]) -> Table:
-    table = Table(title="Pictures through the function's own code")
+def _comparison(evaluations: dict[str, Evaluation], labels: list[int] | list[str]) -> Table:
+    table = Table(title="Evaluation pictures, preprocessed by the function's own code")
     table.add_column("")
-    for name in found:
+    for name in evaluations:
         table.add_column(name, justify="right")
     rows: dict[str, Callable[[Evaluation], str]] = {
-        "accuracy": lambda one: f"{one.accuracy:.2%}",
-        "worst class": lambda one: _worst(one, labels),
-        "calibration error": lambda one: f"{one.expected_calibration_error:.4f}",
-        "size": lambda one: f"{one.bytes / 1024:.0f} KiB",
-        "latency, median": lambda one: f"{one.latency_p50_ms:.3f} ms",
+        "accuracy": lambda evaluation: f"{evaluation.accuracy:.2%}",
+        "worst class": lambda evaluation: _worst(evaluation, labels),
+        "calibration error": lambda evaluation: f"{evaluation.expected_calibration_error:.4f}",
+        "size": lambda evaluation: f"{evaluation.bytes / 1024:.0f} KiB",
+        "latency, median": lambda evaluation: f"{evaluation.latency_p50_ms:.3f} ms",
     }
     for title, row in rows.items():
-        table.add_row(title, *(row(one) for one in found.values()))
+        table.add_row(title, *(row(evaluation) for evaluation in evaluations.values()))
     return table
 
 
-def _worst(one: Evaluation, labels: list[int] | list[str]) -> str:
-    share = min(one.per_class_accuracy)
-    return f"{share:.1%} ({labels[one.per_class_accuracy.index(share)]})"
+def _worst(evaluation: Evaluation, labels: list[int] | list[str]) -> str:
+    share = min(evaluation.per_class_accuracy)
+    return f"{share:.1%} ({labels[evaluation.per_class_accuracy.index(share)]})"

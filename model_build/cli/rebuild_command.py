@@ -1,4 +1,4 @@
-"""Command `rebuild`: build a published version once more from its lineage, and compare."""
+"""Command `rebuild`: rebuild a published version from its lineage and compare the bytes."""
 
 import hashlib
 import tempfile
@@ -24,31 +24,31 @@ from model_build.store.model_store import ModelStore
 
 @app.command()
 def rebuild(
-    version: Annotated[str, typer.Argument(help="Version, or the channel to take it from.")],
+    version: Annotated[str, typer.Argument(help="Version or channel.")],
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
-    """Build a version once more from its manifest's lineage; exit 1 if the bytes differ."""
+    """Rebuild a version from its manifest's lineage; exit 1 if the bytes differ."""
     models = ModelStore(store)
     described = models.manifest(name, models.resolve(name, version)).document
     lineage = described["lineage"]
     for change in differences(lineage):
-        console.print(f"differs from then: {change}", soft_wrap=True)
+        console.print(f"differs from the original build: {change}", soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder, timed("rebuild"), progress() as on_stage:
         model = build.rebuild(lineage, Path(folder), on_stage)
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
     if digest != described["file"]["sha256"]:
         console.print(
-            f"{described['version']} came out as {digest[:8]}, not as "
-            f"{described['file']['sha256'][:8]}",
+            f"{described['version']}: expected sha256 {described['file']['sha256'][:8]}…, "
+            f"got {digest[:8]}…",
             soft_wrap=True,
         )
         raise typer.Exit(1)
-    console.print(f"{described['version']} came out the same, byte for byte")
+    console.print(f"{described['version']} is the same, byte for byte")
 
 
 def differences(lineage: dict[str, Any]) -> list[str]:
-    """Say what is not as it was: the commit, and versions of libraries."""
+    """List what changed since the original build: the commit and library versions."""
     now = {"commit": manifest.lineage({}, ("numpy",))["git_commit"], **library_versions()}
     then = {"commit": lineage["git_commit"], **lineage["libraries"]}
     return [

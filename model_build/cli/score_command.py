@@ -1,4 +1,4 @@
-"""Command `score`: answers for a folder of images, in files."""
+"""Command `score`: write predictions for a folder of images."""
 
 import os
 import re
@@ -22,21 +22,21 @@ from model_build.cli.console import (
 
 
 class Form(StrEnum):
-    """How answers are written."""
+    """File format of the predictions."""
 
     JSONL = "jsonl"
     CSV = "csv"
 
 
 class Preprocess(StrEnum):
-    """What becomes of the pictures: any picture, or samples as they are."""
+    """auto prepares any picture; none expects ready samples."""
 
     AUTO = "auto"
     NONE = "none"
 
 
 def address(text: str) -> str:
-    """`s3://…` and `file://…` without slashes at the end; a path as `file://…`."""
+    """Return a URL without trailing slashes; a path becomes `file://…`."""
     if re.match("[A-Za-z0-9]{2,}:/", text):
         return check_address(text).rstrip("/")
     return Path(text).resolve().as_uri()
@@ -48,20 +48,26 @@ def score(
         str, typer.Argument(metavar="IN", callback=address, help="s3://…, file://… or a folder.")
     ],
     target: Annotated[
-        str, typer.Argument(metavar="OUT", callback=address, help="The same, for the answers.")
+        str, typer.Argument(metavar="OUT", callback=address, help="The same, for the predictions.")
     ],
     version: VersionOption = "production",
-    preprocess: Annotated[Preprocess, typer.Option(help="As of /predict.")] = Preprocess.AUTO,
-    form: Annotated[Form, typer.Option("--format", help="Of the parts.")] = Form.JSONL,
-    part_size: Annotated[int, typer.Option(min=1, help="Images a part.")] = 500,
-    probabilities: Annotated[bool, typer.Option(help="Write those of every class.")] = False,  # noqa: FBT002 - typer's way
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core.")] = 0,
+    preprocess: Annotated[
+        Preprocess, typer.Option(help="Parameter preprocess of /predict.")
+    ] = Preprocess.AUTO,
+    form: Annotated[Form, typer.Option("--format", help="File format of the parts.")] = Form.JSONL,
+    part_size: Annotated[int, typer.Option(min=1, help="Images per part.")] = 500,
+    probabilities: Annotated[  # noqa: FBT002 - typer's way
+        bool, typer.Option(help="Write the probability of every class.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Number of processes; 0 means one per core.")
+    ] = 0,
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
-    """Score a folder of images; run it again and it does what is left.
+    """Score a folder of images; run again to resume an interrupted job.
 
-    A bad image gets an error in its place. Exit code 1 if every image is bad.
+    An invalid image gets an error record. Exit code 1 if every image is invalid.
     """
     from model_build.scoring import score as scoring  # noqa: PLC0415 - onnxruntime takes a second
     from model_build.scoring.score_part import Job  # noqa: PLC0415
@@ -92,8 +98,8 @@ def score(
         totals = scoring.score(job, models, workers or os.process_cpu_count() or 1, on_part)
     seconds = time.perf_counter() - started
     console.print(
-        f"{now:,} images in {seconds:.1f} s, {now / seconds:,.0f} a second; {before:,} were done "
-        f"before; {totals.errors:,} of {totals.images:,} have an error",
+        f"{now:,} images in {seconds:.1f} s, {now / seconds:,.0f} per second; {before:,} done "
+        f"earlier; {totals.errors:,} of {totals.images:,} have errors",
         soft_wrap=True,
     )
     console.print(f"{name} {job.version}: {target}", soft_wrap=True)

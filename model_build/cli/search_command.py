@@ -1,4 +1,4 @@
-"""Command `search`: build every recipe, measure all, report, choose."""
+"""Command `search`: build every recipe, measure the models, report, choose one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option("--only", help="Build this recipe alone; may be given several times."),
+    typer.Option("--only", help="Build only this recipe; may be repeated."),
 ]
 ReferenceOption = Annotated[
-    str, typer.Option(help="Recipe whose latency counts as 1; it is always built.")
+    str, typer.Option(help="Recipe whose latency counts as 1; always built.")
 ]
 MaxBytesOption = Annotated[
-    int | None, typer.Option(min=1, help="Largest file that may be chosen, in bytes.")
+    int | None, typer.Option(min=1, help="Maximum file size of the chosen model, in bytes.")
 ]
 MaxLatencyOption = Annotated[
     float | None,
-    typer.Option(min=0, help="Longest forward pass that may be chosen, against the reference's."),
+    typer.Option(min=0, help="Maximum latency of the chosen model, as a ratio to the reference."),
 ]
 MinAccuracyOption = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Least accuracy on the validation samples.")
+    float | None, typer.Option(min=0, max=1, help="Minimum accuracy on the validation samples.")
 ]
 
 
@@ -62,21 +62,22 @@ def search(
     max_bytes: MaxBytesOption = None,
     max_latency_ratio: MaxLatencyOption = None,
     min_accuracy: MinAccuracyOption = None,
-    report: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/report"),
+    report: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("build/report"),
     cache: CacheOption = CACHE,
     publish: Annotated[  # noqa: FBT002 - a flag of the command line
-        bool, typer.Option("--publish", help="Publish the one that was chosen, through the gate.")
+        bool, typer.Option("--publish", help="Publish the chosen model, if it passes the gate.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
     """Build all recipes, measure them side by side, write a report, choose one.
 
-    What was built before is not built again. Exit code 1 if no candidate keeps the limits.
+    Cached stages are not rebuilt. Exit code 1 if no candidate is within the limits.
     """
     known = recipe.load(recipes or recipe.folder_of(dataset))
     wanted = {
-        one: recipe.chosen(known, one).in_profile(profile) for one in (*(only or known), reference)
+        recipe_name: recipe.chosen(known, recipe_name).in_profile(profile)
+        for recipe_name in (*(only or known), reference)
     }
 
     from model_build.report import report as reports  # noqa: PLC0415
@@ -85,16 +86,16 @@ def search(
 
     engine = Engine(cache, datasets.load(dataset), seed)
     with progress(announce=True) as on_stage:
-        found = run_search(engine, wanted, profile.value, reference, on_stage, console.print)
+        results = run_search(engine, wanted, profile.value, reference, on_stage, console.print)
     choice = selection.choose(
-        found.candidates,
+        results.candidates,
         max_bytes=max_bytes,
         max_latency_ratio=max_latency_ratio,
         min_accuracy=min_accuracy,
     )
-    reports.write(found, choice, report)
-    console.print(_table(found, choice))
-    for failure in found.failed:
+    reports.write(results, choice, report)
+    console.print(_table(results, choice))
+    for failure in results.failed:
         console.print(f"failed: {failure['recipe']}: {failure['error']}", soft_wrap=True)
     for candidate, reason in choice.reasons.items():
         console.print(f"  {candidate}: {reason}", soft_wrap=True)
@@ -109,27 +110,31 @@ def search(
         publish_build(winner, store, name, None)
 
 
-def _table(found: "Search", choice: "Choice") -> Table:
-    table = Table(title=f"Candidates; latency and load against {found.reference}")
+def _table(results: "Search", choice: "Choice") -> Table:
+    table = Table(title=f"Candidates; latency and load relative to {results.reference}")
     table.add_column("recipe")
     columns = ("views", "held-out", "± 95 %", "pictures", "ECE", "KiB", "latency", "load")
     for column in columns:
         table.add_column(column, justify="right")
 
-    def row(one: "Measured") -> tuple[str, ...]:
-        low, high = one.accuracy_interval
+    def row(candidate: "Measured") -> tuple[str, ...]:
+        low, high = candidate.accuracy_interval
         return (
-            f"{one.validation_views_accuracy:.2%}",
-            f"{one.accuracy:.1%}",
+            f"{candidate.validation_views_accuracy:.2%}",
+            f"{candidate.accuracy:.1%}",
             f"{(high - low) / 2:.1%}",
-            f"{one.pictures_accuracy:.1%}",
-            f"{one.expected_calibration_error:.4f}",
-            f"{one.bytes / 1024:.0f}",
-            f"{one.latency_ratio:.2f}",
-            f"{one.load_ratio:.2f}",
+            f"{candidate.pictures_accuracy:.1%}",
+            f"{candidate.expected_calibration_error:.4f}",
+            f"{candidate.bytes / 1024:.0f}",
+            f"{candidate.latency_ratio:.2f}",
+            f"{candidate.load_ratio:.2f}",
         )
 
-    for one in sorted(found.candidates, key=lambda one: -one.validation_views_accuracy):
-        mark = "* " if choice.chosen is not None and choice.chosen.recipe == one.recipe else "  "
-        table.add_row(mark + one.recipe, *row(one))
+    for candidate in sorted(
+        results.candidates, key=lambda candidate: -candidate.validation_views_accuracy
+    ):
+        mark = (
+            "* " if choice.chosen is not None and choice.chosen.recipe == candidate.recipe else "  "
+        )
+        table.add_row(mark + candidate.recipe, *row(candidate))
     return table

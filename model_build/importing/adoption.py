@@ -1,7 +1,7 @@
-"""Somebody's own ONNX classifier → one that the function serves; refused in a sentence if it can't.
+"""Convert a user's ONNX classifier into one that the function can serve, or explain why it can't.
 
-The file that comes out has the ends of the contract: one input `image`, float32 or uint8 in the
-shape it came with, and one output `probabilities`, float32 [N, classes].
+The resulting file follows the contract: one input `image`, float32 or uint8 in its original shape,
+and one output `probabilities`, float32 [N, classes].
 """
 
 from collections.abc import Callable
@@ -23,18 +23,17 @@ from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 type Output = Literal["auto", "logits", "probabilities"]
 type Tensor = NDArray[np.uint8] | NDArray[np.float32]
 
-MAX_BYTES = (
-    256 * 2**20
-)  # file and session must fit into the function's memory, twice while it loads
-MAX_SIDE = 640  # pixels; the function brings larger pictures down to it
-OPSET = 13  # the oldest with scales a channel, which the quantiser writes
-_DOMAINS = {"", "ai.onnx", "com.microsoft"}  # what the function's onnxruntime brings along
+# While loading, file and session are both in the function's memory.
+MAX_BYTES = 256 * 2**20
+MAX_SIDE = 640  # pixels; the function shrinks larger pictures to this
+OPSET = 13  # the oldest with per-channel scales, which the quantiser writes
+_DOMAINS = {"", "ai.onnx", "com.microsoft"}  # operators in the function's onnxruntime
 _DTYPES = {TensorProto.UINT8: "uint8", TensorProto.FLOAT: "float32"}
 
 
 @dataclass(frozen=True)
 class Adopted:
-    """What a manifest says of an adopted file, and what was done to it."""
+    """Input of an adopted file as in its manifest, and notes on what was changed."""
 
     dtype: str
     shape: list[Any]
@@ -50,10 +49,10 @@ def adopt(
     output: Output = "auto",
     output_name: str | None = None,
 ) -> Adopted:
-    """Check a classifier and write it with the ends of the contract.
+    """Check a classifier and write it with the contract's input and output.
 
-    encoder: from dtype and shape of the input, as a manifest holds them, to its Encoding. output:
-    what the model gives; logits get a Softmax, and `auto` tells by looking. Raises ImportRefused.
+    encoder: maps the input's dtype and shape, as in a manifest, to its Encoding. output: what the
+    model outputs; logits get a Softmax, and `auto` detects it. Raises ImportRefused.
     """
     notes: list[str] = []
     model = _read(source)
@@ -61,15 +60,15 @@ def adopt(
     model = _upgraded(model, notes)
     dtype, shape = _take_input(model.graph, notes)
     _take_output(model.graph, output_name)
-    del model.graph.value_info[:]  # shapes inside, of a batch that may have been fixed
+    del model.graph.value_info[:]  # inner shapes may hold a fixed batch size
     try:
         onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # the checker's own, and those of shape inference
-        raise ImportRefused(f"{source} is no valid ONNX model: {_first_line(error)}") from error
+    except Exception as error:  # from the checker or from shape inference
+        raise ImportRefused(f"{source} is not a valid ONNX model: {_first_line(error)}") from error
     answers = _forward(model, encoder(dtype, shape), classes)
     if _gives_logits(answers, output):
         _append_softmax(model.graph)
-        notes.append("the model gives logits: a Softmax was appended")
+        notes.append("the model outputs logits: appended a Softmax")
     del model.graph.output[:]
     model.graph.output.append(
         helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["N", classes])
@@ -80,23 +79,23 @@ def adopt(
 
 def _read(source: Path) -> ModelProto:
     if not source.is_file():
-        raise ImportRefused(f"{source} is no file; give the path of an ONNX model")
+        raise ImportRefused(f"{source} is not a file; expected an ONNX model")
     try:
-        model = onnx.load(source)  # weights in files beside it come along
+        model = onnx.load(source)  # also loads external weight files
     except DecodeError as error:
-        raise ImportRefused(f"{source} is no ONNX file; export the model as ONNX first") from error
+        raise ImportRefused(f"{source} is not an ONNX file; export the model as ONNX") from error
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise ImportRefused(
-            f"{source} keeps weights in files that can't be read ({_first_line(error)}); put them "
-            "beside it, or export the model as one file"
+            f"{source} refers to weight files that can't be read ({_first_line(error)}); put them "
+            "next to it, or export the model as one file"
         ) from error
     if not model.graph.node or not model.opset_import:
-        raise ImportRefused(f"{source} is no ONNX file; export the model as ONNX first")
+        raise ImportRefused(f"{source} is not an ONNX file; export the model as ONNX")
     size = model.ByteSize()
     if size > MAX_BYTES:
         raise ImportRefused(
-            f"the model has {size / 2**20:.0f} MiB, at most {MAX_BYTES // 2**20} fit into the "
-            "function; distil or prune it first"
+            f"model must be at most {MAX_BYTES // 2**20} MiB to fit into the function, got "
+            f"{size / 2**20:.0f} MiB; distil or prune it first"
         )
     return model
 
@@ -104,68 +103,70 @@ def _read(source: Path) -> ModelProto:
 def _check_domains(model: ModelProto) -> None:
     foreign = {node.domain for node in model.graph.node} - _DOMAINS
     if foreign or model.functions:
-        named = ", ".join(sorted(foreign)) or "functions of its own"
+        named = ", ".join(sorted(foreign)) or "custom functions"
         raise ImportRefused(
             f"the model uses operators of {named}, which the function does not have; export it "
-            "with standard operators alone"
+            "with standard operators only"
         )
 
 
 def _upgraded(model: ModelProto, notes: list[str]) -> ModelProto:
-    """Model in an opset that the quantiser and the function's onnxruntime take."""
-    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+    """Return the model in an opset that the quantiser and the function's onnxruntime support."""
+    opset = next(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0
+    )
     newest = onnx.defs.onnx_opset_version()
     if opset > newest:
         raise ImportRefused(
-            f"the model is of opset {opset}, the newest that is taken is {newest}; export it with "
-            "an older one, such as 17"
+            f"opset must be at most {newest}, got {opset}; export the model with an older one, "
+            "such as 17"
         )
     if opset >= OPSET:
         return model
     try:
         upgraded = version_converter.convert_version(model, OPSET)
-    except Exception as error:  # the converter's own, which share no public base
+    except Exception as error:  # the converter's exceptions share no public base class
         raise ImportRefused(
-            f"the model is of opset {opset} and could not be brought to {OPSET} "
-            f"({_first_line(error)}); export it with {OPSET} or newer, such as 17"
+            f"opset {opset} could not be converted to {OPSET} ({_first_line(error)}); export the "
+            f"model with {OPSET} or newer, such as 17"
         ) from error
-    notes.append(f"opset {opset} was brought to {OPSET}")
+    notes.append(f"converted opset {opset} to {OPSET}")
     return upgraded
 
 
 def _take_input(graph: GraphProto, notes: list[str]) -> tuple[str, list[Any]]:
-    """Give the one input the contract's name and a free batch; give its dtype and shape."""
-    weights = {one.name for one in graph.initializer}
-    inputs = [one for one in graph.input if one.name not in weights]
+    """Rename the input, make its batch size dynamic, and return its dtype and shape."""
+    weights = {value.name for value in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1:
-        names = ", ".join(one.name for one in inputs) or "none"
+        names = ", ".join(value.name for value in inputs) or "none"
         raise ImportRefused(
-            f"the model has {len(inputs)} inputs ({names}); one is taken, a picture"
+            f"the model must have one input, a picture, got {len(inputs)} ({names})"
         )
     (image,) = inputs
     tensor = image.type.tensor_type
     if tensor.elem_type not in _DTYPES:
         kind = TensorProto.DataType.Name(tensor.elem_type)
-        raise ImportRefused(
-            f"the input {image.name} is {kind}; export the model with FLOAT or UINT8"
-        )
-    batch, *sides = [one.dim_value or one.dim_param or "?" for one in tensor.shape.dim] or ["?"]
+        raise ImportRefused(f"the input {image.name} must be FLOAT or UINT8, got {kind}")
+    batch, *sides = [value.dim_value or value.dim_param or "?" for value in tensor.shape.dim] or [
+        "?"
+    ]
     shown = [batch, *sides]
     if len(sides) not in (2, 3) or not all(isinstance(side, int) for side in sides):
         raise ImportRefused(
-            f"the input {image.name} has the shape {shown}; export the model with a fixed height "
-            "and width, as [N, H, W], [N, C, H, W] or [N, H, W, C]"
+            f"the input {image.name} must be [N, H, W], [N, C, H, W] or [N, H, W, C] with a fixed "
+            f"height and width, got {shown}"
         )
     if max(int(side) for side in sides) > MAX_SIDE:
         raise ImportRefused(
-            f"the input {image.name} is {shown}; at most {MAX_SIDE} pixels are taken"
+            f"the input {image.name} must be at most {MAX_SIDE} pixels a side, got {shown}"
         )
     if isinstance(batch, int):
         if batch != 1:
             raise ImportRefused(
-                f"the model takes batches of {batch} alone; export it with a dynamic batch"
+                f"the model only accepts batches of {batch}; export it with a dynamic batch size"
             )
-        notes.append("the batch was fixed to 1: it was made dynamic")
+        notes.append("changed the fixed batch size of 1 to a dynamic one")
     _rename(graph, image.name, INPUT_NAME)
     del graph.input[:]
     shape = ["N", *sides]
@@ -174,15 +175,17 @@ def _take_input(graph: GraphProto, notes: list[str]) -> tuple[str, list[Any]]:
 
 
 def _take_output(graph: GraphProto, name: str | None) -> None:
-    """Keep the one output that holds a number a class, under the contract's name."""
-    names = [one.name for one in graph.output]
+    """Keep only the output with one number per class, under the contract's name."""
+    names = [value.name for value in graph.output]
     if name is not None and name not in names:
-        raise ImportRefused(f"the model has no output {name!r}; it has {', '.join(names)}")
-    chosen = [one for one in graph.output if name == one.name or (name is None and _usable(one))]
+        raise ImportRefused(f"the model has no output {name!r}; expected one of {', '.join(names)}")
+    chosen = [
+        value for value in graph.output if name == value.name or (name is None and _usable(value))
+    ]
     if len(chosen) != 1:
         raise ImportRefused(
-            f"of the outputs {', '.join(names)} {len(chosen)} are float32 [N, classes]; "
-            + ("name one with --output-name" if chosen else "export the model with such an output")
+            f"expected one output float32 [N, classes], got {len(chosen)} among {', '.join(names)}"
+            + ("; choose one with --output-name" if chosen else "")
         )
     if not _usable(chosen[0]):
         raise ImportRefused(f"the output {name} is not float32 [N, classes]")
@@ -200,7 +203,7 @@ def _usable(output: ValueInfoProto) -> bool:
 
 
 def _rename(graph: GraphProto, old: str, new: str) -> None:
-    """Rename a value; one that has the new name already makes way."""
+    """Rename a value; another value that already has the new name is renamed as well."""
     if old != new:
         _rename_all(graph, {old: new, new: f"{new}_before"})
 
@@ -210,7 +213,7 @@ def _rename_all(graph: GraphProto, renamed: dict[str, str]) -> None:
         for ends in (node.input, node.output):
             for index, end in enumerate(ends):
                 ends[index] = renamed.get(end, end)
-        for attribute in node.attribute:  # branches and loops see the values around them
+        for attribute in node.attribute:  # subgraphs of branches and loops see outer values
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
                 _rename_all(inner, renamed)
     for value in (*graph.initializer, *graph.input, *graph.output):
@@ -218,34 +221,36 @@ def _rename_all(graph: GraphProto, renamed: dict[str, str]) -> None:
 
 
 def _forward(model: ModelProto, encode: encoding.Encoding, classes: int) -> NDArray[np.float32]:
-    """Answers [8, classes] to pictures of noise, one by one, after the checks on them."""
+    """Check the model on pictures of noise; return its outputs [8, classes], one by one."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # onnxruntime raises its own classes, which share no public base
+    except Exception as error:  # onnxruntime's exceptions share no public base class
         raise ImportRefused(
-            f"onnxruntime {ort.__version__}, which serves it, does not load the model: "
+            f"onnxruntime {ort.__version__}, which the function uses, can't load the model: "
             f"{_first_line(error)}"
         ) from error
     generator = np.random.default_rng(0)
     batch = encode(generator.integers(0, 256, (8, *encode.samples_shape[1:]), dtype=np.uint8))
-    singles = np.concatenate([_run(session, batch[at : at + 1]) for at in range(len(batch))])
+    singles = np.concatenate(
+        [_run(session, batch[index : index + 1]) for index in range(len(batch))]
+    )
     if singles.shape != (len(batch), classes):
         raise ImportRefused(
-            f"the model gives {singles.shape[-1]} classes, but there are {classes} labels; one "
-            "label a line, in the order of the model's output"
+            f"the model has {singles.shape[-1]} classes, but the labels file has {classes} labels; "
+            "write one label per line, in the order of the model's output"
         )
     if not np.isfinite(singles).all():
-        raise ImportRefused("the model answers pictures of noise with NaN or infinity")
+        raise ImportRefused("the model returns NaN or infinity for pictures of noise")
     together = _run(session, batch[:2])
     close = 1e-4 * max(1.0, float(np.abs(singles).max()))
     if together.shape != (2, classes) or np.abs(together - singles[:2]).max() > close:
         raise ImportRefused(
-            "two pictures in one batch are not answered as each alone is: the batch is fixed "
-            "inside the model, or it is random; export it for inference, with a dynamic batch"
+            "two pictures in one batch get other results than each alone: the batch size is fixed "
+            "inside the model, or it is random; export it for inference, with a dynamic batch size"
         )
     return singles
 
@@ -253,36 +258,38 @@ def _forward(model: ModelProto, encode: encoding.Encoding, classes: int) -> NDAr
 def _run(session: ort.InferenceSession, batch: Tensor) -> NDArray[np.float32]:
     try:
         (answer,) = session.run([OUTPUT_NAME], {INPUT_NAME: batch})
-    except Exception as error:  # as above
+    except Exception as error:  # see above
         raise ImportRefused(
             f"the model fails on a batch of {len(batch)} ({_first_line(error)}); export it for "
-            "inference, with a dynamic batch"
+            "inference, with a dynamic batch size"
         ) from error
     answer = np.asarray(answer)
     if answer.ndim != 2:
-        raise ImportRefused(f"the model's output has the shape {answer.shape}, not [N, classes]")
+        raise ImportRefused(
+            f"the model's output must be [N, classes], got the shape {answer.shape}"
+        )
     return answer
 
 
 def _gives_logits(answers: NDArray[np.float32], output: Output) -> bool:
-    """Whether a Softmax is missing. answers: [N, classes]."""
+    """Return whether a Softmax is missing. answers: [N, classes]."""
     positive = bool((answers >= -1e-6).all())
     if positive and np.allclose(answers.sum(axis=1), 1, atol=1e-3):
         if output == "logits":
             raise ImportRefused(
-                "the outputs are probabilities: none negative, and their sum is 1; leave out "
+                "the outputs are probabilities: none is negative, and they sum to 1; omit "
                 "--output logits"
             )
         return False
     if output == "probabilities":
         raise ImportRefused(
-            "the outputs are no probabilities: their sum is not 1; give --output logits, or leave "
-            "it out"
+            "the outputs are not probabilities: they do not sum to 1; use --output logits, or omit "
+            "the option"
         )
     if output == "auto" and positive and bool((answers <= 1).all()):
         raise ImportRefused(
-            "the outputs lie between 0 and 1 but their sum is not 1, as after a Sigmoid; export "
-            "what comes before it, or give --output logits to take them for logits"
+            "the outputs are between 0 and 1 but do not sum to 1, as after a Sigmoid; export "
+            "the model without it, or use --output logits to treat them as logits"
         )
     return True
 

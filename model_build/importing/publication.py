@@ -1,4 +1,4 @@
-"""An adopted ONNX classifier on its way to the store: quantise, evaluate, gate, publish."""
+"""Quantise, evaluate, gate and publish an adopted ONNX classifier."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ from model_build.store.model_store import ModelStore
 
 type OnPicture = Callable[[], None]
 
-# ImageNet's, of values 0 to 1, by channel: what nearly all of its classifiers were trained with.
+# Per channel, of values 0 to 1: what nearly all ImageNet classifiers were trained with.
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-_LIBRARIES = ("onnx", "onnxruntime", "numpy", "pillow")  # that an import runs
-_CHOICE_SEED = 0  # of the pictures to calibrate with
+_LIBRARIES = ("onnx", "onnxruntime", "numpy", "pillow")  # used by an import
+_CHOICE_SEED = 0  # picks the calibration pictures
 _TIMED = 20  # pictures that the forward pass is timed on
-_SLOW_MS = 10  # from here on fewer rounds are timed
+_SLOW_MS = 10  # slower models are timed in fewer rounds
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A model in `folder`: adopted.onnx, and what the steps make of it. Each needs those before.
+    """A model in `folder`: adopted.onnx and the files that the steps write, in this order.
 
-    input: what its manifest is to say of it.
+    input: `input` of its manifest.
     """
 
     folder: Path
@@ -45,19 +45,20 @@ class Imported:
 
     @property
     def encode(self) -> encoding.Encoding:
-        """From samples to the model's tensor, by the function's own code."""
+        """Encoding from samples to the model's tensor, by the function's own code."""
         return encoding.Encoding.from_manifest(*self.input[1:])
 
     @property
     def pipeline(self) -> Pipeline:
-        """From pictures to samples, by the function's own code."""
+        """Pipeline from pictures to samples, by the function's own code."""
         return from_manifest(self.encode.samples_shape, self.input.preprocess)
 
     def quantise(self, pictures: Sequence[Path], on_picture: OnPicture) -> dict[str, Any]:
-        """Write fp32.onnx and int8.onnx; give what the manifest says of the latter."""
+        """Write fp32.onnx and int8.onnx; return int8's `quantization` for its manifest."""
         chosen = calibration_choice(pictures)
         batches = [
-            self.encode(one) for one in image_folders.samples(chosen, self.pipeline, on_picture)
+            self.encode(samples)
+            for samples in image_folders.samples(chosen, self.pipeline, on_picture)
         ]
         optimise(self.folder / "adopted.onnx", self.folder / "fp32.onnx")
         tensors: Any = np.concatenate(batches)
@@ -66,7 +67,7 @@ class Imported:
     def evaluate(
         self, pictures: Sequence[Path], labels: NDArray[np.int64], on_picture: OnPicture
     ) -> dict[str, Evaluation]:
-        """Evaluate fp32 and int8 side by side on pictures and the index of each one's label."""
+        """Evaluate fp32 and int8 side by side. labels: index of each picture's label."""
         files = {name: self.folder / f"{name}.onnx" for name in ("fp32", "int8")}
         sessions = {name: _session(path) for name, path in files.items()}
         answers: dict[str, list[NDArray[np.float32]]] = {name: [] for name in files}
@@ -92,9 +93,9 @@ class Imported:
         quantizations: dict[str, dict[str, Any] | None],
         origin: dict[str, Any],
     ) -> dict[str, str]:
-        """Publish the candidates that `quantizations` names, fp32 first; give their versions.
+        """Publish the candidates in `quantizations`, fp32 first; return their versions.
 
-        origin: what the lineage says of the file and of the pictures.
+        origin: the lineage's entries on the file and the pictures.
         """
         versions: dict[str, str] = {}
         for candidate, quantization in quantizations.items():
@@ -114,53 +115,55 @@ class Imported:
         return versions
 
 
-def input_of(dtype: str, shape: list[Any], named: dict[str, Any], numbers: dict[str, Any]) -> Input:
-    """Give a manifest's `input`. named: the pipeline and its own parameters.
+def input_of(
+    dtype: str, shape: list[Any], parameters: dict[str, Any], numbers: dict[str, Any]
+) -> Input:
+    """Return a manifest's `input`. parameters: the pipeline and its own parameters.
 
-    numbers: scale, mean and std, as far as somebody gave them. Raises ImportRefused for what the
-    function would refuse.
+    numbers: those of scale, mean and std that the user set. Raises ImportRefused for what the
+    function would reject.
     """
     if dtype == "uint8" and numbers:
         raise ImportRefused(
-            f"the model takes uint8, which is not scaled: leave out {', '.join(numbers)}"
+            f"the model's input is uint8, which is not scaled; omit {', '.join(numbers)}"
         )
     if dtype == "float32":
-        usual = IMAGENET if named["pipeline"] == "imagenet" else {"mean": [0.0], "std": [1.0]}
+        usual = IMAGENET if parameters["pipeline"] == "imagenet" else {"mean": [0.0], "std": [1.0]}
         numbers = {"scale": 1 / 255, **usual, **numbers}
     _, *sides = shape
-    source = Input(INPUT_NAME, dtype, tuple(sides), named | numbers)
+    source = Input(INPUT_NAME, dtype, tuple(sides), parameters | numbers)
     try:
         encode = encoding.Encoding.from_manifest(*source[1:])
         from_manifest(encode.samples_shape, source.preprocess)
     except (ValueError, TypeError, OverflowError) as error:
         raise ImportRefused(
-            f"the pipeline {named['pipeline']} does not fit an input {dtype} {shape}: {error}"
+            f"the pipeline {parameters['pipeline']} does not fit the input {dtype} {shape}: {error}"
         ) from error
     return source
 
 
 def may_publish_int8(
-    found: dict[str, Evaluation], min_accuracy: float, max_loss: float, *, allow_fp32: bool
+    evaluations: dict[str, Evaluation], min_accuracy: float, max_loss: float, *, allow_fp32: bool
 ) -> str | None:
-    """Give None if int8 passes the gate; else, if fp32 alone is allowed and passes, the reason.
+    """Return None if int8 passes the gate, or why not if publishing fp32 alone is allowed.
 
-    Raises GateError otherwise.
+    Raises GateError if neither may be published.
     """
     try:
-        gate.check(found["int8"], found["fp32"], min_accuracy, max_loss)
+        gate.check(evaluations["int8"], evaluations["fp32"], min_accuracy, max_loss)
     except GateError as error:
         if not allow_fp32:
             raise GateError(
-                f"{error}; nothing was published: give more calibration pictures like those it "
-                "will see, or --allow-fp32 to publish the model unquantised"
+                f"{error}; nothing was published: use more calibration pictures like those it will "
+                "see, or --allow-fp32 to publish the model unquantised"
             ) from error
-        gate.check(found["fp32"], found["fp32"], min_accuracy)
+        gate.check(evaluations["fp32"], evaluations["fp32"], min_accuracy)
         return str(error)
     return None
 
 
 def calibration_choice(pictures: Sequence[Path]) -> list[Path]:
-    """At most 512 pictures, drawn by chance but the same each time."""
+    """Return at most 512 pictures: a random choice with a fixed seed."""
     if len(pictures) <= CALIBRATION_SAMPLES:
         return list(pictures)
     chosen = np.random.default_rng(_CHOICE_SEED).permutation(len(pictures))[:CALIBRATION_SAMPLES]
@@ -168,5 +171,5 @@ def calibration_choice(pictures: Sequence[Path]) -> list[Path]:
 
 
 def _session(path: Path) -> ort.InferenceSession:
-    """On all cores: what is asked for is answers, not times."""
+    """Session on all cores, for outputs, not timings."""
     return ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])

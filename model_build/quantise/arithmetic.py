@@ -88,7 +88,7 @@ def dequantise(
     *,
     axis: int | None = None,
 ) -> Floats:
-    """Give the float32 [...] that int8 or uint8 [...] stand for: S · (q - Z).
+    """Return the float32 [...] that int8 or uint8 [...] represent: S · (q - Z).
 
     scale, zero_point and axis are those of `quantise`.
     """
@@ -102,7 +102,7 @@ def _scale(span: Any, steps: int) -> Floats:
     """Width of a step, so that `steps` of them make the span; 1 for a span of nothing."""
     scale = np.asarray(span, np.float32) / np.float32(steps)
     if not np.isfinite(scale).all():
-        raise ValueError("values lie too far apart: their range is no float32")
+        raise ValueError("values are too far apart: their range exceeds float32")
     return np.asarray(np.where(scale < _TINY, np.float32(1), scale), np.float32)
 
 
@@ -132,4 +132,4 @@ def _checked(values: ArrayLike, bits: int) -> Floats:
 
 def _check_bits(bits: int) -> None:
     if not 2 <= bits <= 8:
-        raise ValueError(f"bits must be 2 to 8, not {bits}")
+        raise ValueError(f"bits must be 2 to 8, got {bits}")

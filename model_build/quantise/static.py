@@ -87,9 +87,9 @@ def quantise(
     percentile: Wu et al., "Integer Quantization for Deep Learning Inference", 2020, section 5.
     """
     if method not in _METHODS:
-        raise ValueError(f"method {method!r} is not known; choose one of {', '.join(_METHODS)}")
+        raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
     if not 50 < percentile <= 100:
-        raise ValueError(f"percentile {percentile} keeps too little; give 50 to 100")
+        raise ValueError(f"percentile must be in (50, 100], got {percentile}")
     cuts = method == "percentile"
     with tempfile.TemporaryDirectory() as folder, quiet():
         quantised, ranges = Path(folder) / "qdq.onnx", Path(folder) / "ranges.json"

@@ -43,7 +43,7 @@ def quantise(source: Path, target: Path, *, bits: Literal[8, 4] = 8) -> dict[str
     "LLM.int8()", 2022, and Frantar et al., "GPTQ", 2023, whose baseline is round to nearest.
     """
     if bits not in _OPSET:
-        raise ValueError(f"bits must be 8 or 4, not {bits}")
+        raise ValueError(f"bits must be 8 or 4, got {bits}")
     model = onnx.load(source)
     if max(entry.version for entry in model.opset_import if not entry.domain) < _OPSET[bits]:
         model = version_converter.convert_version(model, _OPSET[bits])

@@ -29,7 +29,7 @@ def write(search: Search, choice: Choice, folder: Path) -> Path:
     ValueError for a figure that is not a number.
     """
     if not search.candidates:
-        raise StepError("there is no candidate to report: mend the recipes that failed")
+        raise StepError("there are no candidates to report: fix the recipes that failed")
     folder.mkdir(parents=True, exist_ok=True)
     results = {"choice": _choice(choice), "search": search.to_dict()}
     (folder / "results.json").write_text(to_json(results) + "\n")

@@ -52,7 +52,7 @@ def parts(job: Job) -> list[list[str]]:
     Raises StepError for a folder without files, and where OUT holds another job's answers.
     """
     if f"{job.target}/".startswith(f"{job.source}/"):
-        raise StepError("OUT lies inside IN, where its parts would be taken for images")
+        raise StepError("OUT must not be inside IN: its parts would be read as images")
     entries = sorted(
         (entry.key, entry.bytes)
         for entry in open_objects(job.source).entries("")
@@ -61,7 +61,7 @@ def parts(job: Job) -> list[list[str]]:
         and not entry.key.rpartition("/")[2].startswith(UNFINISHED)
     )
     if not entries:
-        raise StepError(f"{job.source} holds no file; name the folder of the images")
+        raise StepError(f"{job.source} has no files; expected a folder of images")
     digest = hashlib.sha256()
     for key, size in entries:
         digest.update(f"{key}\0{size}\n".encode())
@@ -137,6 +137,6 @@ def _keep_plan(target: Objects, plan: dict[str, Any], job: Job) -> None:
         changed = [name for name in plan if old.get(name) != plan[name]]
         if changed:
             raise StepError(
-                f"{job.target} holds answers of another job ({', '.join(changed)} differ); name "
+                f"{job.target} has results of another job ({', '.join(changed)} differ); name "
                 "another OUT, or repeat the first run's options on the same images"
             ) from None

@@ -84,7 +84,7 @@ def start(job: Job, model: dict[str, bytes], endpoint: Endpoint | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """A pool's processes wait for work for ever, even when whoever gave it was killed."""
+    """A pool's processes wait for work even after the parent was killed."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

@@ -107,7 +107,9 @@ def wilson_interval(correct: int, total: int, confidence: float = CONFIDENCE) ->
     recommended by Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", 2001.
     """
     if not 0 <= correct <= total or not total:
-        raise ValueError(f"{correct} of {total} is no share: count right answers among one or more")
+        raise ValueError(
+            f"correct must be 0 to total and total at least 1, got {correct} of {total}"
+        )
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = correct / total
     center = (share + z**2 / (2 * total)) / (1 + z**2 / total)

@@ -11,7 +11,7 @@ from model_build.search.measurements import Measured
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model must keep; None is no limit. min_accuracy is of the validation samples."""
+    """What a model must keep; None means no limit. min_accuracy is of the validation samples."""
 
     max_bytes: int | None = None
     max_latency_ratio: float | None = None
@@ -124,7 +124,7 @@ def _misses(one: Measured, limits: Limits) -> list[_Miss]:
 
 def _nearest(candidates: Sequence[Measured], misses: dict[str, list[_Miss]]) -> str:
     if not candidates:
-        return "No candidate was built: mend the recipes that failed, and search again."
+        return "No candidate was built: fix the recipes that failed, and search again."
     nearest = min(
         candidates,
         key=lambda one: (
@@ -135,9 +135,9 @@ def _nearest(candidates: Sequence[Measured], misses: dict[str, list[_Miss]]) -> 
     )
     found = misses[nearest.recipe]
     return (
-        f"No candidate keeps the limits. The nearest is {nearest.recipe}: "
+        f"No candidate is within the limits. The nearest is {nearest.recipe}: "
         f"{' and '.join(miss.sentence for miss in found)}. "
-        f"To take it, loosen to {' '.join(miss.remedy for miss in found)}."
+        f"To choose it, use {' '.join(miss.remedy for miss in found)}."
     )
 
 

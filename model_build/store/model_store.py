@@ -71,7 +71,7 @@ class ModelStore:
         """
         manifest = manifests.parse(document)
         if (hashlib.sha256(content).hexdigest(), len(content)) != manifest.file:
-            raise StoreError("the model file is not the one that the manifest describes")
+            raise StoreError("the model file does not match its manifest")
         name, version = manifest.name, manifest.version
         folder = _folder(name, version)
         needed = {version, manifest.lineage.parent}
@@ -105,7 +105,7 @@ class ModelStore:
         content = self.file(name, version)
         if hashlib.sha256(content).hexdigest() != expected:
             raise StoreError(
-                f"the file of {name} {version} is not what its manifest says; "
+                f"the file of {name} {version} does not match its manifest; "
                 "build and publish a new version"
             )
         return content
@@ -223,8 +223,8 @@ class ModelStore:
         age = datetime.now(UTC) - datetime.fromisoformat(removal["since"])
         if removal["mark"] and not take_over and age.total_seconds() < _LEASE_SECONDS:
             raise Conflict(
-                f"another gc of {name} is at work since {removal['since']}; wait for its end, or "
-                "give --take-over if it was killed"
+                f"another gc of {name} has been running since {removal['since']}; let it finish, "
+                "or use --take-over if it was killed"
             )
         self._objects.replace(key, content, tag)
         return mark
@@ -299,7 +299,7 @@ class ModelStore:
                 self._objects.replace(key, manifests.encode(new), tag)
                 return old, new
             time.sleep(random.uniform(0, min(0.03, 0.001 * attempt)))  # noqa: S311 - no secret
-        raise Conflict(f"channel {channel} of {name} is changed all the time; try again")
+        raise Conflict(f"channel {channel} of {name} keeps changing; try again")
 
     def _refuse_removed(self, name: str, versions: set[str | None]) -> None:
         removal = self.removal(name)
@@ -337,7 +337,7 @@ class ModelStore:
                     if self._objects.read(key)[0] == content:
                         return None
                     raise
-        raise Conflict(f"{key} comes and goes all the time; try again")
+        raise Conflict(f"{key} keeps appearing and disappearing; try again")
 
 
 def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str:

@@ -14,7 +14,7 @@ _PARTS = (MODEL, MANIFEST)
 
 @dataclass
 class Report:
-    """What `verify` found. A problem is for somebody to act on, a note is not."""
+    """What `verify` found. A problem needs action, a note does not."""
 
     models: int = 0
     versions: int = 0

@@ -13,9 +13,7 @@ def build(name: str, input_shape: tuple[int, int], classes: int) -> keras.Model:
     Raises ValueError for another name.
     """
     if name not in _ARCHITECTURES:
-        raise ValueError(
-            f"architecture {name!r} is not known; choose one of {', '.join(_ARCHITECTURES)}"
-        )
+        raise ValueError(f"architecture must be one of {', '.join(_ARCHITECTURES)}, got {name!r}")
     image = keras.Input((*input_shape, 1), name="image")
     features = _ARCHITECTURES[name](image)
     probabilities = layers.Dense(classes, activation="softmax", name="probabilities")(features)

@@ -23,7 +23,7 @@ class Strength:
     stretch: float = 0.12  # of height and of width, each on its own
     shift: float = 1.5  # pixels
     elastic: float = 1.2  # pixels, standard deviation at the nodes of the grid
-    style: float = 0.3  # share written as in other countries; 0 for what is no digit
+    style: float = 0.3  # share written as in other countries; 0 if not digits
     pen: float = 0.5  # share with another stroke width
     gap: float = 0.05  # share with a broken stroke
     cut: float = 0.03  # share with an edge cut off

@@ -68,14 +68,14 @@ def distil(
     Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015.
     """
     if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}; give a number over 0")
+        raise ValueError(f"temperature must be greater than 0, got {temperature}")
     if not 0 <= mix <= 1:
-        raise ValueError(f"mix is {mix}; give a number from 0 to 1")
+        raise ValueError(f"mix must be 0 to 1, got {mix}")
     if not teachers:
-        raise ValueError("there is no teacher; give one network or more")
+        raise ValueError("teachers must have at least one network")
     ends = {network.output_shape[1:] for network in (student, *teachers)}
     if len(ends) > 1:
-        raise ValueError(f"student and teachers answer in different shapes: {sorted(ends)}")
+        raise ValueError(f"student and teachers have different output shapes: {sorted(ends)}")
     be_deterministic(seed)
     taught = layer_chain.copy(student)
     with zeros_held(taught):

@@ -34,7 +34,7 @@ def factorise(network: keras.Model, *, energy: float) -> keras.Model:
     Acoustic Models with Singular Value Decomposition", 2013.
     """
     if not 0 < energy <= 1:
-        raise ValueError(f"energy is {energy}; give a share over 0, up to 1")
+        raise ValueError(f"energy must be in (0, 1], got {energy}")
     layers: list[layer_chain.Weighted] = []
     for layer in layer_chain.layers_of(network):
         factors = _factors(layer, energy) if type(layer) is keras.layers.Dense else None

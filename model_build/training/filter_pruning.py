@@ -57,7 +57,7 @@ def remove_filters(
     gamma alone.
     """
     if not 0 < keep <= 1:
-        raise ValueError(f"keep is {keep}; give a share over 0, up to 1")
+        raise ValueError(f"keep must be in (0, 1], got {keep}")
     be_deterministic(seed)
     slim = narrow(network, keep)
     with zeros_held(slim):

@@ -21,8 +21,8 @@ def layers_of(network: keras.Model) -> list[keras.Layer]:
     for layer in layers:
         if layer.input is not tensor:
             raise ValueError(
-                f"network {network.name!r} is no chain at layer {layer.name!r}; give a network in "
-                "which each layer takes the output of the one before it"
+                f"network {network.name!r} is not a chain at layer {layer.name!r}; each layer "
+                "must take the output of the one before it"
             )
         tensor = layer.output
     return layers

@@ -55,7 +55,7 @@ def prune(
     compression", 2017, equation 1.
     """
     if not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity is {sparsity}; give a share from 0, under 1")
+        raise ValueError(f"sparsity must be in [0, 1), got {sparsity}")
     be_deterministic(seed)
     pruned = layer_chain.copy(network)
     kernels = prunable(pruned)

@@ -156,7 +156,7 @@ def test_nothing_but_zeros_and_nothing_at_all_get_scale_one() -> None:
 @pytest.mark.parametrize("bits", [1, 9, 0])
 def test_other_numbers_of_bits_are_refused(bits: int) -> None:
     for function in (symmetric, asymmetric):
-        with pytest.raises(ValueError, match=f"bits must be 2 to 8, not {bits}"):
+        with pytest.raises(ValueError, match=f"bits must be 2 to 8, got {bits}"):
             function(WORKED, bits)
 
 

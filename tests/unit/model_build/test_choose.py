@@ -176,8 +176,8 @@ def test_if_none_keeps_the_limits_the_nearest_says_what_to_loosen() -> None:
     choice = choose(candidates, max_bytes=50_000, max_latency_ratio=2)
     assert choice.chosen is None
     assert choice.why == (
-        "No candidate keeps the limits. The nearest is near: 55,001 bytes are over the 50,000 of "
-        "--max-bytes. To take it, loosen to --max-bytes 55001."
+        "No candidate is within the limits. The nearest is near: 55,001 bytes are over the 50,000 "
+        "of --max-bytes. To choose it, use --max-bytes 55001."
     )
     assert set(choice.reasons) == {"large", "near", "slow"}
     loosened = choose(candidates, max_bytes=55_001, max_latency_ratio=2).chosen
@@ -189,7 +189,7 @@ def test_the_nearest_names_every_limit_it_breaks() -> None:
     one = candidate("a", size=200, latency=1.2345, validation=0.912345)
     choice = choose([one], max_bytes=100, max_latency_ratio=1, min_accuracy=0.95)
     assert choice.why.endswith(
-        "loosen to --max-bytes 200 --max-latency-ratio 1.24 --min-accuracy 0.9123."
+        "use --max-bytes 200 --max-latency-ratio 1.24 --min-accuracy 0.9123."
     )
     taken = choose([one], max_bytes=200, max_latency_ratio=1.24, min_accuracy=0.9123)
     assert taken.chosen is one
@@ -205,7 +205,7 @@ def test_twice_the_errors_is_as_far_off_as_twice_the_size() -> None:
 
 def test_without_a_candidate_it_says_what_to_do() -> None:
     """All recipes failed."""
-    assert choose([]).why.startswith("No candidate was built: mend the recipes")
+    assert choose([]).why.startswith("No candidate was built: fix the recipes")
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12))

@@ -59,7 +59,7 @@ def test_a_data_set_is_loaded_by_name_and_is_the_same_every_time(mnist: Dataset)
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(DatasetError, match="'cifar' is not known; choose one of mnist-5k, full"):
+    with pytest.raises(DatasetError, match=r"one of mnist-5k, full.*, got 'cifar'"):
         load("cifar")
 
 
@@ -97,9 +97,7 @@ def test_a_file_of_another_form_is_refused_with_what_it_lacks(lacking: str, tmp_
     arrays = {"x_train", "y_train", "x_test", "y_test"} - {lacking}
     path = tmp_path / "other.npz"
     np.savez(path, allow_pickle=False, **{name: np.zeros(1) for name in arrays})
-    with pytest.raises(
-        DatasetError, match=rf"lacks the arrays \['{lacking}'\]; it is no mnist.npz"
-    ):
+    with pytest.raises(DatasetError, match=rf"lacks the arrays \['{lacking}'\]; expected"):
         read_mnist_npz(path)
 
 
@@ -139,7 +137,7 @@ def test_a_full_set_that_can_not_be_downloaded_says_where_to_put_it(
     monkeypatch.setattr(datasets, "_MNIST_URL", "http://127.0.0.1:9/mnist.npz")
     empty_cache = partial(keras.utils.get_file, cache_dir=tmp_path)
     monkeypatch.setattr(keras.utils, "get_file", empty_cache)
-    with pytest.raises(DatasetError, match=r"could not be downloaded; put it .* use --dataset"):
+    with pytest.raises(DatasetError, match=r"could not be downloaded; copy it .* use --dataset"):
         load("full")
 
 

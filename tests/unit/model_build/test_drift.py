@@ -340,8 +340,8 @@ def test_a_good_time_can_take_the_place_of_the_baseline(
     [
         ((), "either --log-group or --file"),
         (("--file", "-", "--log-group", "x"), "either --log-group or --file"),
-        (("--file", "missing"), "'missing' is not a file; expected one, or -"),
-        (("--file", "-", "--since", "a day"), "'a day' is not a period; expected one such as 30m"),
+        (("--file", "missing"), "'missing' is not a file; expected a file, or -"),
+        (("--file", "-", "--since", "a day"), "such as 24h, got 'a day'"),
     ],
 )
 def test_wrong_use_exits_2_and_says_what_was_expected(
@@ -353,7 +353,7 @@ def test_wrong_use_exits_2_and_says_what_was_expected(
 
 
 def test_a_log_without_predictions_can_not_be_compared() -> None:
-    with pytest.raises(TrafficError, match="none of the 1 log lines tells of a prediction"):
+    with pytest.raises(TrafficError, match="none of the 1 log lines records a prediction"):
         run("--file", "-", stdin="nothing")
 
 

@@ -97,5 +97,5 @@ def test_the_mlp_keeps_its_answers_in_a_smaller_file(tmp_path: Path, mnist: Data
 @pytest.mark.parametrize("energy", [0.0, 1.01, float("nan")])
 def test_an_energy_that_is_none_is_refused(energy: float) -> None:
     """The error says what to give."""
-    with pytest.raises(ValueError, match=f"energy is {energy}; give a share over 0, up to 1"):
+    with pytest.raises(ValueError, match=rf"energy must be in \(0, 1\], got {energy}"):
         factorise(small(), energy=energy)

@@ -121,7 +121,7 @@ def test_a_model_keeps_its_input_and_gets_the_ends_of_the_contract(
 def test_logits_get_a_softmax_and_answers_stay_in_their_order(tmp_path: Path) -> None:
     model = linear()
     adopted, target = take(model, tmp_path)
-    assert adopted.notes == ["the model gives logits: a Softmax was appended"]
+    assert adopted.notes == ["the model outputs logits: appended a Softmax"]
     batch = noise(5, 1, 6, 6)
     (logits,) = ort.InferenceSession(model.SerializeToString()).run(None, {"input": batch})
     (answers,) = ort.InferenceSession(target).run(None, {"image": batch})
@@ -140,7 +140,7 @@ def test_probabilities_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_a_batch_that_is_fixed_to_one_is_made_dynamic(tmp_path: Path) -> None:
     adopted, target = take(linear(shape=(1, 1, 6, 6), end="Softmax"), tmp_path)
-    assert adopted.notes == ["the batch was fixed to 1: it was made dynamic"]
+    assert adopted.notes == ["changed the fixed batch size of 1 to a dynamic one"]
     (answers,) = ort.InferenceSession(target).run(None, {"image": noise(3, 1, 6, 6)})
     assert answers.shape == (3, CLASSES)
 
@@ -217,8 +217,8 @@ def external(model: onnx.ModelProto) -> None:
 NAN = np.full((36, CLASSES), np.nan, dtype=np.float32)
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "no ONNX": (b"\x00\x01not a model", {}, "is no ONNX file"),
-    "an empty file": (b"", {}, "is no ONNX file"),
+    "not ONNX": (b"\x00\x01not a model", {}, "is not an ONNX file"),
+    "an empty file": (b"", {}, "is not an ONNX file"),
     "two inputs": (linear(edit=second_input), {}, r"2 inputs \(input, mask\)"),
     "integers": (linear(kind=TensorProto.INT64), {}, "input is INT64; export .* FLOAT or UINT8"),
     "dynamic sides": (linear(shape=("N", 1, "H", 6), weight=noise(36, 4)), {}, "fixed height"),
@@ -227,17 +227,17 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "batches of 8": (linear(shape=(8, 1, 6, 6)), {}, "batches of 8 alone"),
     "a batch fixed inside": (linear(shape=(1, 1, 6, 6), flat=(1, 36)), {}, "a batch of 2"),
     "another operator set": (linear(edit=foreign), {}, "operators of com.example"),
-    "a broken graph": (linear(edit=dangling), {}, "is no valid ONNX model"),
+    "a broken graph": (linear(edit=dangling), {}, "is not a valid ONNX model"),
     "a future opset": (linear(opset=99), {}, "opset 99, the newest that is taken is"),
     "a random answer": (linear(edit=random), {}, "or it is random"),
     "NaN": (linear(weight=NAN), {}, "NaN or infinity"),
-    "weights elsewhere": (linear(edit=external), {}, "put them beside it"),
+    "weights elsewhere": (linear(edit=external), {}, "put them next to it"),
     "too few labels": (linear(), {"classes": 3}, "gives 4 classes, but there are 3 labels"),
     "no such output": (linear(), {"output_name": "x"}, "has no output 'x'; it has output"),
-    "two outputs": (linear(edit=two_outputs), {}, "name one with --output-name"),
+    "two outputs": (linear(edit=two_outputs), {}, "choose one with --output-name"),
     "a Sigmoid": (linear(end="Sigmoid"), {}, "as after a Sigmoid"),
     "logits, it is said": (linear(end="Softmax"), {"output": "logits"}, "are probabilities"),
-    "no probabilities": (linear(), {"output": "probabilities"}, "are no probabilities"),
+    "no probabilities": (linear(), {"output": "probabilities"}, "are not probabilities"),
 }
 
 
@@ -251,7 +251,7 @@ def test_what_can_not_be_served_is_refused_in_a_sentence(tmp_path: Path, case: s
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImportRefused, match="is no file; give the path of an ONNX model"):
+    with pytest.raises(ImportRefused, match="is not a file; expected an ONNX model"):
         adopt(tmp_path / "none.onnx", tmp_path / "adopted.onnx", 4, encoder)
 
 
@@ -381,7 +381,7 @@ def test_a_labelled_folder_has_a_sub_folder_a_label(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ([], "holds no picture"),
+        ([], "has no pictures"),
         (["1.png"], "outside of its sub-folders, such as 1.png"),
         (["Bag/1.png", "Shoe/1.png"], "sub-folders of no label: Shoe; the labels are Bag, Coat"),
     ],
@@ -396,7 +396,7 @@ def test_a_labelled_folder_that_is_none_is_refused(
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImportRefused, match="is no folder"):
+    with pytest.raises(ImportRefused, match="is not a folder"):
         image_folders.pictures(tmp_path / "none")
 
 
@@ -503,8 +503,8 @@ def test_an_imported_model_is_served_by_the_function_as_it_is(
 ) -> None:
     code, out, err = run(*arguments(theirs, channel="production"))
     assert (code, err) == (0, "")
-    assert "the batch was fixed to 1: it was made dynamic" in out
-    assert "a Softmax was appended" in out
+    assert "changed the fixed batch size of 1 to a dynamic one" in out
+    assert "appended a Softmax" in out
     models = ModelStore((theirs / "store").as_uri())
     version = models.resolve("digits", "production")
     described = models.manifest("digits", version).document
@@ -545,8 +545,8 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_is_published(
     for other, sentence in (
         ({"name": "a b"}, "'a b' is not a name"),
         ({"labels": theirs / "missing"}, "does not exist"),
-        ({"mean": "half"}, "expected a number, or three with commas between, got 'half'"),
-        ({"preprocess": "mnist", "background": "dark"}, "belong to --preprocess resize"),
+        ({"mean": "half"}, "expected a number, or three separated by commas, got 'half'"),
+        ({"preprocess": "mnist", "background": "dark"}, "require --preprocess resize"),
     ):
         code, _, err = run(*arguments(theirs, **other))
         assert code == 2

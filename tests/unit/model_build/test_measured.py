@@ -65,5 +65,5 @@ def test_the_interval_holds_the_share_and_stays_within_0_and_1(counts: tuple[int
 @pytest.mark.parametrize(("correct", "total"), [(0, 0), (5, 4), (-1, 4)])
 def test_counts_that_are_no_share_are_refused(correct: int, total: int) -> None:
     """With both of them quoted."""
-    with pytest.raises(ValueError, match=f"{correct} of {total} is no share"):
+    with pytest.raises(ValueError, match=f"got {correct} of {total}"):
         wilson_interval(correct, total)

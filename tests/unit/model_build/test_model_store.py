@@ -88,7 +88,7 @@ def test_a_version_with_another_file_is_refused_and_keeps_its_own(url: str) -> N
 def test_a_file_that_its_manifest_does_not_describe_is_not_written(
     content: bytes, tmp_path: Path
 ) -> None:
-    with pytest.raises(StoreError, match="not the one that the manifest describes"):
+    with pytest.raises(StoreError, match="does not match its manifest"):
         ModelStore(tmp_path.as_uri()).publish(describe(CONTENT), content)
     assert _files(tmp_path) == {}
 
@@ -329,7 +329,7 @@ def test_a_writer_that_never_gets_through_says_so(tmp_path: Path) -> None:
     first, second = _publish(models, 2)
     models.promote("mnist", first, "production")
     models._objects = Busy(models._objects)
-    with pytest.raises(Conflict, match="changed all the time; try again"):
+    with pytest.raises(Conflict, match="keeps changing; try again"):
         models.promote("mnist", second, "production")
 
 

@@ -101,7 +101,7 @@ def test_a_network_that_is_sparser_already_keeps_its_zeros_and_gets_no_more() ->
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, float("nan")])
 def test_a_sparsity_that_is_none_is_refused(sparsity: float) -> None:
     """All zeros would be no network."""
-    with pytest.raises(ValueError, match=f"sparsity is {sparsity}; give a share from 0, under 1"):
+    with pytest.raises(ValueError, match=rf"sparsity must be in \[0, 1\), got {sparsity}"):
         prune(small(), samples(), schedule(), 1, silent, sparsity=sparsity)
 
 
@@ -111,5 +111,5 @@ def test_a_network_with_branches_is_refused_by_name() -> None:
     flat = keras.layers.Flatten()(image)
     both = keras.layers.Add(name="sum")([flat, flat])
     network = keras.Model(image, keras.layers.Dense(10)(both), name="branched")
-    with pytest.raises(ValueError, match="network 'branched' is no chain at layer 'sum'"):
+    with pytest.raises(ValueError, match="network 'branched' is not a chain at layer 'sum'"):
         prune(network, samples(), schedule(), 1, silent, sparsity=0.5)

@@ -206,7 +206,7 @@ def test_a_search_without_a_choice_still_reports(tmp_path: Path) -> None:
 def test_a_search_without_candidates_is_refused(tmp_path: Path) -> None:
     """There is nothing to show."""
     empty = replace(search(), candidates=[])
-    with pytest.raises(StepError, match="no candidate to report"):
+    with pytest.raises(StepError, match="no candidates to report"):
         report.write(empty, choose([]), tmp_path)
 
 

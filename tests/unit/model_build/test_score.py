@@ -169,7 +169,7 @@ def test_only_where_all_images_are_bad_the_exit_code_says_so(
 
 @pytest.mark.parametrize(
     ("source", "target", "message"),
-    [("empty", "out", "holds no file"), ("in", "in/out", "lies inside IN")],
+    [("empty", "out", "has no files"), ("in", "in/out", "must not be inside IN")],
 )
 def test_what_can_not_be_scored_is_said(
     store: tuple[ModelStore, str],

@@ -133,5 +133,5 @@ def test_a_layer_that_cannot_be_made_narrower_is_refused_by_name(
 @pytest.mark.parametrize("keep", [0.0, 1.01, float("nan")])
 def test_a_share_that_is_none_is_refused(keep: float) -> None:
     """The error says what to give."""
-    with pytest.raises(ValueError, match=f"keep is {keep}; give a share over 0, up to 1"):
+    with pytest.raises(ValueError, match=rf"keep must be in \(0, 1\], got {keep}"):
         remove_filters(small(), samples(), schedule(), 1, silent, keep=keep)

@@ -188,7 +188,7 @@ def test_views_are_of_the_samples_in_equal_numbers_and_the_same_every_time(mnist
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, np.nan, np.inf])
 def test_what_is_no_temperature_is_refused(wrong: float, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a temperature is a positive number"):
+    with pytest.raises(ValueError, match="temperature must be positive"):
         temperature.apply(folder / "fp32.onnx", tmp_path / "calibrated.onnx", wrong)
     assert list(tmp_path.iterdir()) == []
 
