@@ -231,10 +231,10 @@ def test_the_handler_answers_every_object_or_says_what_is_wrong_with_it(
     assert [one["key"] for one in results] == keys
     assert [one["prediction"] for one in results[:10]] == list(range(10))
     assert ["error" in one for one in results] == [False] * 10 + [True] * 7
-    assert "over 899" in results[12]["error"]
-    for place in (13, 14, 15):
-        assert "such a key" in results[place]["error"]
-    assert "no such object" in results[16]["error"]
+    assert "at most 899 bytes" in results[12]["error"]
+    for index in (13, 14, 15):
+        assert "key must be a path" in results[index]["error"]
+    assert "does not exist" in results[16]["error"]
 
 
 def test_what_another_try_may_mend_is_raised(
