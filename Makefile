@@ -7,6 +7,8 @@ TEST_PYTHON := .venv/test/bin/python
 SAM := .venv/sam/bin/sam
 TEMPLATES := template.yaml build/template-zip.yaml infra/batch.yaml
 PARALLEL = --numprocesses $(or $(WORKERS),$(shell getconf _NPROCESSORS_ONLN))
+# These build in .aws-sam and build/, and tag images: not two at a time.
+BUILDING = (docker or sam or emulator)
 KERAS_TESTS = $$(grep -l mark.keras tests/unit/model_build/*.py)
 DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE)) $(if $(SETTINGS),--settings $(SETTINGS))
 
@@ -39,7 +41,8 @@ test: .venv/test/.installed
 test-all: ## run every test; skip by name those whose needs this machine lacks
 test-all: test .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
 	$(MODEL_PYTHON) -m pytest $(PARALLEL) -m keras $(KERAS_TESTS)
-	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist loadgroup -m "(slow or whole) and not keras"
+	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal -m "(slow or whole) and not keras and not $(BUILDING)"
+	$(TEST_PYTHON) -m pytest --numprocesses 0 -m "$(BUILDING)"
 
 coverage: ## measure the unit tests' line and branch coverage over both environments
 coverage: .venv/test/.installed .venv/model/.installed

@@ -15,7 +15,6 @@ import pytest
 
 from tests.support import ROOT
 
-BUILDS = pytest.mark.xdist_group("builds")  # in .aws-sam and build/, so not two at a time
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 
@@ -74,8 +73,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in NEEDS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(name)
-        if {"docker", "sam", "emulator"} & {mark.name for mark in item.iter_markers()}:
-            item.add_marker(BUILDS)
 
 
 @pytest.hookimpl(tryfirst=True)

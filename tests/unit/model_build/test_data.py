@@ -108,7 +108,7 @@ def test_other_writers_are_read_at_full_contrast() -> None:
     assert set(labels.tolist()) == set(range(10))
 
 
-# The command line, with a small file in the place of the full one.
+# The command line, with a small file instead of the full one.
 SMALL_FILE = """
 import sys
 from model_build.data import datasets

@@ -125,7 +125,7 @@ def test_the_calibration_error_is_that_of_its_definition(
         pytest.param([1.0, 1.0], [False, False], 1.0, id="sure and wrong"),
         pytest.param([0.75] * 4, [True, True, True, False], 0.0, id="as sure as it is right"),
         pytest.param([0.75] * 4, [True] * 4, 0.25, id="too modest"),
-        pytest.param([0.1, 0.9], [True, False], 0.9, id="errors of two bins do not cancel out"),
+        pytest.param([0.1, 0.9], [True, False], 0.9, id="errors of two bins do not cancel"),
     ],
 )
 def test_the_calibration_error_of_plain_cases(

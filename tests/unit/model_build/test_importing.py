@@ -1,4 +1,4 @@
-"""Import of somebody's own ONNX model: what is checked, what is changed, what is refused."""
+"""Import of a user's own ONNX model: what is checked, what is changed, what is refused."""
 
 import json
 import re

@@ -19,7 +19,7 @@ def test_a_search_comes_back_whole_from_json() -> None:
 
 
 def test_a_figure_that_is_not_a_number_is_not_written() -> None:
-    """NaN is no JSON, and no measurement."""
+    """NaN is neither JSON nor a measurement."""
     made = search(replace(measured(), load_ratio=nan))
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json(made.to_dict())

@@ -301,7 +301,7 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(change: str, url: str)
     class Deaf(Watched):
         def replace(self, key: str, content: bytes, tag: str) -> None:
             super().replace(key, content, tag)
-            raise Conflict("written by somebody else")
+            raise Conflict("written by someone else")
 
     models = ModelStore(url)
     first, second, third = _publish(models, 3)
@@ -323,7 +323,7 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(change: str, url: str)
 def test_a_writer_that_never_gets_through_says_so(tmp_path: Path) -> None:
     class Busy(Watched):
         def replace(self, key: str, content: bytes, tag: str) -> None:
-            raise Conflict("somebody was faster")
+            raise Conflict("someone was faster")
 
     models = ModelStore(tmp_path.as_uri())
     first, second = _publish(models, 2)

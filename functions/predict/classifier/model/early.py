@@ -1,4 +1,4 @@
-"""Imported first of all: begins to fetch the model from S3, which answers while Python imports.
+"""Imported first: begins to fetch the model from S3, which answers while Python imports.
 
 docs/performance.md has what it gains. A folder is not worth a thread.
 """

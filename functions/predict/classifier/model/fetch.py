@@ -1,6 +1,6 @@
 """Model store → the files of one version, unopened: what can be had without numpy and onnxruntime.
 
-So the store can be asked first of all, and answers while Python is still importing the rest.
+So the store can be asked first, and answers while Python is still importing the rest.
 """
 
 import json
