@@ -147,19 +147,19 @@ def _take_input(graph: GraphProto, notes: list[str]) -> tuple[str, list[Any]]:
     tensor = image.type.tensor_type
     if tensor.elem_type not in _DTYPES:
         kind = TensorProto.DataType.Name(tensor.elem_type)
-        raise ImportRefused(f"the input {image.name} must be FLOAT or UINT8, got {kind}")
+        raise ImportRefused(f"the input {image.name!r} must be FLOAT or UINT8, got {kind}")
     batch, *sides = [value.dim_value or value.dim_param or "?" for value in tensor.shape.dim] or [
         "?"
     ]
     shown = [batch, *sides]
     if len(sides) not in (2, 3) or not all(isinstance(side, int) for side in sides):
         raise ImportRefused(
-            f"the input {image.name} must be [N, H, W], [N, C, H, W] or [N, H, W, C] with a fixed "
+            f"the input {image.name!r} must be [N, H, W], [N, C, H, W] or [N, H, W, C] with a fixed "
             f"height and width, got {shown}"
         )
     if max(int(side) for side in sides) > MAX_SIDE:
         raise ImportRefused(
-            f"the input {image.name} must be at most {MAX_SIDE} pixels a side, got {shown}"
+            f"the input {image.name!r} must be at most {MAX_SIDE} pixels a side, got {shown}"
         )
     if isinstance(batch, int):
         if batch != 1:

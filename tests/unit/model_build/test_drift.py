@@ -286,7 +286,7 @@ def test_the_command_prints_a_verdict_and_draws_a_plot(
     file.write_text("\n".join(["no JSON", *lines(version)]))
     code, output = run(*options)
     assert (code, "verdict: none" in output) == (0, True)
-    assert "1 of 401 lines were no JSON" in output
+    assert "1 of 401 lines were not JSON" in output
     with Image.open(plot) as image:
         assert image.width > 1000
     file.write_text("\n".join(lines(version, pen=1)))

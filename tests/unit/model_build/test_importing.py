@@ -147,7 +147,7 @@ def test_a_batch_that_is_fixed_to_one_is_made_dynamic(tmp_path: Path) -> None:
 
 def test_an_old_opset_is_brought_to_one_that_can_be_quantised(tmp_path: Path) -> None:
     adopted, target = take(linear(opset=11), tmp_path)
-    assert "opset 11 was brought to 13" in adopted.notes
+    assert "converted opset 11 to 13" in adopted.notes
     assert onnx.load(target).opset_import[0].version == 13
 
 
@@ -219,21 +219,21 @@ NAN = np.full((36, CLASSES), np.nan, dtype=np.float32)
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "not ONNX": (b"\x00\x01not a model", {}, "is not an ONNX file"),
     "an empty file": (b"", {}, "is not an ONNX file"),
-    "two inputs": (linear(edit=second_input), {}, r"2 inputs \(input, mask\)"),
-    "integers": (linear(kind=TensorProto.INT64), {}, "input is INT64; export .* FLOAT or UINT8"),
+    "two inputs": (linear(edit=second_input), {}, r"one input, a picture, got 2 \(input, mask\)"),
+    "integers": (linear(kind=TensorProto.INT64), {}, "FLOAT or UINT8, got INT64"),
     "dynamic sides": (linear(shape=("N", 1, "H", 6), weight=noise(36, 4)), {}, "fixed height"),
-    "a row": (linear(shape=("N", 36)), {}, r"shape \['N', 36\]"),
+    "a row": (linear(shape=("N", 36)), {}, r"got \['N', 36\]"),
     "large pictures": (linear(shape=("N", 1, 2, 641)), {}, "at most 640 pixels"),
-    "batches of 8": (linear(shape=(8, 1, 6, 6)), {}, "batches of 8 alone"),
+    "batches of 8": (linear(shape=(8, 1, 6, 6)), {}, "batches of 8"),
     "a batch fixed inside": (linear(shape=(1, 1, 6, 6), flat=(1, 36)), {}, "a batch of 2"),
     "another operator set": (linear(edit=foreign), {}, "operators of com.example"),
     "a broken graph": (linear(edit=dangling), {}, "is not a valid ONNX model"),
-    "a future opset": (linear(opset=99), {}, "opset 99, the newest that is taken is"),
+    "a future opset": (linear(opset=99), {}, "opset must be at most .*, got 99"),
     "a random answer": (linear(edit=random), {}, "or it is random"),
     "NaN": (linear(weight=NAN), {}, "NaN or infinity"),
     "weights elsewhere": (linear(edit=external), {}, "put them next to it"),
-    "too few labels": (linear(), {"classes": 3}, "gives 4 classes, but there are 3 labels"),
-    "no such output": (linear(), {"output_name": "x"}, "has no output 'x'; it has output"),
+    "too few labels": (linear(), {"classes": 3}, "has 4 classes, but the labels file has 3"),
+    "no such output": (linear(), {"output_name": "x"}, "has no output 'x'; expected one of output"),
     "two outputs": (linear(edit=two_outputs), {}, "choose one with --output-name"),
     "a Sigmoid": (linear(end="Sigmoid"), {}, "as after a Sigmoid"),
     "logits, it is said": (linear(end="Softmax"), {"output": "logits"}, "are probabilities"),
@@ -289,7 +289,7 @@ def test_the_numbers_of_a_float_model_stand_in_its_manifest() -> None:
 @pytest.mark.parametrize(
     ("dtype", "shape", "pipeline", "numbers", "sentence"),
     [
-        ("uint8", ["N", 28, 28], "resize", {"scale": 1.0}, "leave out scale"),
+        ("uint8", ["N", 28, 28], "resize", {"scale": 1.0}, "omit scale"),
         ("float32", ["N", 3, 28, 28], "mnist", {}, "mnist does not fit"),
         ("float32", ["N", 2, 28, 28], "resize", {}, "shape must be"),
         (
@@ -350,8 +350,8 @@ def test_labels_are_lines_and_integers_if_all_are(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"a\nb\na\n", "names a more than once"),
-        (b"a\n", "has 1 labels"),
+        (b"a\nb\na\n", "lists a more than once"),
+        (b"a\n", "two or more labels, one per line, got 1"),
         (b"\xff\xfe", "text file"),
     ],
 )
@@ -382,8 +382,11 @@ def test_a_labelled_folder_has_a_sub_folder_a_label(tmp_path: Path) -> None:
     ("files", "sentence"),
     [
         ([], "has no pictures"),
-        (["1.png"], "outside of its sub-folders, such as 1.png"),
-        (["Bag/1.png", "Shoe/1.png"], "sub-folders of no label: Shoe; the labels are Bag, Coat"),
+        (["1.png"], "outside its sub-folders, such as 1.png"),
+        (
+            ["Bag/1.png", "Shoe/1.png"],
+            "sub-folders without a label: Shoe; the labels are Bag, Coat",
+        ),
     ],
 )
 def test_a_labelled_folder_that_is_none_is_refused(
@@ -541,7 +544,7 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_is_published(
     (theirs / "labels.txt").write_text("\n".join("abcdefghij"))
     code, _, err = run(*arguments(theirs))
     assert (code, err[:6]) == (1, "error:")
-    assert "sub-folders of no label: 0, 1" in err
+    assert "sub-folders without a label: 0, 1" in err
     for other, sentence in (
         ({"name": "a b"}, "'a b' is not a name"),
         ({"labels": theirs / "missing"}, "does not exist"),

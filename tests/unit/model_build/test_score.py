@@ -68,7 +68,7 @@ def test_every_image_has_an_answer_and_a_bad_one_an_error(
     code, output = run(models, images, tmp_path / "out", "--part-size", "4")
     assert code == 0
     assert "11 images" in output
-    assert "1 of 11 have an error" in output
+    assert "1 of 11 have errors" in output
     assert version in output
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["part-00000.jsonl", "part-00001.jsonl", "part-00002.jsonl", "plan.json"]
@@ -99,8 +99,8 @@ def test_a_rerun_does_what_is_left_and_gives_the_same(
         code, output = run(models, images, out, "--part-size", "4")
     finally:
         models.promote("mnist", version, "production")
-    assert (code, "4 images in" in output, "7 were done before" in output) == (0, True, True)
-    assert "1 of 11 have an error" in output
+    assert (code, "4 images in" in output, "7 done earlier" in output) == (0, True, True)
+    assert "1 of 11 have errors" in output
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert (out / "part-00000.jsonl").stat().st_mtime_ns == kept
 

@@ -168,8 +168,8 @@ def test_the_quantiser_prints_nothing(
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"method": "mean"}, "method 'mean' is not known; choose one of minmax, entropy"),
-        ({"percentile": 0.99}, "percentile 0.99 keeps too little; give 50 to 100"),
+        ({"method": "mean"}, "method must be one of minmax, entropy, percentile, got 'mean'"),
+        ({"percentile": 0.99}, "percentile must be in \(50, 100\], got 0.99"),
     ],
 )
 def test_a_wrong_choice_is_refused_before_anything_is_written(

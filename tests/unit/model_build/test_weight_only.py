@@ -121,7 +121,7 @@ def test_it_says_what_it_did_and_leaves_the_parent_alone(folder: Path, bits: Bit
 
 def test_other_numbers_of_bits_are_refused(tmp_path: Path) -> None:
     (tmp_path / "fp32.onnx").write_bytes(convolutional())
-    with pytest.raises(ValueError, match="bits must be 8 or 4, not 2"):
+    with pytest.raises(ValueError, match="bits must be 8 or 4, got 2"):
         quantise(tmp_path / "fp32.onnx", tmp_path / "small.onnx", bits=2)  # type: ignore[arg-type]
 
 
