@@ -154,8 +154,8 @@ def _take_input(graph: GraphProto, notes: list[str]) -> tuple[str, list[Any]]:
     shown = [batch, *sides]
     if len(sides) not in (2, 3) or not all(isinstance(side, int) for side in sides):
         raise ImportRefused(
-            f"the input {image.name!r} must be [N, H, W], [N, C, H, W] or [N, H, W, C] with a fixed "
-            f"height and width, got {shown}"
+            f"the input {image.name!r} must be [N, H, W], [N, C, H, W] or [N, H, W, C] with a "
+            f"fixed height and width, got {shown}"
         )
     if max(int(side) for side in sides) > MAX_SIDE:
         raise ImportRefused(

@@ -169,7 +169,7 @@ def test_the_quantiser_prints_nothing(
     ("wrong", "sentence"),
     [
         ({"method": "mean"}, "method must be one of minmax, entropy, percentile, got 'mean'"),
-        ({"percentile": 0.99}, "percentile must be in \(50, 100\], got 0.99"),
+        ({"percentile": 0.99}, r"percentile must be in \(50, 100\], got 0.99"),
     ],
 )
 def test_a_wrong_choice_is_refused_before_anything_is_written(
