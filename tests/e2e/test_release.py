@@ -162,7 +162,7 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
     # WHEN a version is released
     first = cloud.make("deploy", model=cloud.good)
     # THEN it answers by that version, and the alias points to a new version of the function
-    assert f"by model {cloud.good}" in first
+    assert f"model {cloud.good} reads" in first
     status, answer = cloud.post()
     assert (status, answer["prediction"], answer["model"]["version"]) == (200, 7, cloud.good)
     one = cloud.live()
