@@ -112,9 +112,9 @@ def test_the_same_seed_teaches_the_same_bytes() -> None:
 @pytest.mark.parametrize(
     ("temperature", "mix", "sentence"),
     [
-        (0.0, 0.5, "temperature is 0.0; give a number over 0"),
-        (2.0, 1.1, "mix is 1.1; give a number from 0 to 1"),
-        (float("nan"), 0.5, "temperature is nan"),
+        (0.0, 0.5, "temperature must be greater than 0, got 0.0"),
+        (2.0, 1.1, "mix must be 0 to 1, got 1.1"),
+        (float("nan"), 0.5, "temperature must be greater than 0, got nan"),
     ],
 )
 def test_a_parameter_out_of_its_range_is_refused(
@@ -130,6 +130,6 @@ def test_a_parameter_out_of_its_range_is_refused(
 def test_a_teacher_is_needed_and_one_of_the_same_classes() -> None:
     """Else there is nothing to compare with."""
     other = architectures.build("mlp", (28, 28), 4)
-    for teachers, sentence in (([], "no teacher"), ([other], r"\(4,\), \(10,\)")):
+    for teachers, sentence in (([], "at least one network"), ([other], r"\(4,\), \(10,\)")):
         with pytest.raises(ValueError, match=sentence):
             distil(small(), teachers, samples(), schedule(), 1, silent, temperature=2.0, mix=0.5)

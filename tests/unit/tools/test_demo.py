@@ -88,7 +88,7 @@ def test_port_in_use_is_left_alone() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(emulator.EmulatorFailed, match=f"port {port} is taken"):
+        with pytest.raises(emulator.EmulatorFailed, match=f"port {port} is in use"):
             emulator.running(port=port).__enter__()
 
 
