@@ -164,7 +164,7 @@ def test_a_stage_that_fails_leaves_nothing_that_is_found_later(
     too_thin = dataclasses.replace(SLIM, parameters={**SLIM.parameters, "keep": 0.0})
     broken = dataclasses.replace(engine, cache=tmp_path)
     for _ in range(2):
-        with pytest.raises(RecipeError, match="remove-filters: keep is"):
+        with pytest.raises(RecipeError, match="remove-filters: keep must be"):
             broken.build((TRAIN, too_thin), Log())
     kept = [json.loads(path.read_text()) for path in tmp_path.glob("*/stage.json")]
     assert [record["technique"] for record in kept] == ["train"]
