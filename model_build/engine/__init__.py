@@ -1,1 +1,1 @@
-"""Recipes → models, stage by stage, each stage built once."""
+"""Build models from recipes, stage by stage, each stage once."""

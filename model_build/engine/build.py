@@ -1,16 +1,16 @@
 """Build one recipe: its steps, the gate, and publishing its versions.
 
 train     → model.keras
-convert   → converted.onnx          parity with Keras shown
+convert   → converted.onnx          checked against Keras
 optimise  → optimised.onnx
 quantise  → quantised.onnx
-calibrate → fp32.onnx, int8.onnx    each with a temperature of its own
+calibrate → fp32.onnx, int8.onnx    each with its own temperature
 evaluate  → evaluation.json         fp32 and int8, in one run
 gate                                int8 against its parent
-publish   → model store             fp32, then int8, which names it as parent
+publish   → model store             fp32, then int8, which names fp32 as its parent
 
-A step builds everything it needs that is not cached. Results are in the engine's cache; the files
-in the build's folder are copies to look at.
+A step builds whatever it needs that is not cached. Results are in the engine's cache; the files in
+the build's folder are copies for inspection.
 """
 
 import json
@@ -45,7 +45,7 @@ _DESCRIPTION = "build.json"  # in a build's folder: what is being built
 
 @dataclass(frozen=True)
 class Build:
-    """A recipe, as long as its profile trains it, and the engine that builds it."""
+    """A recipe with its profile's number of epochs, and the engine that builds it."""
 
     engine: Engine
     recipe: Recipe
@@ -53,7 +53,7 @@ class Build:
 
     @property
     def steps(self) -> dict[str, dict[str, Stages]]:
-        """Of each step the files that it makes, and the stages up to each."""
+        """For each step, the files it makes and the stages that lead to each."""
         recipe = self.recipe
         converted = (*recipe.network, CONVERT)
         quantises = len(recipe.candidates) > 1
@@ -67,7 +67,7 @@ class Build:
         }
 
     def run(self, step: str, folder: Path, on_stage: OnStage) -> list[Outcome]:
-        """Build up to a step, and copy what it makes into a folder."""
+        """Build up to a step, and copy its files into a folder."""
         outcomes = []
         for name, stages in self.steps[step].items():
             outcomes.append(self.engine.build(stages, on_stage))
@@ -75,16 +75,16 @@ class Build:
         return outcomes
 
     def evaluate(self, on_stage: OnStage) -> dict[str, Evaluation]:
-        """Evaluations of the candidates, side by side."""
+        """Evaluate the candidates side by side."""
         return evaluations(self.engine.build(self.recipe.evaluation, on_stage).record["result"])
 
     def gate(self, min_accuracy: float | None = None) -> dict[str, Evaluation]:
-        """Evaluations of what may be published; raises GateError if it may not.
+        """Return the candidates' evaluations; raises GateError if they may not be published.
 
-        min_accuracy: by default what the recipe asks. Raises StepError before `evaluate`.
+        min_accuracy: by default the recipe's. Raises StepError if `evaluate` has not run.
         """
 
-        def only_built_before(technique: str, cached: bool) -> OnEpoch:  # noqa: FBT001
+        def require_cached(technique: str, cached: bool) -> OnEpoch:  # noqa: FBT001
             if not cached:
                 raise StepError(
                     f"{self.recipe.name} has not been evaluated ({technique} is missing); "
@@ -92,18 +92,18 @@ class Build:
                 )
             return silent(technique, cached)
 
-        found = self.evaluate(only_built_before)
-        *_, name = found
+        evaluated = self.evaluate(require_cached)
+        *_, name = evaluated
         if min_accuracy is None:
             min_accuracy = self.recipe.min_accuracy.get(self.profile, 0.0)
-        gate.check(found[name], found["fp32"], min_accuracy, name=name)
-        return found
+        gate.check(evaluated[name], evaluated["fp32"], min_accuracy, name=name)
+        return evaluated
 
     def publish(
         self, store: ModelStore, name: str, min_accuracy: float | None = None
     ) -> dict[str, str]:
-        """Publish the candidates to a store, if they pass the gate; return their versions."""
-        found = self.gate(min_accuracy)
+        """Publish the candidates to a store if they pass the gate; return their versions."""
+        evaluated = self.gate(min_accuracy)
         dataset = self.engine.dataset
         versions: dict[str, str] = {}
         for candidate, stages in self.recipe.candidates.items():
@@ -121,7 +121,7 @@ class Build:
                 labels=datasets.labels_of(dataset.name),
                 quantization=outcome.quantization,
                 calibration=outcome.record["result"],
-                evaluation=found[candidate],
+                evaluation=evaluated[candidate],
                 lineage=manifest.lineage(lineage, tuple(library_versions())),
             )
             store.publish(document, content)
@@ -130,13 +130,13 @@ class Build:
 
     @property
     def _origin(self) -> dict[str, Any]:
-        """What beside the recipe decides the build."""
-        named = ("name", "source", "sha256")
-        dataset = {key: getattr(self.engine.dataset, key) for key in named}
+        """What determines the build besides the recipe."""
+        fields = ("name", "source", "sha256")
+        dataset = {field: getattr(self.engine.dataset, field) for field in fields}
         return {"profile": self.profile, "seed": self.engine.seed, "dataset": dataset}
 
     def save(self, folder: Path) -> None:
-        """Write into a folder what is being built there, in place of what was."""
+        """Describe this build in its folder, and delete an earlier build's files."""
         for file in (file for files in self.steps.values() for file in files):
             (folder / file).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -149,22 +149,22 @@ class Build:
 
     @classmethod
     def open(cls, folder: Path, dataset: str | None = None) -> Self:
-        """Build that was saved into a folder; dataset: its name, if the caller insists on one.
+        """Open the build saved in a folder; dataset: the name that the caller expects, if any.
 
-        Raises StepError if none was, or if it is of another data set: held-out samples of one may
-        be among those that are trained on in another.
+        Raises StepError if there is none, or if it used another data set: held-out samples of one
+        may be training samples of another.
         """
         path = folder / _DESCRIPTION
         if not path.exists():
             raise StepError(f"{path} is missing; run `python -m model_build train` first")
         document = json.loads(path.read_text())
-        described = document["dataset"]
-        loaded = datasets.load(dataset or described["name"])
-        if loaded.sha256 != described["sha256"]:
+        trained_on = document["dataset"]
+        loaded = datasets.load(dataset or trained_on["name"])
+        if loaded.sha256 != trained_on["sha256"]:
             raise StepError(
-                f"the model was trained on {described['name']} with sha256 "
-                f"{described['sha256'][:8]}, not on {loaded.name} with {loaded.sha256[:8]}; give "
-                f"every step --dataset {described['name']}, or start again with train"
+                f"the model was trained on {trained_on['name']} with sha256 "
+                f"{trained_on['sha256'][:8]}, not on {loaded.name} with {loaded.sha256[:8]}; pass "
+                f"--dataset {trained_on['name']} to every step, or start again with train"
             )
         recipe = document["recipe"]
         return cls(
@@ -175,7 +175,7 @@ class Build:
 
 
 def rebuild(lineage: dict[str, Any], cache: Path, on_stage: OnStage) -> Path:
-    """Rebuild a lineage's model file in an empty cache; return its path.
+    """Rebuild the model file that a lineage describes in an empty cache; return its path.
 
     Raises StepError if the lineage has no recipe or the data set has changed.
     """
@@ -190,18 +190,18 @@ def rebuild(lineage: dict[str, Any], cache: Path, on_stage: OnStage) -> Path:
 
 
 def _stages(lineage: dict[str, Any]) -> Stages:
-    """Stages of a lineage; one of the time before recipes names an architecture instead."""
+    """Stages of a lineage; those older than recipes name an architecture instead."""
     if lineage.get("recipe"):
         return from_documents(lineage["recipe"]["stages"])
     if lineage.get("architecture") is None or lineage["seed"] is None:
         raise StepError(
-            "the lineage has no recipe; only what `python -m model_build run` or `search "
-            "--publish` built can be rebuilt"
+            "the lineage has no recipe; only models built by `python -m model_build run` or "
+            "`search --publish` can be rebuilt"
         )
     if lineage["profile"] != "full":
         raise StepError(
-            f"the lineage has no recipe and profile {lineage['profile']}; only full builds "
-            "without a recipe can be rebuilt"
+            f"the lineage has no recipe and its profile is {lineage['profile']}; without a recipe, "
+            "only full builds can be rebuilt"
         )
     recipes = load(folder_of(lineage["dataset"]["name"]))
     recipe = chosen(recipes, f"{lineage['architecture']}-static")

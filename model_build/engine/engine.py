@@ -1,6 +1,6 @@
-"""Stages → files, each stage built once: a cache addressed by all that decides a stage.
+"""Build stages into files, each once: a cache keyed by everything that determines a stage.
 
-    <cache>/<key>/network.keras, or model.onnx     what the stage makes
+    <cache>/<key>/network.keras, or model.onnx     the stage's output
     <cache>/<key>/stage.json                       technique, parameters, seconds, result
 
 The key is the SHA-256 of technique, parameters, seed, data set, library versions, the source code
@@ -33,24 +33,24 @@ from model_build.store import manifest
 LIBRARIES = ("keras", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _RECORD = "stage.json"
 
-type OnStage = Callable[[str, bool], OnEpoch]  # technique, whether it was built before
+type OnStage = Callable[[str, bool], OnEpoch]  # technique, whether it is cached
 
 
 def silent(_technique: str, _cached: bool) -> OnEpoch:  # noqa: FBT001
-    """Say nothing of a build's progress."""
+    """Report no progress."""
     return lambda *_: None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What stages have become: the last one's folder, and each one's record with `cached`."""
+    """Result of building stages: the last one's folder, and every stage's record with `cached`."""
 
     folder: Path
     records: list[dict[str, Any]]
 
     @property
     def record(self) -> dict[str, Any]:
-        """The last stage's record; `result` is what its technique returned."""
+        """The last stage's record; `result` is its technique's return value."""
         return self.records[-1]
 
     @property
@@ -61,14 +61,16 @@ class Outcome:
 
     @property
     def quantization(self) -> dict[str, Any] | None:
-        """What the manifest says of it; None where the graph computes in float32."""
-        quantised = [one["result"] for one in self.records if ALL[one["technique"]].quantises]
-        return quantised[-1] if quantised else None
+        """The manifest's `quantization`; None if the graph computes in float32."""
+        results = [
+            record["result"] for record in self.records if ALL[record["technique"]].quantises
+        ]
+        return results[-1] if results else None
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Builds stages from one data set and seed. packages: folders of the project's source."""
+    """Builds stages from a data set and a seed. packages: folders of the project's source."""
 
     cache: Path
     dataset: datasets.Dataset
@@ -76,10 +78,10 @@ class Engine:
     packages: Mapping[str, Path] = field(default_factory=lambda: PACKAGES)
 
     def build(self, stages: Stages, on_stage: OnStage) -> Outcome:
-        """Build stages one after the other; what was built before is not built again.
+        """Build stages in order, except those that are cached.
 
-        on_stage is called as each stage begins and returns what is called after its epochs. Raises
-        RecipeError if a technique refuses its parameters or what it is to work on.
+        on_stage is called as each stage begins and returns the callback for its epochs. Raises
+        RecipeError if a technique rejects its parameters or its input.
         """
         folder: Path | None = None
         records = []
@@ -95,10 +97,10 @@ class Engine:
         return Outcome(folder, records)
 
     def folder(self, stages: Stages) -> Path:
-        """Folder of what the last of these stages makes, built or not."""
+        """Folder of the last stage's output, built or not."""
         key = None
         for stage in stages:
-            decides = {
+            determinants = {
                 "technique": stage.technique,
                 "parameters": stage.parameters,
                 "seed": self.seed,
@@ -108,7 +110,7 @@ class Engine:
                 "source": key,
                 "inputs": [self.folder(others).name for others in stage.inputs],
             }
-            key = hashlib.sha256(manifest.encode(decides)).hexdigest()[:24]
+            key = hashlib.sha256(manifest.encode(determinants)).hexdigest()[:24]
         return self.cache / str(key)
 
     @cached_property
@@ -138,7 +140,7 @@ class Engine:
             )
             try:
                 result = build_stage(context, **stage.parameters)
-            except ValueError as error:  # a parameter, or a network that it can't work on
+            except ValueError as error:  # an invalid parameter, or an unsupported network
                 raise RecipeError(f"{stage.technique}: {error}") from error
             record = {
                 "technique": stage.technique,
@@ -147,14 +149,14 @@ class Engine:
                 "seconds": round(time.perf_counter() - started, 1),
             }
             (target / _RECORD).write_bytes(manifest.encode(record))
-            with contextlib.suppress(FileNotFoundError):  # a folder that someone deleted from
-                shutil.rmtree(folder)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(folder)  # left incomplete when its record was deleted
             target.rename(folder)
 
 
 @cache
 def library_versions() -> dict[str, str]:
-    """Installed versions of the libraries that decide what a stage makes."""
+    """Installed versions of the libraries that determine a stage's output."""
     versions = {}
     for library in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):

@@ -1,16 +1,15 @@
-"""Recipes: which techniques make a model, in which order, from one TOML file each.
+"""Recipes: the techniques that make a model, in order, one TOML file each.
 
-    description = "What a reader of the report should know of it"
-    after = "cnn"                  # optional: first the stages of another recipe
-    min_accuracy = { full = 0.98 } # optional, by profile: what the gate asks; else that of `after`
+    description = "What a reader of the report should know about it"
+    after = "cnn"                  # optional: start with another recipe's stages
+    min_accuracy = { full = 0.98 } # optional: the gate's limit by profile; default: that of `after`
 
     [[stage]]
     technique = "prune"            # one of TECHNIQUES
     sparsity = 0.7                 # and its parameters
 
-A stage makes a `network` (Keras) or a `graph` (ONNX). Where a stage needs a graph and the one
-before made a network, the network is converted and optimised; every model ends as a graph with its
-temperature.
+A stage makes a `network` (Keras) or a `graph` (ONNX). If a stage needs a graph and the previous one
+made a network, the network is converted and optimised; every model ends as a calibrated graph.
 """
 
 import tomllib
@@ -23,7 +22,7 @@ from model_build.engine.techniques import TECHNIQUES, Kind
 from model_build.errors import RecipeError
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-PROFILES = {"full": 1.0, "quick": 0.1}  # share of the epochs that is trained
+PROFILES = {"full": 1.0, "quick": 0.1}  # share of the epochs
 
 type Stages = tuple[Stage, ...]
 
@@ -32,7 +31,7 @@ type Stages = tuple[Stage, ...]
 class Stage:
     """One technique and its parameters.
 
-    inputs: stages that make the other models it needs: teachers, or candidates to evaluate.
+    inputs: the stages of other models that it needs: teachers, or candidates to evaluate.
     """
 
     technique: str
@@ -40,11 +39,13 @@ class Stage:
     inputs: tuple[Stages, ...] = ()
 
     def in_profile(self, profile: str) -> Self:
-        """Stage with the profile's share of its epochs, at least one; its inputs' likewise."""
+        """Stage with the profile's share of its epochs, at least one; so for its inputs."""
         parameters = dict(self.parameters)
         if "epochs" in parameters:
             parameters["epochs"] = max(1, round(parameters["epochs"] * PROFILES[profile]))
-        inputs = tuple(tuple(one.in_profile(profile) for one in stages) for stages in self.inputs)
+        inputs = tuple(
+            tuple(stage.in_profile(profile) for stage in stages) for stages in self.inputs
+        )
         return replace(self, parameters=parameters, inputs=inputs)
 
 
@@ -52,16 +53,16 @@ CONVERT, OPTIMISE, CALIBRATE = Stage("convert"), Stage("optimise"), Stage("calib
 
 
 def to_documents(stages: Stages) -> list[dict[str, Any]]:
-    """Stages for JSON."""
+    """Stages as JSON documents."""
     return [
         {"technique": stage.technique, "parameters": stage.parameters}
-        | ({"inputs": [to_documents(one) for one in stage.inputs]} if stage.inputs else {})
+        | ({"inputs": [to_documents(input_) for input_ in stage.inputs]} if stage.inputs else {})
         for stage in stages
     ]
 
 
 def from_documents(documents: list[dict[str, Any]]) -> Stages:
-    """Stages of what `to_documents` gave."""
+    """Stages from the output of `to_documents`."""
     return tuple(
         Stage(
             document["technique"],
@@ -74,7 +75,7 @@ def from_documents(documents: list[dict[str, Any]]) -> Stages:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is made; min_accuracy: by profile, held-out accuracy that the gate asks."""
+    """How one model is made; min_accuracy: the gate's limit on held-out accuracy, by profile."""
 
     name: str
     description: str
@@ -82,22 +83,24 @@ class Recipe:
     min_accuracy: Mapping[str, float] = field(default_factory=dict)
 
     def in_profile(self, profile: str) -> Self:
-        """Recipe whose stages train as long as the profile says."""
+        """Recipe with the profile's number of epochs in each stage."""
         return replace(self, stages=tuple(stage.in_profile(profile) for stage in self.stages))
 
     @property
     def network(self) -> Stages:
-        """The first stages, as far as they make a network."""
-        return tuple(one for one in self.stages if TECHNIQUES[one.technique].makes == "network")
+        """The leading stages that make a network."""
+        return tuple(
+            stage for stage in self.stages if TECHNIQUES[stage.technique].makes == "network"
+        )
 
     @property
     def parent(self) -> Stages:
-        """Stages from nothing to the network as a calibrated graph in float32."""
+        """All stages of the float32 model: the network as a calibrated graph."""
         return (*self.network, CONVERT, OPTIMISE, CALIBRATE)
 
     @property
     def model(self) -> Stages:
-        """Stages from nothing to the calibrated graph that the recipe is for."""
+        """All stages of the recipe's own model, up to the calibrated graph."""
         on_graph = self.stages[len(self.network) :]
         if on_graph and TECHNIQUES[on_graph[0].technique].needs == "network":
             return (*self.stages, CALIBRATE)
@@ -105,30 +108,30 @@ class Recipe:
 
     @property
     def candidates(self) -> dict[str, Stages]:
-        """What is published: `fp32`, and by its weights' type what the recipe quantises it to."""
-        quantised = [one for one in self.stages if TECHNIQUES[one.technique].quantises]
-        if not quantised:
+        """What is published: `fp32`, and the quantised model under its weights' type."""
+        quantising = [stage for stage in self.stages if TECHNIQUES[stage.technique].quantises]
+        if not quantising:
             return {"fp32": self.parent}
-        return {"fp32": self.parent, f"int{quantised[-1].parameters.get('bits', 8)}": self.model}
+        return {"fp32": self.parent, f"int{quantising[-1].parameters.get('bits', 8)}": self.model}
 
     @property
     def evaluation(self) -> Stages:
-        """The candidates side by side."""
+        """Stages that evaluate the candidates side by side."""
         candidates = self.candidates
         parameters = {"candidates": list(candidates)}
         return (Stage("evaluate", parameters, tuple(candidates.values())),)
 
 
 def folder_of(dataset: str) -> Path:
-    """Folder of the project's recipes for a data set: its own, or that of digits."""
+    """Folder of a data set's recipes: its own if there is one, else that of the digits."""
     own = FOLDER / dataset
     return own if own.is_dir() else FOLDER
 
 
 def load(folder: Path = FOLDER) -> dict[str, Recipe]:
-    """All recipes `*.toml` of a folder by name; those that others build on come first.
+    """All recipes `*.toml` of a folder by name; a recipe comes after those it builds on.
 
-    Raises RecipeError, naming the file, for what no recipe may hold.
+    Raises RecipeError, naming the file, for an invalid recipe.
     """
     documents = {path.stem: _read(path) for path in sorted(folder.glob("*.toml"))}
     if not documents:
@@ -140,7 +143,7 @@ def load(folder: Path = FOLDER) -> dict[str, Recipe]:
 
 
 def chosen(recipes: Mapping[str, Recipe], name: str) -> Recipe:
-    """Recipe of a name; raises RecipeError, saying which there are."""
+    """Recipe with this name; raises RecipeError, listing the names, if there is none."""
     if name not in recipes:
         raise RecipeError(f"recipe must be one of {', '.join(recipes)}, got {name!r}")
     return recipes[name]
@@ -159,7 +162,7 @@ def _resolve(
     loaded: dict[str, Recipe],
     pending: tuple[str, ...],
 ) -> Recipe:
-    """Load one recipe after those that it names."""
+    """Load a recipe after those that it names."""
     if name in loaded:
         return loaded[name]
     if name in pending:
@@ -178,30 +181,30 @@ def _resolve(
     tables = document.get("stage", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RecipeError(f"{file}: stage must be a list of tables; write [[stage]] before each")
-    teachers = [name for table in tables for name in _names(file, table)]
+    teachers = [name for table in tables for name in _teachers(file, table)]
     for other in teachers if after is None else [after, *teachers]:
         if other not in documents:
             raise RecipeError(f"{file}: there is no recipe {other!r} in the same folder")
         _resolve(other, documents, loaded, (*pending, name))
     stages = tuple(_stage(file, table, loaded) for table in tables)
-    least = _least_accuracies(file, document.get("min_accuracy", {}))
+    min_accuracy = _min_accuracy(file, document.get("min_accuracy", {}))
     if after is not None:
         stages = loaded[after].stages + stages
-        least = dict(loaded[after].min_accuracy) | least
+        min_accuracy = dict(loaded[after].min_accuracy) | min_accuracy
     _check_order(file, stages)
-    loaded[name] = Recipe(name, description, stages, least)
+    loaded[name] = Recipe(name, description, stages, min_accuracy)
     return loaded[name]
 
 
-def _names(file: str, table: dict[str, Any]) -> list[str]:
-    """Recipes whose networks teach in a stage."""
+def _teachers(file: str, table: dict[str, Any]) -> list[str]:
+    """Names of the recipes whose networks are a stage's teachers."""
     names = table.get("teachers", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RecipeError(f"{file}: teachers must be a list of recipe names, got {names!r}")
     return names
 
 
-def _least_accuracies(file: str, table: Any) -> dict[str, float]:
+def _min_accuracy(file: str, table: Any) -> dict[str, float]:
     if not isinstance(table, dict) or not all(
         profile in PROFILES and isinstance(share, float) and 0 <= share <= 1
         for profile, share in table.items()
@@ -240,7 +243,7 @@ def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe]) -> Stage
 
 
 def _check_order(file: str, stages: Stages) -> None:
-    """Each stage finds what it needs; networks come before graphs."""
+    """Check that each stage gets what it needs, and that networks come before graphs."""
     made: Kind | None = None
     for stage in stages:
         technique = TECHNIQUES[stage.technique]

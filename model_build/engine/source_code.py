@@ -1,4 +1,4 @@
-"""The project's source code that a module runs: its import closure, read from the files alone."""
+"""The project's source code that a module runs: its import closure, without importing it."""
 
 import ast
 import hashlib
@@ -13,10 +13,10 @@ PACKAGES: Mapping[str, Path] = {
 
 
 def import_closure(module: str, packages: Mapping[str, Path] = PACKAGES) -> dict[str, Path]:
-    """Source files by module: the module's own, those it imports, and those that they import.
+    """Source files by module: the module and everything it imports, directly or not.
 
     Imports inside functions count, those for type checkers alone do not. packages: folders of the
-    packages to look in; what is imported from elsewhere is not followed.
+    packages to follow; imports from elsewhere are ignored.
     """
     closure: dict[str, Path] = {}
     pending = [module]
@@ -34,7 +34,7 @@ def import_closure(module: str, packages: Mapping[str, Path] = PACKAGES) -> dict
 def source_digest(module: str, packages: tuple[tuple[str, Path], ...]) -> str:
     """SHA-256 of the import closure's source.
 
-    As it was when first asked for: what was imported does not change in a process either.
+    Computed once per process: modules that are imported do not change either.
     """
     digest = hashlib.sha256()
     for name, path in import_closure(module, dict(packages)).items():
@@ -43,7 +43,7 @@ def source_digest(module: str, packages: tuple[tuple[str, Path], ...]) -> str:
 
 
 def _file(module: str, packages: Mapping[str, Path]) -> Path | None:
-    """File of a module; None for what is not a module of theirs, such as a function."""
+    """File of a module; None for anything else, such as a function or a module elsewhere."""
     package, *parts = module.split(".")
     if package not in packages:
         return None
@@ -53,7 +53,7 @@ def _file(module: str, packages: Mapping[str, Path]) -> Path | None:
 
 
 def _imports(node: ast.AST) -> Iterator[str]:
-    """Names of what may be modules; `from a import b` may import the module a.b."""
+    """Names that may be modules; `from a import b` may import the module a.b."""
     children = ast.iter_child_nodes(node)
     match node:
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
@@ -64,6 +64,6 @@ def _imports(node: ast.AST) -> Iterator[str]:
             yield module
             yield from (f"{module}.{alias.name}" for alias in names)
         case ast.ImportFrom(lineno=line):
-            raise ValueError(f"line {line} imports relatively; the project's imports are absolute")
+            raise ValueError(f"line {line} has a relative import; the project's are absolute")
     for child in children:
         yield from _imports(child)

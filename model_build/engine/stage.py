@@ -1,4 +1,4 @@
-"""What a technique works on: the first argument of each one's `build_stage`."""
+"""What a technique works on: the first argument of its `build_stage`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from model_build.data.datasets import Dataset
 
-# After every epoch: its number from 1, the number of epochs, loss and accuracy in training.
+# Called after each epoch: its number from 1, the number of epochs, training loss and accuracy.
 type OnEpoch = Callable[[int, int, float, float], None]
 
 NETWORK, GRAPH = "network.keras", "model.onnx"
@@ -18,8 +18,8 @@ NETWORK, GRAPH = "network.keras", "model.onnx"
 class StageContext:
     """Data, seed and folders of one stage.
 
-    source: folder of the stage before. inputs: folders of the other models that the stage needs,
-    such as teachers. target: empty folder to write into, the source as well if nothing was before.
+    source: folder of the previous stage; for the first stage, the target. inputs: folders of the
+    other models that the stage needs, such as teachers. target: empty folder to write into.
     """
 
     dataset: "Dataset"
@@ -31,7 +31,7 @@ class StageContext:
 
     @property
     def source_graph(self) -> Path:
-        """ONNX file that the stage before made."""
+        """ONNX file that the previous stage made."""
         return self.source / GRAPH
 
     @property
@@ -40,10 +40,10 @@ class StageContext:
         return self.target / GRAPH
 
     def network(self) -> Any:
-        """Keras model that the stage before made."""
-        import keras  # noqa: PLC0415 - TensorFlow takes seconds; stages on graphs do without
+        """Keras model that the previous stage made."""
+        import keras  # noqa: PLC0415 - TensorFlow takes seconds; stages on graphs don't need it
 
-        keras.backend.clear_session()  # layers are named anew: the same bytes in every process
+        keras.backend.clear_session()  # resets layer names: the same bytes in every process
         return load_network(self.source)
 
     def save(self, network: Any) -> None:
@@ -52,7 +52,7 @@ class StageContext:
 
 
 def load_network(folder: Path) -> Any:
-    """Keras model that a stage left in its folder."""
+    """Keras model in a stage's folder."""
     import keras  # noqa: PLC0415 - as above
 
     return keras.models.load_model(folder / NETWORK, compile=False)

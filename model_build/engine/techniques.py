@@ -2,8 +2,8 @@
 
     def build_stage(context: StageContext, **parameters) -> dict[str, Any] | None
 
-It reads what the stage before made and writes what it makes; what it returns is kept in the
-stage's record. For a technique that quantises, that is what the manifest says of it.
+It reads the previous stage's output and writes its own; its return value is kept in the stage's
+record. For a technique that quantises, that is the manifest's `quantization`.
 """
 
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ _DISTIL: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Technique:
-    """Where a technique is, what it needs from the stage before, what it makes, what it is told."""
+    """A technique's module, what it needs from the previous stage, its output, its parameters."""
 
     module: str  # in model_build
-    needs: Kind | None  # None: it stands first
-    makes: Kind | None  # None: nothing but its record
+    needs: Kind | None  # None: it comes first
+    makes: Kind | None  # None: only its record
     required: Mapping[str, type] = field(default_factory=dict)
     optional: Mapping[str, type] = field(default_factory=dict)
     quantises: bool = False
@@ -65,7 +65,7 @@ TECHNIQUES: dict[str, Technique] = {
         "quantise.weight_only", "graph", "graph", optional={"bits": int}, quantises=True
     ),
 }
-# No recipe names these: they are put in where they belong.
+# Recipes do not name these: they are inserted where they belong.
 IMPLIED: dict[str, Technique] = {
     "convert": Technique("graph.convert", "network", "graph"),
     "optimise": Technique("graph.optimise", "graph", "graph"),

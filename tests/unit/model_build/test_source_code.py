@@ -66,7 +66,7 @@ def test_the_closure_is_what_is_imported_at_run_time_wherever_it_is_written(pack
 
 def test_an_import_that_can_not_be_followed_is_refused(package: Path) -> None:
     (package / "module.py").write_text("\nfrom . import plain")
-    with pytest.raises(ValueError, match="line 2 imports relatively"):
+    with pytest.raises(ValueError, match=r"line 2 .*relative"):
         import_closure("package.start", {"package": package})
 
 
