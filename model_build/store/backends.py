@@ -1,7 +1,7 @@
-"""Where the model store's objects live: a folder or an S3 bucket, with the same promises.
+"""Where the model store's objects live: a folder or an S3 bucket, with the same guarantees.
 
-An object appears whole or not at all, is never written over by accident, and is changed only by
-one who has seen its last content.
+An object appears whole or not at all, is never overwritten by accident, and is replaced only by a
+writer that has read its current content.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from classifier.model.address import Folder, parse_address
 from model_build.errors import Conflict, NotInStore, StoreError
 
-UNFINISHED = ".writing-"  # how the name of a file starts that is not whole yet
+UNFINISHED = ".writing-"  # prefix of a file that is still being written
 _LOCK = ".lock"
 
 
@@ -32,7 +32,7 @@ class Entry:
 
 
 class Objects(Protocol):
-    """Where the store's objects live. A tag names one content of one object."""
+    """Where the store's objects live. A tag identifies an object's content."""
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Content and tag; raises NotInStore."""
@@ -41,23 +41,23 @@ class Objects(Protocol):
         """Write an object that must not exist; raises Conflict if it does."""
 
     def replace(self, key: str, content: bytes, tag: str) -> None:
-        """Write over the content that `tag` names; raises Conflict if it has changed."""
+        """Replace the content that `tag` identifies; raises Conflict if it has changed."""
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """All objects whose keys start with a prefix, which is empty or ends with a slash."""
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Delete an object if it exists."""
 
 
 class FolderObjects:
-    """Objects as files: whole or absent, through a hard link or a rename."""
+    """Objects as files, written atomically by a hard link or a rename."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def read(self, key: str) -> tuple[bytes, str]:
-        with _refusals():
+        with _store_errors():
             try:
                 content = (self._root / key).read_bytes()
             except FileNotFoundError as error:
@@ -65,20 +65,20 @@ class FolderObjects:
         return content, hashlib.sha256(content).hexdigest()
 
     def create(self, key: str, content: bytes) -> None:
-        with _refusals(), self._written(key, content) as written:
+        with _store_errors(), self._written(key, content) as written:
             try:
                 os.link(written, self._root / key)  # unlike a rename, it fails on what exists
             except FileExistsError as error:
                 raise Conflict(f"{key} exists already") from error
 
     def replace(self, key: str, content: bytes, tag: str) -> None:
-        with _refusals(), self._written(key, content) as written, self._lock():
+        with _store_errors(), self._written(key, content) as written, self._lock():
             if self.read(key)[1] != tag:
                 raise Conflict(f"{key} was changed by another writer")
             written.replace(self._root / key)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        with _refusals():
+        with _store_errors():
             for folder, folders, files in os.walk(self._root / prefix, onerror=_unless_missing):
                 folders.sort()
                 for path in (Path(folder, name) for name in sorted(files) if name != _LOCK):
@@ -90,14 +90,14 @@ class FolderObjects:
 
     def delete(self, key: str) -> None:
         path = self._root / key
-        with _refusals():
+        with _store_errors():
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # it holds more, or is gone
             path.parent.rmdir()
 
     @contextlib.contextmanager
     def _written(self, key: str, content: bytes) -> Iterator[Path]:
-        """Give a temporary file with the content, on disk, beside its later place."""
+        """Write the content to a temporary file in the object's folder, flushed to disk."""
         folder = (self._root / key).parent
         number, name = _temporary_file(folder)
         path = Path(name)
@@ -119,15 +119,15 @@ class FolderObjects:
 
 
 class S3Objects:
-    """Objects in a bucket, with S3's own conditional writes (If-None-Match and If-Match)."""
+    """Objects in a bucket, with S3's conditional writes (If-None-Match and If-Match)."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        import boto3  # noqa: PLC0415 - a folder needs none of it
+        import boto3  # noqa: PLC0415 - not needed for a folder
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
         try:
             self._client = boto3.client("s3")
-        except (BotoCoreError, ValueError) as error:  # a profile or an endpoint of the environment
+        except (BotoCoreError, ValueError) as error:  # an invalid profile or endpoint
             raise StoreError(f"s3://{bucket}: {error}") from error
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
@@ -149,9 +149,9 @@ class S3Objects:
                 Bucket=self._bucket, Prefix=self._prefix + prefix
             )
             for page in pages:
-                for found in page.get("Contents", []):
-                    key = found["Key"].removeprefix(self._prefix)
-                    yield Entry(key, found["Size"], found["LastModified"].astimezone(UTC))
+                for item in page.get("Contents", []):
+                    key = item["Key"].removeprefix(self._prefix)
+                    yield Entry(key, item["Size"], item["LastModified"].astimezone(UTC))
 
     def delete(self, key: str) -> None:
         with self._errors(key):
@@ -190,8 +190,8 @@ def open_objects(url: str) -> Objects:
 
 
 @contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """What the system refuses, for want of permission or space, as a StoreError."""
+def _store_errors() -> Iterator[None]:
+    """Turn the system's errors, such as missing permissions or a full disk, into StoreError."""
     try:
         yield
     except OSError as error:
@@ -206,6 +206,6 @@ def _temporary_file(folder: Path) -> tuple[int, str]:
 
 
 def _unless_missing(error: OSError) -> None:
-    """What can't be listed must not pass for empty: gc would remove what it names."""
+    """Don't treat an unreadable folder as empty: gc would remove versions that it names."""
     if not isinstance(error, FileNotFoundError):
         raise error

@@ -1,4 +1,4 @@
-"""Removes from a model store what nobody names any more."""
+"""Removes versions that nothing refers to any more from a model store."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ type Step = Callable[[int, int], None]  # done, of how many
 
 @dataclass
 class Plan:
-    """What gc keeps and removes of one model. Each version comes with the reason."""
+    """What gc keeps and removes of one model, with a reason for each version."""
 
     name: str
     keep: dict[str, str]
@@ -26,23 +26,23 @@ class Plan:
 def plan(
     store: ModelStore, name: str, *, newest: int = 0, min_age: timedelta = timedelta(days=1)
 ) -> Plan:
-    """Say what gc would keep and remove.
+    """Plan what gc keeps and removes.
 
-    Kept: what a channel points to, can go back to or went back from; the parents of all that, as
-    its lineage is told by them; the `newest` versions; what has no manifest yet and is younger
-    than `min_age`. Raises StoreError if that can't be known.
+    Kept: versions that a channel points to, can roll back to or was rolled back from; their
+    parents, which their lineage needs; the `newest` versions; versions without a manifest that are
+    younger than `min_age`. Raises StoreError if a parent can't be determined.
     """
-    held = inventory(store, name, store.listing(name).get(name, Listing()))
-    listing = held.listing
+    holdings = inventory(store, name, store.listing(name).get(name, Listing()))
+    listing = holdings.listing
     keep: dict[str, str] = {}
     for version in listing.versions:
-        if pointing := held.pointed_by(version):
+        if pointing := holdings.pointed_by(version):
             keep[version] = f"{', '.join(pointing)} points to it"
-        elif remembering := held.remembered_by(version):
+        elif remembering := holdings.remembered_by(version):
             keep[version] = f"in the history of {', '.join(remembering)}"
     for version in listing.complete[:newest]:
         keep.setdefault(version, f"one of the {newest} newest")
-    _keep_parents(held, keep)
+    _keep_parents(holdings, keep)
 
     before = datetime.now(UTC) - min_age
     remove = {}
@@ -50,9 +50,9 @@ def plan(
         if version in keep:
             continue
         if version in listing.complete:
-            remove[version] = "no channel and no history names it"
+            remove[version] = "not in any channel or its history"
         elif max(file.modified for file in listing.versions[version].values()) > before:
-            keep[version] = "no manifest yet, may be a publish under way"
+            keep[version] = "no manifest yet, may be a publish in progress"
         else:
             remove[version] = "an interrupted publish"
     loose = [file for version in keep for file in listing.versions.get(version, {}).values()]
@@ -65,20 +65,20 @@ def plan(
     return Plan(name, keep, remove, unfinished, sum(file.bytes for file in [*freed, *unfinished]))
 
 
-def _keep_parents(held: Inventory, keep: dict[str, str]) -> None:
+def _keep_parents(holdings: Inventory, keep: dict[str, str]) -> None:
     children = list(keep)
     while children:
         child = children.pop()
-        if child not in held.manifests:
+        if child not in holdings.manifests:
             continue
-        manifest = held.manifests[child]
+        manifest = holdings.manifests[child]
         if manifest is None:
             raise StoreError(
-                f"the manifest of {held.name} {child} can't be read, so its parent is not "
-                "known; `python -m model_build verify` tells more"
+                f"the manifest of {holdings.name} {child} can't be read, so its parent is unknown; "
+                "`python -m model_build verify` shows why"
             )
         parent = manifest.lineage.parent
-        if parent in held.listing.versions and parent not in keep:
+        if parent in holdings.listing.versions and parent not in keep:
             keep[parent] = f"parent of {child}"
             children.append(parent)
 
@@ -92,10 +92,10 @@ def collect(
     take_over: bool = False,
     step: Step | None = None,
 ) -> Plan:
-    """Remove what `plan` says, safely against promotions and publishes; give what was removed.
+    """Remove what `plan` lists, safely against promotions and publishes; return what was removed.
 
-    Announce, touch every channel, plan again, remove: who saw no announcement fails to write a
-    touched channel, and who wrote a channel before is seen by the second plan.
+    Announce, touch every channel, plan again, remove: a writer that missed the announcement can't
+    write a touched channel, and the second plan includes whatever was written before the touch.
     """
     planned = plan(store, name, newest=newest, min_age=min_age)
     for entry in planned.unfinished:
@@ -107,7 +107,9 @@ def collect(
         for channel in store.listing(name).get(name, Listing()).channels:
             store.touch(name, channel)
         final = plan(store, name, newest=newest, min_age=min_age)
-    except Exception:  # nothing is removed yet; later, an answer lost may be a removal done
+    except (
+        Exception
+    ):  # nothing is removed yet; after this, a failed call may have removed something
         store.end_removal(name, mark)
         raise
     final.unfinished = planned.unfinished

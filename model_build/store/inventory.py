@@ -11,7 +11,7 @@ from model_build.store.model_store import Channel, Listing, ModelStore
 class Inventory:
     """One model's versions and channels.
 
-    manifests: of the complete versions, newest first; None for one that can't be read.
+    manifests: of the complete versions, newest first; None if unreadable.
     """
 
     name: str
@@ -21,27 +21,27 @@ class Inventory:
 
     def pointed_by(self, version: str) -> list[str]:
         """Channels that point to a version."""
-        return [name for name, one in self.channels.items() if one["version"] == version]
+        return [name for name, channel in self.channels.items() if channel["version"] == version]
 
     def remembered_by(self, version: str) -> list[str]:
-        """Channels that can go back to a version, or went back from it."""
+        """Channels that can roll back to a version, or were rolled back from it."""
         return [
             name
-            for name, one in self.channels.items()
-            if version in one["previous"] or version in one.get("rolled_back", [])
+            for name, channel in self.channels.items()
+            if version in channel["previous"] or version in channel.get("rolled_back", [])
         ]
 
 
 def take(store: ModelStore, name: str | None = None) -> list[Inventory]:
-    """Inventory of one model or of all; raises NotInStore for a name that the store has not."""
-    found = store.listing(name or "")
-    if name and name not in found:
-        raise NotInStore(f"{store.url} has no model {name!r}; leave --name out to see what it has")
-    return [inventory(store, owner, listing) for owner, listing in sorted(found.items())]
+    """Inventory of one model or of all; raises NotInStore if there is no such model."""
+    listings = store.listing(name or "")
+    if name and name not in listings:
+        raise NotInStore(f"{store.url} has no model {name!r}; omit --name to list its models")
+    return [inventory(store, owner, listing) for owner, listing in sorted(listings.items())]
 
 
 def inventory(store: ModelStore, name: str, listing: Listing) -> Inventory:
-    """Inventory of what a listing shows of one model."""
+    """Inventory of one model, from its listing."""
     channels = {channel: store.channel(name, channel) for channel in listing.channels}
     return Inventory(
         name,

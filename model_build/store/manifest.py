@@ -1,4 +1,4 @@
-"""Manifest of a model version, as a build writes it. classifier.model.manifest reads it."""
+"""Write a model version's manifest; classifier.model.manifest reads it."""
 
 import hashlib
 import json
@@ -39,8 +39,8 @@ def build(
     """Manifest of a model file's `content`, for `ModelStore.publish`, which checks it.
 
     image_shape, dtype: of one sample in the model's tensor. quantization: None for fp32.
-    calibration: the temperature inside, and the number of samples that it was fitted on. lineage:
-    what `lineage()` gives, and the parent version.
+    calibration: the temperature, and the number of samples that it was fitted on. lineage: the
+    result of `lineage()`, and the parent version.
     """
     created = created or datetime.now(UTC)
     digest = hashlib.sha256(content).hexdigest()
@@ -67,26 +67,26 @@ def build(
 
 
 def parse(document: Any) -> Manifest:
-    """Read a manifest as the function does, once it follows the schema; raises ManifestError."""
+    """Validate a manifest against the schema and read it; raises ManifestError."""
     validator = jsonschema.Draft202012Validator(SCHEMA)
     worst = jsonschema.exceptions.best_match(validator.iter_errors(document))
     if worst is not None:
         raise ManifestError(f"manifest: {worst.json_path}: {worst.message}")
     try:
         return Manifest.from_document(document)
-    except InvalidManifest as error:  # numbers that JSON does not know
+    except InvalidManifest as error:  # NaN or infinity, which JSON lacks
         raise ManifestError(str(error)) from error
 
 
 def encode(document: Document) -> bytes:
-    """Bytes of a JSON document of the store: sorted, indented, with a last newline."""
+    """Bytes of a JSON document in the store: sorted, indented, with a final newline."""
     return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def lineage(training: dict[str, Any], libraries: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Where a model came from; training: what `train` recorded (dataset, seed, …).
+    """Where a model came from; training: what its build recorded (dataset, seed, …).
 
-    libraries: packages that made it, by default those of a training.
+    libraries: packages that made it, by default those used in training.
     """
     return {
         "git_commit": _git_commit(),

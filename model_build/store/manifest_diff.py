@@ -1,4 +1,4 @@
-"""Two manifests side by side."""
+"""Compare two manifests field by field."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ class Difference:
 
     @property
     def sign(self) -> str:
-        """`+` only right, `-` only left, `~` changed, blank for the same."""
+        """`+` right only, `-` left only, `~` changed, blank if equal."""
         if self.left is ABSENT:
             return "+"
         if self.right is ABSENT:
@@ -35,14 +35,14 @@ class Difference:
 
 
 def compare(left: dict[str, Any], right: dict[str, Any]) -> list[Difference]:
-    """Every field of two manifests side by side, but the baseline's histograms."""
-    found = []
+    """Every field of two manifests side by side, except the baseline's histograms."""
+    differences = []
     for section in ("metrics", "quantization", "file", "lineage", "input", "output"):
         ours, theirs = _flat(left[section]), _flat(right[section])
         for name in dict.fromkeys([*ours, *theirs]):
             values = ours.get(name, ABSENT), theirs.get(name, ABSENT)
-            found.append(Difference(section, name, *values))
-    return found
+            differences.append(Difference(section, name, *values))
+    return differences
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -5,7 +5,7 @@
     <name>/channels/<channel>.json            changed by compare-and-swap only
     <name>/removal.json                       what gc is removing right now
 
-`docs/model-store.md` says why no channel can come to point to a version that gc removes.
+`docs/model-store.md` explains why no channel can point to a version that gc removes.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ from model_build.store import manifest as manifests
 from model_build.store.backends import Entry, open_objects
 
 _HISTORY = 50  # versions that a channel remembers
-_ATTEMPTS = 100  # of a compare-and-swap, against as many writers at once
-_LEASE_SECONDS = 600  # a gc that has not written for as long is taken for dead
+_ATTEMPTS = 100  # of a compare-and-swap, enough for as many concurrent writers
+_LEASE_SECONDS = 600  # a gc that has written nothing for this long is presumed dead
 
 MODEL, MANIFEST = "model.onnx", "manifest.json"
 
@@ -35,10 +35,10 @@ type Channel = dict[str, Any]
 
 @dataclass
 class Listing:
-    """What lies in the store under one model's name.
+    """The objects in the store under one model's name.
 
-    versions: the objects of each version's folder, by their last name; without `manifest.json` it
-    is not complete. others: objects that no version and no channel owns.
+    versions: the objects of each version's folder, by file name; without `manifest.json` the
+    version is incomplete. others: objects that belong to no version or channel.
     """
 
     versions: dict[str, dict[str, Entry]] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class Listing:
     @property
     def complete(self) -> list[str]:
         """Versions with a manifest, newest first."""
-        return sorted((v for v, found in self.versions.items() if MANIFEST in found), reverse=True)
+        return sorted((v for v, files in self.versions.items() if MANIFEST in files), reverse=True)
 
     @property
     def incomplete(self) -> list[str]:
-        """Folders of versions without a manifest, newest first: no reader sees them."""
+        """Versions without a manifest, newest first: invisible to readers."""
         return sorted(self.versions.keys() - set(self.complete), reverse=True)
 
 
@@ -64,10 +64,10 @@ class ModelStore:
         self._objects = open_objects(url)
 
     def publish(self, document: Document, content: bytes) -> Manifest:
-        """Write a version: the file, then its manifest. Publishing the same again is fine.
+        """Write a version: the file, then its manifest. Publishing the same version again is fine.
 
-        document: the manifest, not yet checked. Raises ManifestError, and Conflict if the version
-        exists with another content or gc is removing it or its parent.
+        document: the manifest, unchecked. Raises ManifestError, and Conflict if the version exists
+        with different content or gc is removing it or its parent.
         """
         manifest = manifests.parse(document)
         if (hashlib.sha256(content).hexdigest(), len(content)) != manifest.file:
@@ -82,7 +82,7 @@ class ModelStore:
             for part in missing:
                 self._write_once(f"{folder}/{part}", parts[part])
             present = {entry.key for entry in self._objects.entries(f"{folder}/")}
-            # A gc that was quicker may have removed some of it; it comes by only once.
+            # A concurrent gc may have removed some of it, but no more than once.
             missing = [part for part in parts if f"{folder}/{part}" not in present]
         self._refuse_removed(name, needed)
         return manifest
@@ -121,11 +121,11 @@ class ModelStore:
             content, _ = self._objects.read(key)
         except NotInStore:
             return None
-        found = self._parsed_channel(key, content)
-        return found if found["version"] else None
+        document = self._parsed_channel(key, content)
+        return document if document["version"] else None
 
     def resolve(self, name: str, version: str) -> str:
-        """Version that a channel points to; a version is itself."""
+        """Version that a channel points to; a version is returned as it is."""
         if VERSION.fullmatch(version):
             return version
         channel = self.channel(name, version)
@@ -137,15 +137,15 @@ class ModelStore:
         return str(channel["version"])
 
     def listing(self, name: str = "") -> dict[str, Listing]:
-        """What the store holds, by the model's name; of one model only, if it is named."""
+        """Listings by model name; only the named model's if `name` is given."""
         if name:
             _check_name(name)
-        found: dict[str, Listing] = {}
+        listings: dict[str, Listing] = {}
         for entry in self._objects.entries(f"{name}/" if name else ""):
             owner, _, rest = entry.key.partition("/")
             if not rest or not NAME.fullmatch(owner):
                 continue
-            listing = found.setdefault(owner, Listing())
+            listing = listings.setdefault(owner, Listing())
             match rest.split("/"):
                 case ["versions", version, file] if VERSION.fullmatch(version):
                     listing.versions.setdefault(version, {})[file] = entry
@@ -155,36 +155,36 @@ class ModelStore:
                     pass
                 case _:
                     listing.others.append(entry)
-        return found
+        return listings
 
     def promote(self, name: str, version: str, channel: str) -> Channel:
-        """Point a channel to a complete version, whose file is checked; give the channel's content.
+        """Point a channel to a complete version, checking its file; return the channel's content.
 
-        Two promotions at once both happen, one after the other: none is lost.
+        Concurrent promotions all happen, one after the other: none is lost.
         """
         self.model(name, version)
 
         def point(old: Channel) -> Channel:
             if old["version"] == version:
                 return old
-            left = [v for v in old.get("rolled_back", []) if v != version]
+            rolled_back = [v for v in old.get("rolled_back", []) if v != version]
             previous = [old["version"], *old["previous"]] if old["version"] else []
-            return _channel_content(old, version, previous, left)
+            return _channel_content(old, version, previous, rolled_back)
 
         return self._change(name, channel, point)[1]
 
     def rollback(self, name: str, channel: str, to: str | None = None) -> tuple[Channel, Channel]:
-        """Point a channel to the version it had before, or to one further back in its history.
+        """Point a channel to its previous version, or to an earlier one in its history.
 
-        Gives the channel's content before and after. What it leaves is remembered in
-        `rolled_back`. Raises StoreError if there is nothing to go back to, and as promote does.
+        Returns the channel's content before and after. The versions skipped are remembered in
+        `rolled_back`. Raises StoreError if there is no such version, and as promote does.
         """
 
         def point_back(old: Channel) -> Channel:
             previous = old["previous"]
             if not previous:
                 raise StoreError(
-                    f"channel {channel} of {name} has nothing to go back to; "
+                    f"channel {channel} of {name} has no previous version; "
                     "`promote VERSION` points it to another version"
                 )
             if to is not None and to not in previous:
@@ -192,25 +192,26 @@ class ModelStore:
                     f"{to} is not in the history of channel {channel} of {name}; "
                     f"`promote {to}` points to it"
                 )
-            place = previous.index(to) if to else 0
-            self.model(name, previous[place])
-            gone = [old["version"], *previous[:place], *old.get("rolled_back", [])]
-            left = [v for v in dict.fromkeys(gone) if v != previous[place]]
-            return _channel_content(old, previous[place], previous[place + 1 :], left)
+            index = previous.index(to) if to else 0
+            target = previous[index]
+            self.model(name, target)
+            skipped = [old["version"], *previous[:index], *old.get("rolled_back", [])]
+            rolled_back = [v for v in dict.fromkeys(skipped) if v != target]
+            return _channel_content(old, target, previous[index + 1 :], rolled_back)
 
         if self.channel(name, channel) is None:
-            self.resolve(name, channel)  # says that there is none
+            self.resolve(name, channel)  # raises NotInStore
         return self._change(name, channel, point_back)
 
     def touch(self, name: str, channel: str) -> Channel:
-        """Write a channel as it is: every change that was begun before will have to look again."""
+        """Rewrite a channel unchanged, so that every change in progress has to read it again."""
         return self._change(name, channel, dict)[1]
 
     def begin_removal(self, name: str, versions: list[str], *, take_over: bool = False) -> str:
-        """Announce what is going to be removed; give the announcement's mark.
+        """Announce what will be removed; return the announcement's mark.
 
-        Raises Conflict if another gc is at work, or was killed less than ten minutes ago and is not
-        to be taken over.
+        Raises Conflict if another gc is running, or was killed less than ten minutes ago, unless it
+        is to be taken over.
         """
         key = _removal_key(name)
         mark = uuid.uuid4().hex
@@ -223,16 +224,16 @@ class ModelStore:
         age = datetime.now(UTC) - datetime.fromisoformat(removal["since"])
         if removal["mark"] and not take_over and age.total_seconds() < _LEASE_SECONDS:
             raise Conflict(
-                f"another gc of {name} has been running since {removal['since']}; let it finish, "
-                "or use --take-over if it was killed"
+                f"another gc of {name} is running (last progress {removal['since']}); let it "
+                "finish, or use --take-over if it was killed"
             )
         self._objects.replace(key, content, tag)
         return mark
 
     def remove(self, name: str, version: str, mark: str) -> None:
-        """Remove a version that was announced, its manifest first, so that it is never half there.
+        """Remove an announced version, its manifest first, so that it is never visible in part.
 
-        Raises Conflict if the announcement is not ours any more.
+        Raises Conflict if another gc has taken over.
         """
         key = _removal_key(name)
         content, tag = self._objects.read(key)
@@ -246,7 +247,7 @@ class ModelStore:
             self._objects.delete(entry.key)
 
     def end_removal(self, name: str, mark: str) -> None:
-        """Take the announcement back; raises Conflict if it is not ours any more."""
+        """Withdraw the announcement; raises Conflict if another gc has taken over."""
         key = _removal_key(name)
         content, tag = self._objects.read(key)
         if self._parsed(key, content)["mark"] != mark:
@@ -255,7 +256,7 @@ class ModelStore:
         self._objects.replace(key, manifests.encode(ended), tag)
 
     def removal(self, name: str) -> dict[str, Any]:
-        """What gc says it is removing; empty if it is not at work."""
+        """The removal that gc has announced; empty if there is none."""
         key = _removal_key(name)
         try:
             removal = self._parsed(key, self._objects.read(key)[0])
@@ -264,16 +265,17 @@ class ModelStore:
         return removal if removal["mark"] else {}
 
     def delete(self, entry: Entry) -> None:
-        """Remove an object that belongs to no version."""
+        """Delete an object that belongs to no version."""
         self._objects.delete(entry.key)
 
     def _change(
         self, name: str, channel: str, step: Callable[[Channel], Channel]
     ) -> tuple[Channel, Channel]:
-        """Compare-and-swap a channel until it is done; give its content before and after.
+        """Compare-and-swap a channel until that succeeds; return its content before and after.
 
-        The order is what keeps gc out: read the channel, look for gc and for the version, write.
-        A gc that begins after the look touches the channel, and the write fails.
+        The order protects against gc: read the channel, check that gc is not removing the version
+        and that it exists, write. A gc that starts after the check touches the channel, and the
+        write fails.
         """
         key = _channel_key(name, channel)
         change = uuid.uuid4().hex
@@ -287,7 +289,7 @@ class ModelStore:
                 continue
             old = self._parsed_channel(key, content)
             if old.get("change") == change:
-                return before, old  # it was written, and the answer was lost
+                return before, old  # written earlier, although the response was lost
             new = step(old)
             if new is old:
                 return old, old
@@ -305,8 +307,8 @@ class ModelStore:
         removal = self.removal(name)
         for version in versions & set(removal.get("versions", [])):
             raise Conflict(
-                f"gc is removing {name} {version} since {removal['since']}; try again when it has "
-                "ended, or run gc --delete --take-over if it was killed"
+                f"gc is removing {name} {version} (last progress {removal['since']}); try again "
+                "when it has finished, or run gc --delete --take-over if it was killed"
             )
 
     def _parsed(self, key: str, content: bytes) -> dict[str, Any]:
@@ -320,12 +322,14 @@ class ModelStore:
 
     def _parsed_channel(self, key: str, content: bytes) -> Channel:
         document = self._parsed(key, content)
-        named = [document.get("version"), *_listed(document, "previous")]
-        named += _listed(document, "rolled_back") if "rolled_back" in document else []
-        if named == [None]:  # begun by a first promotion that has not ended
+        versions = [document.get("version"), *_listed(document, "previous")]
+        versions += _listed(document, "rolled_back") if "rolled_back" in document else []
+        if versions == [None]:  # created by a first promotion that has not finished
             return document
-        if not all(isinstance(version, str) and VERSION.fullmatch(version) for version in named):
-            raise StoreError(f"{key} in {self.url} is corrupt: it names no version and history")
+        if not all(isinstance(version, str) and VERSION.fullmatch(version) for version in versions):
+            raise StoreError(
+                f"{key} in {self.url} is corrupt: its version or its history is invalid"
+            )
         return document
 
     def _write_once(self, key: str, content: bytes) -> None:
@@ -341,7 +345,7 @@ class ModelStore:
 
 
 def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str:
-    """Copy one version, and the parents it names, from store to store; give the version."""
+    """Copy a version and its parents from store to store; return the version."""
     version = source.resolve(name, version)
     manifest = source.manifest(name, version)
     if manifest.lineage.parent:
@@ -352,7 +356,7 @@ def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str
 
 def _folder(name: str, version: str) -> str:
     if not NAME.fullmatch(name) or not VERSION.fullmatch(version):
-        raise StoreError(f"{name!r} {version!r} are not a model name and a version")
+        raise StoreError(f"expected a model name and a version, got {name!r} and {version!r}")
     return f"{name}/versions/{version}"
 
 

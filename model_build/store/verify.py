@@ -1,4 +1,4 @@
-"""Check that what a model store holds is still what was written there."""
+"""Check that a model store's contents are intact."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _PARTS = (MODEL, MANIFEST)
 
 @dataclass
 class Report:
-    """What `verify` found. A problem needs action, a note does not."""
+    """Findings of `verify`. A problem needs action, a note does not."""
 
     models: int = 0
     versions: int = 0
@@ -26,13 +26,13 @@ class Report:
 
 def verify(store: ModelStore, name: str | None = None, step: Step | None = None) -> Report:
     """Hash every model file again, and check every manifest, channel and history."""
-    found = store.listing(name or "")
-    if name and name not in found:
-        raise NotInStore(f"{store.url} has no model {name!r}; leave --name out to verify all")
-    report = Report(models=len(found))
-    total = sum(len(listing.versions) for listing in found.values())
+    listings = store.listing(name or "")
+    if name and name not in listings:
+        raise NotInStore(f"{store.url} has no model {name!r}; omit --name to verify all models")
+    report = Report(models=len(listings))
+    total = sum(len(listing.versions) for listing in listings.values())
     done = 0
-    for owner, listing in sorted(found.items()):
+    for owner, listing in sorted(listings.items()):
         for version in sorted(listing.versions, reverse=True):
             _verify_version(store, owner, version, listing, report)
             done += 1
@@ -41,8 +41,12 @@ def verify(store: ModelStore, name: str | None = None, step: Step | None = None)
         for channel in sorted(listing.channels):
             _verify_channel(store, owner, channel, listing, report)
         if removal := store.removal(owner):
-            report.notes.append(f"{owner}: gc is at work, or was killed, since {removal['since']}")
-        report.notes += [f"{entry.key}: belongs to nothing" for entry in listing.others]
+            report.notes.append(
+                f"{owner}: gc is running or was killed (last progress {removal['since']})"
+            )
+        report.notes += [
+            f"{entry.key}: belongs to no version or channel" for entry in listing.others
+        ]
     return report
 
 
@@ -51,10 +55,10 @@ def _verify_version(
 ) -> None:
     where, files = f"{name} {version}", listing.versions[version]
     report.notes += [
-        f"{where}: {file} does not belong to it" for file in files if file not in _PARTS
+        f"{where}: {file} is not part of a version" for file in files if file not in _PARTS
     ]
     if MANIFEST not in files:
-        report.notes.append(f"{where}: no manifest; an interrupted publish, or one under way")
+        report.notes.append(f"{where}: no manifest; the publish was interrupted or is in progress")
         return
     report.versions += 1
     try:
@@ -64,7 +68,7 @@ def _verify_version(
         return
     if (manifest.name, manifest.version) != (name, version):
         report.problems.append(
-            f"{where}: its manifest is that of {manifest.name} {manifest.version}"
+            f"{where}: its manifest belongs to {manifest.name} {manifest.version}"
         )
     expected = manifest.file
     if not version.endswith(expected.sha256[:8]):
@@ -102,14 +106,16 @@ def _verify_channel(
         report.problems.append(f"{where}: {error}")
         return
     if content is None:
-        report.notes.append(f"{where}: names no version yet; its first promotion did not end")
+        report.notes.append(f"{where}: has no version yet; its first promotion did not finish")
         return
     complete = set(listing.complete)
     if content["version"] not in complete:
-        report.problems.append(f"{where}: points to {content['version']}, which is not complete")
+        report.problems.append(
+            f"{where}: points to {content['version']}, which is missing or incomplete"
+        )
     remembered = dict.fromkeys([*content["previous"], *content.get("rolled_back", [])])
     report.notes += [
-        f"{where}: its history names {version}, which is gone"
+        f"{where}: its history has {version}, which is gone"
         for version in remembered
         if version not in complete
     ]

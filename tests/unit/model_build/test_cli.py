@@ -297,7 +297,7 @@ def test_rollback_says_from_where_to_where_and_when_there_is_no_further(
     assert out == f"production of mnist was {int8}\nproduction of mnist is  {fp32}\n"
     code, out, err = run("rollback", "--store", url)
     assert (code, out) == (1, "")
-    assert err.startswith("error: channel production of mnist has nothing to go back to; ")
+    assert err.startswith("error: channel production of mnist has no previous version; ")
     assert run("promote", int8, "--store", url)[0] == 0
     assert run("rollback", "--to", fp32, "--store", url)[0] == 0
     assert ModelStore(url).resolve("mnist", "production") == fp32
@@ -346,7 +346,7 @@ def test_a_model_that_is_not_there_is_one_sentence_and_exit_1(
 ) -> None:
     code, out, err = run(command, "--name", "letters", "--store", two[0])
     assert (code, out) == (1, "")
-    assert "has no model 'letters'; leave --name out" in err
+    assert "has no model 'letters'" in err
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_a_rollback_goes_back_and_a_second_one_goes_one_further(url: str) -> Non
     assert (before["version"], after["version"], after["previous"]) == (second, first, [])
     assert after["rolled_back"] == [second, third]
     assert ModelStore(url).channel("mnist", "production") == after
-    with pytest.raises(StoreError, match="has nothing to go back to; `promote VERSION`"):
+    with pytest.raises(StoreError, match="has no previous version; `promote VERSION`"):
         models.rollback("mnist", "production")
     promoted = models.promote("mnist", third, "production")
     assert (promoted["previous"], promoted["rolled_back"]) == ([first], [second])
