@@ -1,1 +1,1 @@
-"""ONNX graphs: converted, optimised, fused, calibrated."""
+"""Convert, optimise, fuse and calibrate ONNX graphs."""

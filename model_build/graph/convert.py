@@ -1,4 +1,4 @@
-"""Keras → ONNX: raw uint8 pixels in, probabilities out, and proof that nothing changed."""
+"""Keras → ONNX: raw uint8 pixels in, probabilities out, and a check that both agree."""
 
 import re
 import warnings
@@ -17,11 +17,11 @@ from model_build.errors import ParityError
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
 _NUMBERED = re.compile(r"__\d+(?=$|:)")
-PARITY = 1e-5  # largest difference of a probability that conversion may cause
+PARITY = 1e-5  # largest difference in a probability that conversion may cause
 
 
 def build_stage(context: StageContext) -> dict[str, Any]:
-    """Convert a network, and show on held-out images that the answers stay the same."""
+    """Convert a network, and check on held-out images that its output stays the same."""
     network = context.network()
     convert(network, context.graph)
     images = context.dataset.test_images[:1000]
@@ -31,52 +31,52 @@ def build_stage(context: StageContext) -> dict[str, Any]:
 def convert(model: Any, target: Path) -> onnx.ModelProto:
     """Write a Keras classifier as ONNX with input `image` uint8 [N, H, W], scaled inside.
 
-    model takes float32 [N, H, W, 1], 0 to 1, and gives softmax [N, classes].
+    model: maps float32 [N, H, W, 1], 0 to 1, to softmax [N, classes].
     """
-    import keras  # noqa: PLC0415 - TensorFlow takes seconds; the other steps do without
+    import keras  # noqa: PLC0415 - TensorFlow takes seconds; the other steps don't need it
 
     height, width = model.input_shape[1:3]
     image = keras.Input((height, width), dtype="uint8", name=INPUT_NAME)
     scaled = keras.ops.expand_dims(keras.ops.cast(image, "float32") / 255.0, -1)
     serving = keras.Model(image, model(scaled), name="serving")
-    serving(np.zeros((1, height, width), dtype=np.uint8))  # Keras exports what was called once
+    serving(np.zeros((1, height, width), dtype=np.uint8))  # Keras exports only called models
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras's own look at np.object
+        warnings.simplefilter("ignore", FutureWarning)  # Keras itself uses np.object
         serving.export(target, format="onnx", verbose=False)
     graph = onnx.load(target)
-    name_ends(graph, height, width)
+    name_input_and_output(graph, height, width)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, target)
     return graph
 
 
-def name_ends(model: onnx.ModelProto, height: int, width: int) -> None:
-    """Give input and output the names of the contract, and the batch dimension the name N."""
+def name_input_and_output(model: onnx.ModelProto, height: int, width: int) -> None:
+    """Name input and output as the contract does, and the batch dimension N."""
     graph = model.graph
     (source,), (sink,) = graph.input, graph.output
     renamed = {source.name: INPUT_NAME, sink.name: OUTPUT_NAME}
-    names = [one.name for one in (*graph.initializer, *graph.node)]
-    renamed |= _renumbered([*names, *(end for node in graph.node for end in node.output)])
-    for one in (*graph.initializer, *graph.node):
-        one.name = renamed.get(one.name, one.name)
+    names = [part.name for part in (*graph.initializer, *graph.node)]
+    renamed |= _renumbered([*names, *(value for node in graph.node for value in node.output)])
+    for part in (*graph.initializer, *graph.node):
+        part.name = renamed.get(part.name, part.name)
     for node in graph.node:
-        for ends in (node.input, node.output):
-            for index, end in enumerate(ends):
-                ends[index] = renamed.get(end, end)
+        for values in (node.input, node.output):
+            for index, value in enumerate(values):
+                values[index] = renamed.get(value, value)
     classes = sink.type.tensor_type.shape.dim[1].dim_value
     source.CopyFrom(
         helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["N", height, width])
     )
     sink.CopyFrom(helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["N", classes]))
     del graph.value_info[:]
-    graph.name, graph.doc_string = "classifier", ""  # which held a running number as well
+    graph.name, graph.doc_string = "classifier", ""  # these held a running number too
     model.producer_name, model.producer_version = "tf2onnx", ""
 
 
 def _renumbered(names: list[str]) -> dict[str, str]:
-    """New names for those with the converter's running number, which goes on in a process."""
+    """Renumber names from 1: the converter's running number continues within a process."""
     numbered = dict.fromkeys(name for name in names if _NUMBERED.search(name))
-    return {name: _NUMBERED.sub(f"__{at}", name) for at, name in enumerate(numbered, 1)}
+    return {name: _NUMBERED.sub(f"__{number}", name) for number, name in enumerate(numbered, 1)}
 
 
 def check_parity(model: Any, converted: Path, images: NDArray[np.uint8]) -> float:
@@ -90,7 +90,7 @@ def check_parity(model: Any, converted: Path, images: NDArray[np.uint8]) -> floa
     difference = float(np.abs(keras_answer - onnx_answer).max())
     if not difference <= PARITY:
         raise ParityError(
-            f"Keras and ONNX differ by {difference:.2e} over {len(images)} images, at most "
-            f"{PARITY:.0e} is allowed; the conversion changed the model"
+            f"Keras and ONNX must differ by at most {PARITY:.0e}, got {difference:.2e} over "
+            f"{len(images)} images; the conversion changed the model"
         )
     return difference

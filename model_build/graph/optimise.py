@@ -1,4 +1,4 @@
-"""Graph optimisation, done once at build time instead of at every cold start."""
+"""Optimise graphs once at build time instead of at every cold start."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 
 
 def build_stage(context: StageContext) -> None:
-    """Optimise a converted graph, as far as the quantisers understand it afterwards."""
+    """Optimise a converted graph, but only so far that the quantisers still understand it."""
     optimise(context.source_graph, context.graph)
 
 
@@ -25,17 +25,17 @@ def optimise(
     level: ort.GraphOptimizationLevel = BASIC,
     without: Sequence[str] = (),
 ) -> None:
-    """Write `source` with onnxruntime's optimisations of `level` applied, but for some by name.
+    """Apply onnxruntime's optimisations up to `level`, except those named in `without`.
 
     BASIC keeps standard operators, which the quantiser understands; EXTENDED fuses them into
-    onnxruntime's own. without: names of optimisers to leave out.
+    onnxruntime's own. without: names of optimisers.
     """
     with tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "optimised.onnx"
         options = ort.SessionOptions()
         options.graph_optimization_level = level
         options.optimized_model_filepath = str(optimised)
-        options.log_severity_level = 3  # it warns that an optimised file is bound to its machine
+        options.log_severity_level = 3  # no warning that the file depends on this machine
         ort.InferenceSession(
             source.read_bytes(),
             options,
@@ -48,9 +48,9 @@ def optimise(
 
 
 def optimise_integers(source: Path, target: Path) -> None:
-    """Write a quantised graph in onnxruntime's integer operators, with channels last.
+    """Rewrite a quantised graph with onnxruntime's integer operators, channels last.
 
-    onnxruntime would otherwise rewrite it at each load. Of its highest level, the blocks of
-    channels for float convolutions are left out: their width depends on the CPU.
+    onnxruntime would otherwise do so at each load. Of its highest level only the blocked layout of
+    float convolutions is left out: the block's width depends on the CPU.
     """
     optimise(source, target, _ALL, without=["NchwcTransformer"])

@@ -1,1 +1,1 @@
-"""Answers for whole folders of images."""
+"""Classify whole folders of images."""

@@ -1,7 +1,7 @@
-"""Answers for a folder of images: every core, part by part, a rerun does what is left.
+"""Classify a folder of images on every core, part by part; a rerun does the remaining parts.
 
-OUT/plan.json         what is scored with what: written once, and checked by every rerun
-OUT/part-00000.jsonl  answers of the first images by name; a part appears whole or not at all
+OUT/plan.json         images, model and options: written once, and checked by every rerun
+OUT/part-00000.jsonl  answers for the first images by name; a part appears whole or not at all
 
 docs/batch.md compares it with the state machine for millions of images.
 """
@@ -26,19 +26,19 @@ from model_build.store.model_store import MANIFEST, MODEL, ModelStore
 
 PLAN = "plan.json"
 
-type OnPart = Callable[[int, int, bool], None]  # images, errors, done by an earlier run
+type OnPart = Callable[[int, int, bool], None]  # images, errors, whether an earlier run did it
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Images answered or refused in this run and those before; errors among them."""
+    """Images processed in this run and earlier ones, and how many of them failed."""
 
     images: int
     errors: int
 
 
 def resolve(store: ModelStore, name: str, version: str, target: str) -> str:
-    """Version to score with: a rerun keeps its version, even if the channel has moved on."""
+    """Version to score with; a rerun keeps its version even if the channel has moved."""
     if not VERSION.fullmatch(version):
         with contextlib.suppress(NotInStore):
             model = json.loads(open_objects(target).read(PLAN)[0])["model"]
@@ -47,12 +47,15 @@ def resolve(store: ModelStore, name: str, version: str, target: str) -> str:
 
 
 def parts(job: Job) -> list[list[str]]:
-    """Keys of the images, part by part, by name; writes the plan, or checks it on a rerun.
+    """Keys of the images by name, part by part; writes the plan, or checks it on a rerun.
 
-    Raises StepError for a folder without files, and where OUT holds another job's answers.
+    Raises StepError for a folder without files, and if OUT holds another job's answers.
     """
     if f"{job.target}/".startswith(f"{job.source}/"):
-        raise StepError("OUT must not be inside IN: its parts would be read as images")
+        raise StepError(
+            f"OUT must not be inside IN, or its parts would be read as images; got {job.target} in "
+            f"{job.source}"
+        )
     entries = sorted(
         (entry.key, entry.bytes)
         for entry in open_objects(job.source).entries("")
@@ -79,7 +82,7 @@ def parts(job: Job) -> list[list[str]]:
 
 
 def score(job: Job, store: ModelStore, workers: int, on_part: OnPart) -> Totals:
-    """Score what no earlier run has; `on_part` is called for each part, those included."""
+    """Score the parts that earlier runs have not; `on_part` is called for every part."""
     planned = parts(job)
     version = job.version
     model = {
@@ -90,27 +93,27 @@ def score(job: Job, store: ModelStore, workers: int, on_part: OnPart) -> Totals:
     }
     target = open_objects(job.target)
     finished = {entry.key for entry in target.entries("")}
-    left = [index for index in range(len(planned)) if _part(job, index) not in finished]
+    remaining = [index for index in range(len(planned)) if _part(job, index) not in finished]
     images = failed = 0
-    for index in sorted(set(range(len(planned))) - set(left)):
+    for index in sorted(set(range(len(planned))) - set(remaining)):
         count = _errors_in(target.read(_part(job, index))[0], job.form)
         images, failed = images + len(planned[index]), failed + count
         on_part(len(planned[index]), count, True)  # noqa: FBT003 - done before
-    if not left:
+    if not remaining:
         return Totals(images, failed)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process a core: no threads besides
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process per core, without threads
     with ProcessPoolExecutor(
-        min(workers, len(left)),
+        min(workers, len(remaining)),
         multiprocessing.get_context("spawn"),  # onnxruntime's threads don't survive a fork
         initializer=score_part.start,
         initargs=(job, model, score_part.endpoint_of(job.source)),
     ) as pool:
-        running = {pool.submit(score_part.classify, planned[index]): index for index in left}
+        running = {pool.submit(score_part.classify, planned[index]): index for index in remaining}
         try:
             for done in as_completed(running):
-                index = running.pop(done)  # and with it its content
+                index = running.pop(done)  # frees the part's content
                 content, count = done.result()
-                with contextlib.suppress(Conflict):  # another run was faster, with the same answers
+                with contextlib.suppress(Conflict):  # a concurrent run wrote the same answers
                     target.create(_part(job, index), content)
                 size = len(planned[index])
                 images, failed = images + size, failed + count
@@ -137,6 +140,6 @@ def _keep_plan(target: Objects, plan: dict[str, Any], job: Job) -> None:
         changed = [name for name in plan if old.get(name) != plan[name]]
         if changed:
             raise StepError(
-                f"{job.target} has results of another job ({', '.join(changed)} differ); name "
+                f"{job.target} has results of another job ({', '.join(changed)} differ); use "
                 "another OUT, or repeat the first run's options on the same images"
             ) from None

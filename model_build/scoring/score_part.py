@@ -1,6 +1,6 @@
-"""One part of a folder of images, read and classified: what a process of `score` does.
+"""Read and classify one part of a folder of images: the work of one process of `score`.
 
-It imports no more than that takes, because each process starts with it (docs/batch.md).
+It imports as little as possible, because every process starts with it (docs/batch.md).
 """
 
 import csv
@@ -23,15 +23,17 @@ from classifier.model.address import Folder, parse_address
 from model_build.errors import NotInStore, StoreError
 from model_build.store.backends import open_objects
 
-_SOME = 64  # images read, then classified: S3 answers so many at once, and they fit into the caches
+_CHUNK = (
+    64  # images read, then classified: S3 serves as many in parallel, and they fit in the cache
+)
 
 type Content = bytes | errors.PredictError
-type Read = Callable[[list[str]], Iterator[list[Content]]]  # some keys at a time, in their order
+type Read = Callable[[list[str]], Iterator[list[Content]]]  # chunk by chunk, in the keys' order
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where S3 answers for a bucket."""
+    """Endpoint of a bucket's region."""
 
     url: str
     region: str
@@ -39,10 +41,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Job:
-    """What is scored, with what, and how the answers are written.
+    """Images to score, the model, and how the answers are written.
 
-    source, target: `file://…` or `s3://…`. form: jsonl or csv. part_size: images a part.
-    probabilities: of every class, in each answer.
+    source, target: `file://…` or `s3://…`. form: jsonl or csv. part_size: images per part.
+    probabilities: write every class's probability.
     """
 
     source: str
@@ -55,8 +57,8 @@ class Job:
     probabilities: bool = False
 
 
-class _Given:
-    """A store that holds what the parent process has read: one read for all processes."""
+class _Preloaded:
+    """A store of files that the parent process has read once for all processes."""
 
     def __init__(self, contents: dict[str, bytes]) -> None:
         self._contents = contents
@@ -76,27 +78,27 @@ _worker: _Worker
 
 
 def start(job: Job, model: dict[str, bytes], endpoint: Endpoint | None) -> None:
-    """Prepare this process. model: the model's files by their keys. endpoint: of a bucket."""
+    """Prepare this process. model: the model's files by key. endpoint: of the source's bucket."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    global _worker  # noqa: PLW0603 - what a process of the pool keeps from part to part
-    loaded = session.load(_Given(model), job.name, job.version)
+    global _worker  # noqa: PLW0603 - kept by a pool process from part to part
+    loaded = session.load(_Preloaded(model), job.name, job.version)
     _worker = _Worker(job, loaded, _reader(job.source, endpoint))
 
 
 def _end_with_parent() -> None:
-    """A pool's processes wait for work even after the parent was killed."""
+    """Exit when the parent is killed: a pool's processes would wait for work for ever."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
 
 
 def classify(keys: list[str]) -> tuple[bytes, int]:
-    """Content of the part that answers these keys, and the number of errors in it."""
+    """Content of the part with the answers for these keys, and the number of errors in it."""
     job = _worker.job
-    found: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
     for contents in _worker.read(keys):
-        found += batch.classify(_worker.model, contents, "none" if job.mode == "none" else "auto")
-    rows = [{"key": key, **one} for key, one in zip(keys, found, strict=True)]
+        answers += batch.classify(_worker.model, contents, "none" if job.mode == "none" else "auto")
+    rows = [{"key": key, **answer} for key, answer in zip(keys, answers, strict=True)]
     if not job.probabilities:
         for row in rows:
             row.pop("probabilities", None)
@@ -105,7 +107,7 @@ def classify(keys: list[str]) -> tuple[bytes, int]:
 
 
 def rows_of(content: bytes, form: str) -> Iterator[dict[str, Any]]:
-    """Answers of one part, as they were written; of csv, texts without the empty ones."""
+    """Answers of one part as written; for csv, the fields that are not empty, as text."""
     text = content.decode()
     if form == "csv":
         for row in csv.DictReader(io.StringIO(text)):
@@ -115,19 +117,19 @@ def rows_of(content: bytes, form: str) -> Iterator[dict[str, Any]]:
 
 
 def endpoint_of(source: str) -> Endpoint | None:
-    """Find out where the bucket of a source is; none for a folder. Raises StoreError."""
+    """Endpoint of a source's bucket; None for a folder. Raises StoreError."""
     address = parse_address(source)
     if isinstance(address, Folder):
         return None
-    import boto3  # noqa: PLC0415 - a folder needs none of it
+    import boto3  # noqa: PLC0415 - not needed for a folder
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
         client = boto3.client("s3")
-        found = client.head_bucket(Bucket=address.name)
-    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: no endpoint's URL
+        head = client.head_bucket(Bucket=address.name)
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: invalid endpoint URL
         raise StoreError(f"s3://{address.name}: {error}") from error
-    region = found.get("BucketRegion", client.meta.region_name)  # other servers may not say it
+    region = head.get("BucketRegion", client.meta.region_name)  # other servers may omit it
     return Endpoint(boto3.client("s3", region_name=region).meta.endpoint_url, region)
 
 
@@ -140,27 +142,27 @@ def _reader(source: str, endpoint: Endpoint | None) -> Read:
 
 
 def _file_reader(folder: Path) -> Read:
-    """One by one: threads take longer than the files."""
+    """Read files one by one: threads would be slower."""
 
-    def one(key: str) -> Content:
+    def read_file(key: str) -> Content:
         try:
             return (folder / key).read_bytes()
         except FileNotFoundError:
             return _removed()
 
     def read(keys: list[str]) -> Iterator[list[Content]]:
-        for some in batched(keys, _SOME, strict=False):
-            yield [one(key) for key in some]
+        for chunk in batched(keys, _CHUNK, strict=False):
+            yield [read_file(key) for key in chunk]
 
     return read
 
 
 def _object_reader(bucket: str, prefix: str, endpoint: Endpoint) -> Read:
-    """The next while these are classified; by obstore, as boto3 takes ten times as long an object.
+    """Read the next chunk while one is classified; boto3 takes ten times as long per object.
 
     docs/batch.md has the figures.
     """
-    from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - a folder needs none
+    from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - as above
     from obstore.exceptions import BaseError  # noqa: PLC0415
     from obstore.store import S3Store  # noqa: PLC0415
 
@@ -169,26 +171,26 @@ def _object_reader(bucket: str, prefix: str, endpoint: Endpoint) -> Read:
         prefix=prefix or None,
         config={"endpoint": endpoint.url, "region": endpoint.region},
         client_options={"allow_http": endpoint.url.startswith("http://")},  # a local S3
-        credential_provider=Boto3CredentialProvider(),  # profiles too, and new ones in time
+        credential_provider=Boto3CredentialProvider(),  # supports profiles, and renews credentials
     )
 
-    slower = cache(lambda: open_objects(f"s3://{bucket}/{prefix}"))
+    boto3_objects = cache(lambda: open_objects(f"s3://{bucket}/{prefix}"))
 
-    def one(key: str) -> Content:
+    def read_object(key: str) -> Content:
         try:
             if batch.is_path(key):
                 return bytes(objects.get(key).bytes())
-            return slower().read(key)[0]
+            return boto3_objects().read(key)[0]
         except (FileNotFoundError, NotInStore):
             return _removed()
         except BaseError as error:
             raise StoreError(f"s3://{bucket}/{prefix}/{key}: {error}") from error
 
     def read(keys: list[str]) -> Iterator[list[Content]]:
-        with ThreadPoolExecutor(_SOME) as threads:
+        with ThreadPoolExecutor(_CHUNK) as threads:
             ahead: list[Future[Content]] = []
-            for some in batched(keys, _SOME, strict=False):
-                current, ahead = ahead, [threads.submit(one, key) for key in some]
+            for chunk in batched(keys, _CHUNK, strict=False):
+                current, ahead = ahead, [threads.submit(read_object, key) for key in chunk]
                 if current:
                     yield [content.result() for content in current]
             yield [content.result() for content in ahead]
@@ -197,7 +199,7 @@ def _object_reader(bucket: str, prefix: str, endpoint: Endpoint) -> Read:
 
 
 def _removed() -> errors.PredictError:
-    return errors.UnreadableImage("it was removed after it had been listed")
+    return errors.UnreadableImage("removed after it was listed")
 
 
 def _jsonl(rows: list[dict[str, Any]]) -> bytes:

@@ -1,1 +1,1 @@
-"""Every recipe built and measured beside the others."""
+"""Build every recipe and compare them."""

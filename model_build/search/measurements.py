@@ -1,4 +1,4 @@
-"""What a search measured of each candidate: the records, their JSON, and Wilson's interval."""
+"""What a search measured for each candidate: records, their JSON, and Wilson's interval."""
 
 import json
 import math
@@ -15,16 +15,16 @@ CONFIDENCE = 0.95  # of every interval
 class Measured:
     """One candidate. Shares are 0 to 1; times are in ms, batch 1, one thread.
 
-    What is named neither validation nor pictures is of the held-out samples.
+    Figures named neither validation nor pictures are for the held-out samples.
 
-    stages: of each its technique, parameters, seconds it took when it ran, and whether it was
-    cached. operators: count of each type in the served graph.
-    validation_views_right: of each validation sample, the share of its augmented views that were
-    read right; candidates are compared on it sample by sample.
+    stages: technique, parameters, seconds when it was built, and whether it was cached.
+    operators: count of each type in the served graph.
+    validation_views_right: for each validation sample, the share of its augmented views that were
+    read correctly; candidates are compared on it, paired by sample.
     latency_ratio, load_ratio: to the reference candidate, in the same rounds.
-    confusion: counts [K, K], a row a true class.
-    reliability: of each bin of confidence its mean confidence, accuracy and count.
-    misread: of each wrong answer its index, label, predicted, confidence and image [H][W].
+    confusion: counts [K, K], one row per true class.
+    reliability: mean confidence, accuracy and count of each confidence bin.
+    misread: index, label, predicted, confidence and image [H][W] of each wrong answer.
     """
 
     recipe: str
@@ -59,7 +59,7 @@ class Measured:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Record of what `dataclasses.asdict` gave, after a way through JSON."""
+        """Record from the output of `dataclasses.asdict`, decoded from JSON."""
         intervals = ("accuracy_interval", "pictures_interval", "latency_ratio_interval")
         return cls(**document | {name: tuple(document[name]) for name in intervals})
 
@@ -69,8 +69,8 @@ class Search:
     """One run, in which every candidate was measured.
 
     machine: cpu, cores, flags (such as avx512_vnni: they decide int8's speed), python, onnxruntime.
-    dataset: name, sha256, and how many: train, validation, views (of each validation sample),
-    held_out, pictures. timing: rounds, and runs a round. failed: recipe and error.
+    dataset: name, sha256, and counts: train, validation, views (per validation sample), held_out,
+    pictures. timing: rounds, and runs per round. failed: recipe and error.
     """
 
     created: str
@@ -84,23 +84,23 @@ class Search:
     failed: list[dict[str, str]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Document for JSON."""
+        """Search as a JSON document."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Search of what `to_dict` gave, after a way through JSON."""
-        candidates = [Measured.from_dict(one) for one in document["candidates"]]
+        """Search from the output of `to_dict`, decoded from JSON."""
+        candidates = [Measured.from_dict(candidate) for candidate in document["candidates"]]
         return cls(**document | {"candidates": candidates})
 
 
 def to_json(document: Any) -> str:
-    """JSON text. Raises ValueError for a figure that is not a number."""
+    """JSON text. Raises ValueError for NaN and infinity."""
     return json.dumps(document, allow_nan=False, ensure_ascii=False)
 
 
 def wilson_interval(correct: int, total: int, confidence: float = CONFIDENCE) -> Interval:
-    """Score interval of a share, both ends in 0 to 1; it holds near 0 and 1 and for few samples.
+    """Score interval of a share, within 0 to 1; valid near 0 and 1 and for few samples too.
 
     Raises ValueError unless 0 <= correct <= total and total > 0.
     Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927;
@@ -114,7 +114,7 @@ def wilson_interval(correct: int, total: int, confidence: float = CONFIDENCE) ->
     share = correct / total
     center = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + (z / total) ** 2 / 4)
-    # With none or all right the interval touches 0 or 1, which rounding would miss.
+    # At 0 or total correct the interval ends at exactly 0 or 1, which rounding would miss.
     low = 0.0 if correct == 0 else center - half
     high = 1.0 if correct == total else center + half
     return low, high

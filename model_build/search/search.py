@@ -1,4 +1,4 @@
-"""Every recipe built, and every candidate measured beside the others in one run."""
+"""Build every recipe, and measure all candidates side by side in one run."""
 
 import gzip
 import hashlib
@@ -34,28 +34,28 @@ from model_build.evaluation.evaluate import (
 from model_build.search.measurements import Measured, Search, wilson_interval
 from model_build.training.augment import Strength, augment
 
-PICTURES = slice(600, None)  # the first 600 were looked at when augmentation was chosen
-VIEWS = 10  # of each validation sample, for the figure that the choice is made on
+PICTURES = slice(600, None)  # the first 600 were used to choose the augmentation
+VIEWS = 10  # per validation sample, for the figure that decides the choice
 ROUNDS = 40  # of timing
 _BINS = 15
 
 
 @dataclass(frozen=True)
 class Sets:
-    """What every candidate is measured on: images uint8 [N, H, W] and labels int64 [N]."""
+    """Samples that every candidate is measured on: images uint8 [N, H, W], labels int64 [N]."""
 
     dataset: datasets.Dataset
 
     @cached_property
     def views(self) -> datasets.Labelled:
-        """Validation samples, ten augmented views of each: hard enough to tell candidates apart."""
+        """Ten augmented views of each validation sample: hard enough to tell candidates apart."""
         images = np.repeat(self.dataset.validation_images, VIEWS, axis=0)
         labels = np.repeat(self.dataset.validation_labels, VIEWS)
         return augment(images, labels, np.random.default_rng(0), Strength()), labels
 
     @cached_property
     def pictures(self) -> datasets.Labelled:
-        """Digits by other writers, as pictures on paper, through the code that serves."""
+        """Digits by other writers, as pictures on paper, preprocessed by the serving code."""
         digits, labels = datasets.load_other_writers()
         generator = np.random.default_rng(11)
         pipeline = MnistPipeline(*self.dataset.test_images.shape[1:])
@@ -74,10 +74,10 @@ def search(
     on_stage: OnStage,
     say: Callable[[str], None],
 ) -> Search:
-    """Build recipes and measure them side by side; what fails to build is named, not measured.
+    """Build recipes and measure them side by side; recipes that fail to build are listed.
 
-    recipes: by name, as their profile trains them. reference: the one whose latency is 1; it is
-    built first. say is told which recipe is built, of how many, and when measuring begins.
+    recipes: by name, with their profile applied. reference: the recipe whose latency counts as 1;
+    it is built first. say is called with the progress.
     """
     names = list(dict.fromkeys([reference, *recipes]))
     built: dict[str, Outcome] = {}
@@ -132,7 +132,7 @@ def measure(recipe: Recipe, built: Outcome, timing: tuple[Timing, Timing], sets:
     confusion = np.zeros((dataset.classes, dataset.classes), dtype=int)
     np.add.at(confusion, (dataset.test_labels, predicted), 1)
     own, reference = timing
-    found = score(answers, dataset.test_labels, file, own)
+    evaluation = score(answers, dataset.test_labels, file, own)
     views, pictures = right(file, *sets.views), right(file, *sets.pictures)
     validation = right(file, dataset.validation_images, dataset.validation_labels)
     ratio, *interval = own.ratio(reference)
@@ -143,27 +143,27 @@ def measure(recipe: Recipe, built: Outcome, timing: tuple[Timing, Timing], sets:
         techniques=[stage.technique for stage in recipe.stages],
         file=str(file),
         sha256=hashlib.sha256(content).hexdigest(),
-        bytes=found.bytes,
+        bytes=evaluation.bytes,
         gzip_bytes=len(gzip.compress(content, mtime=0)),
         parameters=_parameters(graph),
         operators=dict(sorted(Counter(node.op_type for node in graph.node).items())),
         validation_accuracy=float(validation.mean()),
         validation_views_accuracy=float(views.mean()),
         validation_views_right=views.reshape(-1, VIEWS).mean(axis=1).tolist(),
-        accuracy=found.accuracy,
+        accuracy=evaluation.accuracy,
         accuracy_interval=wilson_interval(int(correct.sum()), len(correct)),
         pictures_accuracy=float(pictures.mean()),
         pictures_interval=wilson_interval(int(pictures.sum()), len(pictures)),
-        expected_calibration_error=found.expected_calibration_error,
+        expected_calibration_error=evaluation.expected_calibration_error,
         temperature=built.record["result"]["temperature"],
-        per_class_accuracy=found.per_class_accuracy,
+        per_class_accuracy=evaluation.per_class_accuracy,
         confusion=confusion.tolist(),
         reliability=_reliability(confidence, correct),
-        latency_p50_ms=found.latency_p50_ms,
-        latency_p99_ms=found.latency_p99_ms,
+        latency_p50_ms=evaluation.latency_p50_ms,
+        latency_p99_ms=evaluation.latency_p99_ms,
         latency_ratio=ratio,
         latency_ratio_interval=(interval[0], interval[1]),
-        load_ms=found.load_ms,
+        load_ms=evaluation.load_ms,
         load_ratio=float(np.median(own.load_ms) / np.median(reference.load_ms)),
         misread=[
             {
@@ -195,7 +195,7 @@ def _reliability(
 
 
 def _parameters(graph: onnx.GraphProto) -> int:
-    """Count of the graph's weights: all its initialisers with more than one element."""
+    """Number of weights: the elements of all initialisers that have more than one."""
     sizes = [int(np.prod(tensor.dims)) for tensor in graph.initializer]
     return sum(size for size in sizes if size > 1)
 

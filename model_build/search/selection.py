@@ -1,4 +1,4 @@
-"""Chooses a candidate under limits, and says why each of the others lost."""
+"""Choose a candidate within limits, and say why each of the others lost."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from model_build.search.measurements import Measured
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model must keep; None means no limit. min_accuracy is of the validation samples."""
+    """Limits that a model must meet; None means no limit. min_accuracy: on validation samples."""
 
     max_bytes: int | None = None
     max_latency_ratio: float | None = None
@@ -20,7 +20,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen candidate, or None, and why; for every other one a sentence why it lost."""
+    """The chosen candidate, or None, and why; for each of the others, why it lost."""
 
     chosen: Measured | None
     why: str
@@ -30,7 +30,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Miss:
-    """A limit that a candidate breaks; excess: by how much of what was allowed."""
+    """A limit that a candidate exceeds; excess: by what share of the limit."""
 
     sentence: str
     remedy: str
@@ -44,38 +44,46 @@ def choose(
     max_latency_ratio: float | None = None,
     min_accuracy: float | None = None,
 ) -> Choice:
-    """Choose the best candidate that keeps the limits, on validation figures alone.
+    """Choose the best candidate within the limits, by validation figures alone.
 
-    Best is the largest accuracy on augmented views of the validation samples. Whoever is within
-    one standard error of it, paired by sample, ties with it, and the smallest of these wins, then
-    the fastest. The held-out samples are not looked at: they stay an honest estimate.
+    Best is the highest accuracy on augmented views of the validation samples. Candidates within one
+    standard error of it, paired by sample, tie with it; of these the smallest wins, then the
+    fastest. The held-out samples are not used, so their accuracy stays an honest estimate.
     Source: the one-standard-error rule of Breiman et al., "Classification and Regression Trees",
     1984, section 3.4.3; Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning",
     2009, section 7.10.
     """
     limits = Limits(max_bytes, max_latency_ratio, min_accuracy)
-    misses = {one.recipe: _misses(one, limits) for one in candidates}
-    reasons = {recipe: found[0].sentence for recipe, found in misses.items() if found}
-    fitting = [one for one in candidates if not misses[one.recipe]]
+    misses = {candidate.recipe: _misses(candidate, limits) for candidate in candidates}
+    reasons = {recipe: missed[0].sentence for recipe, missed in misses.items() if missed}
+    fitting = [candidate for candidate in candidates if not misses[candidate.recipe]]
     if not fitting:
         return Choice(None, _nearest(candidates, misses), reasons, limits)
-    best = min(fitting, key=lambda one: (-one.validation_views_accuracy, _size(one)))
-    # One sample's difference is exactly one standard error: rounding must not decide.
-    tied = [one for one in fitting if _gap(best, one) <= _noise(best, one) * (1 + 1e-9)]
+    best = min(
+        fitting, key=lambda candidate: (-candidate.validation_views_accuracy, _size(candidate))
+    )
+    # A difference in one sample is exactly one standard error: rounding must not decide.
+    tied = [
+        candidate
+        for candidate in fitting
+        if _gap(best, candidate) <= _noise(best, candidate) * (1 + 1e-9)
+    ]
     chosen = min(tied, key=_size)
-    for one in fitting:
-        if one is not chosen:
-            reasons[one.recipe] = (
-                _larger(one, chosen) if one in tied else _weaker(one, best, chosen)
+    for candidate in fitting:
+        if candidate is not chosen:
+            reasons[candidate.recipe] = (
+                _larger(candidate, chosen)
+                if candidate in tied
+                else _weaker(candidate, best, chosen)
             )
     why = _why(chosen, best, len(fitting), len(tied), len(candidates), limited=limits != Limits())
     return Choice(chosen, why, reasons, limits)
 
 
 def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
-    """Which points no other one beats: none costs at most as much and gains at least as much.
+    """Which points no other point beats, with at most its cost and at least its gain.
 
-    Of two points alike in both, both are on the front.
+    Equal points are both on the front.
     """
     points = list(zip(costs, gains, strict=True))
     return [
@@ -84,87 +92,87 @@ def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
     ]
 
 
-def _size(one: Measured) -> tuple[int, float, str]:
-    return one.bytes, one.latency_ratio, one.recipe
+def _size(candidate: Measured) -> tuple[int, float, str]:
+    return candidate.bytes, candidate.latency_ratio, candidate.recipe
 
 
-def _misses(one: Measured, limits: Limits) -> list[_Miss]:
-    found = []
-    if limits.max_bytes is not None and one.bytes > limits.max_bytes:
-        found.append(
+def _misses(candidate: Measured, limits: Limits) -> list[_Miss]:
+    misses = []
+    if limits.max_bytes is not None and candidate.bytes > limits.max_bytes:
+        misses.append(
             _Miss(
-                f"{one.bytes:,} bytes are over the {limits.max_bytes:,} of --max-bytes",
-                f"--max-bytes {one.bytes}",
-                one.bytes / max(limits.max_bytes, 1) - 1,
+                f"{candidate.bytes:,} bytes exceed the {limits.max_bytes:,} of --max-bytes",
+                f"--max-bytes {candidate.bytes}",
+                candidate.bytes / max(limits.max_bytes, 1) - 1,
             )
         )
-    if limits.max_latency_ratio is not None and one.latency_ratio > limits.max_latency_ratio:
-        ratio = _up(one.latency_ratio, 2)
-        found.append(
+    if limits.max_latency_ratio is not None and candidate.latency_ratio > limits.max_latency_ratio:
+        ratio = _up(candidate.latency_ratio, 2)
+        misses.append(
             _Miss(
-                f"a latency of {ratio:.2f} times the reference's is over the "
+                f"a latency of {ratio:.2f} times the reference's exceeds the "
                 f"{limits.max_latency_ratio:g} of --max-latency-ratio",
                 f"--max-latency-ratio {ratio:.2f}",
-                one.latency_ratio / max(limits.max_latency_ratio, 1e-9) - 1,
+                candidate.latency_ratio / max(limits.max_latency_ratio, 1e-9) - 1,
             )
         )
-    if limits.min_accuracy is not None and one.validation_accuracy < limits.min_accuracy:
-        accuracy = -_up(-one.validation_accuracy, 4)
-        found.append(
+    if limits.min_accuracy is not None and candidate.validation_accuracy < limits.min_accuracy:
+        accuracy = -_up(-candidate.validation_accuracy, 4)
+        misses.append(
             _Miss(
-                f"a validation accuracy of {accuracy:.2%} is under the "
+                f"a validation accuracy of {accuracy:.2%} is below the "
                 f"{limits.min_accuracy:.2%} of --min-accuracy",
                 f"--min-accuracy {accuracy:.4f}",
-                # In errors: from 99 % to 98 % is twice as many, as 200 KB is to 100 KB.
-                (1 - one.validation_accuracy) / max(1 - limits.min_accuracy, 1e-9) - 1,
+                # In errors: 98 % has twice those of 99 %, as 200 KB is twice 100 KB.
+                (1 - candidate.validation_accuracy) / max(1 - limits.min_accuracy, 1e-9) - 1,
             )
         )
-    return found
+    return misses
 
 
 def _nearest(candidates: Sequence[Measured], misses: dict[str, list[_Miss]]) -> str:
     if not candidates:
-        return "No candidate was built: fix the recipes that failed, and search again."
+        return "No candidate was built: fix the recipes that failed and search again."
     nearest = min(
         candidates,
-        key=lambda one: (
-            len(misses[one.recipe]),
-            max(miss.excess for miss in misses[one.recipe]),
-            _size(one),
+        key=lambda candidate: (
+            len(misses[candidate.recipe]),
+            max(miss.excess for miss in misses[candidate.recipe]),
+            _size(candidate),
         ),
     )
-    found = misses[nearest.recipe]
+    missed = misses[nearest.recipe]
     return (
         f"No candidate is within the limits. The nearest is {nearest.recipe}: "
-        f"{' and '.join(miss.sentence for miss in found)}. "
-        f"To choose it, use {' '.join(miss.remedy for miss in found)}."
+        f"{' and '.join(miss.sentence for miss in missed)}. "
+        f"To choose it, use {' '.join(miss.remedy for miss in missed)}."
     )
 
 
-def _gap(best: Measured, one: Measured) -> float:
-    return best.validation_views_accuracy - one.validation_views_accuracy
+def _gap(best: Measured, candidate: Measured) -> float:
+    return best.validation_views_accuracy - candidate.validation_views_accuracy
 
 
-def _noise(best: Measured, one: Measured) -> float:
+def _noise(best: Measured, candidate: Measured) -> float:
     """One standard error of the accuracies' difference, paired by sample.
 
-    The views of a sample are no independent draws, so the sample is the unit.
+    The views of one sample are not independent draws, so the sample is the unit.
     """
-    differences = np.subtract(best.validation_views_right, one.validation_views_right)
+    differences = np.subtract(best.validation_views_right, candidate.validation_views_right)
     return float(differences.std(ddof=1) / math.sqrt(len(differences)))
 
 
-def _weaker(one: Measured, best: Measured, chosen: Measured) -> str:
+def _weaker(candidate: Measured, best: Measured, chosen: Measured) -> str:
     tie = "" if best is chosen else f" (as good as {chosen.recipe} within the noise, but larger)"
     return (
-        f"reads {one.validation_views_accuracy:.2%} of the validation views, "
-        f"{_points(_gap(best, one))} fewer than {best.recipe}{tie}; "
-        f"the noise of this comparison is {_points(_noise(best, one))}"
+        f"reads {candidate.validation_views_accuracy:.2%} of the validation views, "
+        f"{_points(_gap(best, candidate))} fewer than {best.recipe}{tie}; "
+        f"the noise of this comparison is {_points(_noise(best, candidate))}"
     )
 
 
-def _larger(one: Measured, chosen: Measured) -> str:
-    gap = one.validation_views_accuracy - chosen.validation_views_accuracy
+def _larger(candidate: Measured, chosen: Measured) -> str:
+    gap = candidate.validation_views_accuracy - chosen.validation_views_accuracy
     if gap == 0:
         compared = f"reads as many of the validation views as {chosen.recipe}"
     else:
@@ -173,12 +181,12 @@ def _larger(one: Measured, chosen: Measured) -> str:
             f"reads {_points(abs(gap))} {side} of the validation views than {chosen.recipe}, "
             "which is within the noise"
         )
-    if one.bytes != chosen.bytes:
-        return f"{compared}, and is larger: {one.bytes:,} bytes against {chosen.bytes:,}"
-    if one.latency_ratio != chosen.latency_ratio:
+    if candidate.bytes != chosen.bytes:
+        return f"{compared}, and is larger: {candidate.bytes:,} bytes against {chosen.bytes:,}"
+    if candidate.latency_ratio != chosen.latency_ratio:
         return (
             f"{compared}, and is slower at the same size: "
-            f"{one.latency_ratio:.2f} times the reference's latency against "
+            f"{candidate.latency_ratio:.2f} times the reference's latency against "
             f"{chosen.latency_ratio:.2f}"
         )
     return f"{compared}, and is as large and as fast; {chosen.recipe} comes first by name"
@@ -189,15 +197,15 @@ def _why(
 ) -> str:
     reads = f"reads {chosen.validation_views_accuracy:.2%} of the validation views"
     if fitting == 1:
-        one = f"one of {total} candidates that keeps the limits" if limited else "candidate"
-        return f"{chosen.recipe} is the only {one}; it {reads}."
-    among = f"the {fitting} of {total} candidates that keep the limits"
+        only = f"one of {total} candidates within the limits" if limited else "candidate"
+        return f"{chosen.recipe} is the only {only}; it {reads}."
+    among = f"the {fitting} of {total} candidates within the limits"
     reads = f"Of {among if limited else f'{total} candidates'}, {chosen.recipe} {reads}"
     if tied == 1:
-        return f"{reads}, more than any other by more than the noise."
+        return f"{reads}, ahead of all others by more than the noise."
     if chosen is best:
         others = "1 other" if tied == 2 else f"{tied - 1} others"
-        return f"{reads}, the most; it ties with {others}, none of them smaller."
+        return f"{reads}, the most; it ties with {others}, none smaller."
     if chosen.bytes < best.bytes:
         better = f"smallest, {chosen.bytes:,} bytes against {best.bytes:,}"
     else:
@@ -217,6 +225,6 @@ def _points(share: float) -> str:
 
 
 def _up(number: float, digits: int) -> float:
-    """Round up, so that the limit that is shown takes the candidate in."""
+    """Round up, so that the limit shown includes the candidate."""
     scale = 10.0**digits
     return math.ceil(round(number * scale, 6)) / scale

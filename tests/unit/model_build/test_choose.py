@@ -1,4 +1,4 @@
-"""Which candidate is chosen, why, and what the others are told."""
+"""Which candidate is chosen, why, and why the others lost."""
 
 from dataclasses import replace
 
@@ -57,44 +57,44 @@ def test_the_most_accurate_of_those_that_keep_the_limits_wins() -> None:
     assert choice.chosen is not None
     assert choice.chosen.recipe == "good"
     assert choice.why == (
-        "Of the 2 of 6 candidates that keep the limits, good reads 97.50% of the validation views, "
-        "more than any other by more than the noise."
+        "Of the 2 of 6 candidates within the limits, good reads 97.50% of the validation views, "
+        "ahead of all others by more than the noise."
     )
     assert choice.reasons == {
         "plain": "reads 95.00% of the validation views, 2.50 points fewer than good; the noise of "
         "this comparison is 0.44 points",
-        "large": "50,001 bytes are over the 50,000 of --max-bytes",
-        "slow": "a latency of 1.51 times the reference's is over the 1.5 of --max-latency-ratio",
-        "wrong": "a validation accuracy of 96.99% is under the 97.00% of --min-accuracy",
-        "both": "60,000 bytes are over the 50,000 of --max-bytes",
+        "large": "50,001 bytes exceed the 50,000 of --max-bytes",
+        "slow": "a latency of 1.51 times the reference's exceeds the 1.5 of --max-latency-ratio",
+        "wrong": "a validation accuracy of 96.99% is below the 97.00% of --min-accuracy",
+        "both": "60,000 bytes exceed the 50,000 of --max-bytes",
     }
 
 
-def test_without_limits_everybody_keeps_them() -> None:
-    """Then accuracy alone decides."""
+def test_without_limits_accuracy_alone_decides() -> None:
+    """However large and slow the most accurate candidate is."""
     choice = choose([candidate("a"), candidate("b", right=BETTER, size=10**9, latency=99)])
     assert choice.chosen is not None
     assert choice.chosen.recipe == "b"
 
 
-def test_the_only_one_left_says_so() -> None:
+def test_the_reason_says_that_there_is_only_one_candidate() -> None:
     """With and without limits."""
     small, large = candidate("small", size=10), candidate("large", size=20)
     assert choose([small, large], max_bytes=10).why == (
-        "small is the only one of 2 candidates that keeps the limits; "
+        "small is the only one of 2 candidates within the limits; "
         "it reads 95.00% of the validation views."
     )
     assert choose([small]).why.startswith("small is the only candidate; it reads 95.00%")
 
 
-def test_a_figure_on_the_limit_keeps_it() -> None:
+def test_a_figure_equal_to_the_limit_is_within_it() -> None:
     """All three limits are inclusive."""
-    one = candidate("a", size=100, latency=1.25, validation=0.97)
-    assert choose([one], max_bytes=100, max_latency_ratio=1.25, min_accuracy=0.97).chosen is one
+    only = candidate("a", size=100, latency=1.25, validation=0.97)
+    assert choose([only], max_bytes=100, max_latency_ratio=1.25, min_accuracy=0.97).chosen is only
 
 
 def test_of_those_within_the_noise_the_smallest_wins() -> None:
-    """What is larger is told so, also if it is the best by accuracy."""
+    """The reason of a larger candidate says so, even if it is the most accurate."""
     choice = choose(
         [
             candidate("best", right=NOISE, size=60_000),
@@ -126,8 +126,8 @@ def test_the_noise_is_that_of_the_paired_difference() -> None:
     assert choice.chosen.recipe == "b"
 
 
-def test_who_is_weaker_than_the_best_is_told_so_when_a_smaller_one_was_chosen() -> None:
-    """The sentence names the best and the chosen one."""
+def test_the_reason_of_a_weaker_candidate_names_the_best_and_the_chosen() -> None:
+    """When a smaller one than the best was chosen."""
     choice = choose(
         [
             candidate("best", right=NOISE, size=60_000),
@@ -148,7 +148,7 @@ def test_of_equal_size_the_faster_wins_then_the_first_by_name() -> None:
         choice = choose(order)
         assert choice.chosen is not None
         assert choice.chosen.recipe == "b"
-        assert choice.why.endswith(", the most; it ties with 2 others, none of them smaller.")
+        assert choice.why.endswith(", the most; it ties with 2 others, none smaller.")
         assert choice.reasons == {
             "a": "reads as many of the validation views as b, and is slower at the same size: "
             "1.00 times the reference's latency against 0.50",
@@ -166,8 +166,8 @@ def test_the_held_out_samples_change_nothing() -> None:
     assert choose(made).reasons == choose(turned).reasons
 
 
-def test_if_none_keeps_the_limits_the_nearest_says_what_to_loosen() -> None:
-    """The loosened limits are such that it is then chosen."""
+def test_if_no_candidate_is_within_the_limits_the_reason_says_what_to_loosen() -> None:
+    """Under the loosened limits the nearest is chosen."""
     candidates = [
         candidate("large", size=1_000_000),
         candidate("near", size=55_001),
@@ -176,7 +176,7 @@ def test_if_none_keeps_the_limits_the_nearest_says_what_to_loosen() -> None:
     choice = choose(candidates, max_bytes=50_000, max_latency_ratio=2)
     assert choice.chosen is None
     assert choice.why == (
-        "No candidate is within the limits. The nearest is near: 55,001 bytes are over the 50,000 "
+        "No candidate is within the limits. The nearest is near: 55,001 bytes exceed the 50,000 "
         "of --max-bytes. To choose it, use --max-bytes 55001."
     )
     assert set(choice.reasons) == {"large", "near", "slow"}
@@ -185,14 +185,14 @@ def test_if_none_keeps_the_limits_the_nearest_says_what_to_loosen() -> None:
 
 
 def test_the_nearest_names_every_limit_it_breaks() -> None:
-    """Rounded to the side on which the loosened limits take it."""
-    one = candidate("a", size=200, latency=1.2345, validation=0.912345)
-    choice = choose([one], max_bytes=100, max_latency_ratio=1, min_accuracy=0.95)
+    """Rounded so that the loosened limits include it."""
+    only = candidate("a", size=200, latency=1.2345, validation=0.912345)
+    choice = choose([only], max_bytes=100, max_latency_ratio=1, min_accuracy=0.95)
     assert choice.why.endswith(
         "use --max-bytes 200 --max-latency-ratio 1.24 --min-accuracy 0.9123."
     )
-    taken = choose([one], max_bytes=200, max_latency_ratio=1.24, min_accuracy=0.9123)
-    assert taken.chosen is one
+    loosened = choose([only], max_bytes=200, max_latency_ratio=1.24, min_accuracy=0.9123)
+    assert loosened.chosen is only
 
 
 def test_twice_the_errors_is_as_far_off_as_twice_the_size() -> None:
@@ -203,14 +203,14 @@ def test_twice_the_errors_is_as_far_off_as_twice_the_size() -> None:
     assert "The nearest is large" in choice.why
 
 
-def test_without_a_candidate_it_says_what_to_do() -> None:
+def test_without_a_candidate_the_reason_says_what_to_do() -> None:
     """All recipes failed."""
     assert choose([]).why.startswith("No candidate was built: fix the recipes")
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12))
 def test_the_pareto_front_is_what_no_other_beats(points: list[tuple[int, int]]) -> None:
-    """Against the definition, pair by pair: beaten is by one no worse in both and better in one."""
+    """Against the definition: a point beats another if it is no worse in both, better in one."""
 
     def beats(a: tuple[int, int], b: tuple[int, int]) -> bool:
         return a[0] <= b[0] and a[1] >= b[1] and (a[0] < b[0] or a[1] > b[1])
@@ -222,12 +222,12 @@ def test_the_pareto_front_is_what_no_other_beats(points: list[tuple[int, int]]) 
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_alike_points_are_all_on_the_front(count: int) -> None:
+def test_equal_points_are_all_on_the_front(count: int) -> None:
     """Neither beats the other."""
     assert pareto_front([1.0] * count, [0.9] * count) == [True] * count
 
 
-def test_the_fastest_of_the_smallest_says_so() -> None:
+def test_the_reason_says_if_the_chosen_is_the_fastest_of_the_smallest() -> None:
     """Where size does not decide between it and the most accurate."""
     choice = choose([candidate("best", right=NOISE), candidate("fast", latency=0.5)])
     assert choice.why.endswith(

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model_build.data.datasets import Dataset
 from model_build.errors import ParityError
-from model_build.graph.convert import check_parity, convert, name_ends
+from model_build.graph.convert import check_parity, convert, name_input_and_output
 from tests.support.networks import trained
 
 
@@ -132,7 +132,7 @@ def test_ends_are_renamed_wherever_they_are_used() -> None:
         [helper.make_tensor_value_info("old_out", TensorProto.FLOAT, ["unk__2", 12])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    name_ends(model, 3, 4)
+    name_input_and_output(model, 3, 4)
     onnx.checker.check_model(model, full_check=True)
     assert [list(node.input) for node in model.graph.node] == [
         ["image"],

@@ -58,7 +58,7 @@ def test_a_temperature_keeps_to_its_bounds_and_takes_logits_of_any_size() -> Non
 
 
 def test_nothing_to_fit_on_is_refused() -> None:
-    with pytest.raises(ValueError, match="one sample at least"):
+    with pytest.raises(ValueError, match="at least one sample"):
         temperature.fit(np.zeros((0, 10), np.float32), np.zeros(0, np.int64))
     with pytest.raises(ValueError, match="finite logits"):
         temperature.fit(np.full((1, 2), np.nan, np.float32), np.zeros(1, np.int64))
