@@ -1,1 +1,1 @@
-"""Quantisation of ONNX graphs."""
+"""Quantise ONNX graphs."""

@@ -1,12 +1,12 @@
-"""Exact arithmetic of uniform quantisation: real numbers to few bits, and back.
+"""Exact arithmetic of uniform quantisation: real numbers to a few bits, and back.
 
 q = clip(round(x / S) + Z, low, high)        x̂ = S · (q - Z)
 
-S, the scale, is the width of one step, a float32; Z, the zero point, is the integer that stands
-for 0.0. Rounding is half to even, the division float32: what ONNX's QuantizeLinear does.
+S, the scale, is the width of one step, a float32; Z, the zero point, is the integer that
+represents 0.0. Rounding is half to even, division in float32, as in ONNX's QuantizeLinear.
 
-The error, for an x whose step was not clipped and an S that is a normal float32:
-|x - x̂| ≤ S · (1/2 + 2^(bits - 23)). The half is the rounding; the rest is float32's own, in
+The error, unless x was clipped, for an S that is a normal float32: |x - x̂| ≤
+S · (1/2 + 2^(bits - 23)). The half comes from rounding to a step; the rest from float32 rounding in
 division and product, less than 0.007 % of the half at 8 bits.
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
@@ -23,15 +23,15 @@ type Floats = NDArray[np.float32]
 type Int8 = NDArray[np.int8]
 type UInt8 = NDArray[np.uint8]
 
-_TINY = float(np.finfo(np.float32).tiny)  # under it, float32 loses digits
+_TINY = float(np.finfo(np.float32).tiny)  # below it, float32 loses digits
 
 
 def symmetric(values: ArrayLike, bits: int = 8, *, axis: int | None = None) -> tuple[Int8, Floats]:
     """Quantise with Z = 0 and S = max|x| / (2^(bits-1) - 1): for weights, which lie around zero.
 
-    values: finite float32 [...]. Gives int8 [...] from -(2^(bits-1) - 1) to its opposite, and the
-    scale, float32 []; with an axis one scale for each index of it, float32 [values.shape[axis]].
-    All zeros get scale 1. Raises ValueError for bits not in 2 to 8 and values that are not finite.
+    values: finite float32 [...]. Returns int8 [...], at most 2^(bits-1) - 1 in magnitude, and the
+    scale, float32 []; with an axis one scale per index, float32 [values.shape[axis]]. All zeros get
+    scale 1. Raises ValueError for bits outside 2 to 8 and values that are not finite.
     """
     values, high = _checked(values, bits), 2 ** (bits - 1) - 1
     others = None if axis is None else _others(values, axis)
@@ -42,9 +42,9 @@ def symmetric(values: ArrayLike, bits: int = 8, *, axis: int | None = None) -> t
 def asymmetric(values: ArrayLike, bits: int = 8) -> tuple[UInt8, Floats, np.uint8]:
     """Quantise with S = (max - min) / (2^bits - 1), Z = round(-min / S): for one-sided activations.
 
-    values: finite float32 [...]; the range is widened to hold 0.0, so that padding and ReLU stay
-    exact. Gives uint8 [...] from 0 to 2^bits - 1, the scale float32 [] and the zero point. All
-    zeros get scale 1. Raises ValueError as `symmetric` does.
+    values: finite float32 [...]; the range is extended to 0.0, so that padding and ReLU stay exact.
+    Returns uint8 [...] from 0 to 2^bits - 1, the scale float32 [] and the zero point. All zeros get
+    scale 1. Raises ValueError as `symmetric` does.
     """
     values, high = _checked(values, bits), 2**bits - 1
     lowest = values.min(initial=0.0)
@@ -62,19 +62,20 @@ def quantise(
     bits: int = 8,
     axis: int | None = None,
 ) -> Int8 | UInt8:
-    """Quantise float32 [...] by a scale and zero point that are given; what lies outside saturates.
+    """Quantise float32 [...] by a given scale and zero point; values out of range saturate.
 
-    zero_point's type, int8 or uint8, is the result's: -2^(bits-1) to 2^(bits-1) - 1, or 0 to
-    2^bits - 1. scale: float32 []; with an axis [values.shape[axis]], and zero_point alike or [].
-    Raises ValueError for bits not in 2 to 8, values or scales that are no numbers, a scale of 0.
+    The result has zero_point's type, int8 or uint8: -2^(bits-1) to 2^(bits-1) - 1, or 0 to
+    2^bits - 1. scale: float32 []; with an axis [values.shape[axis]], and zero_point the same or [].
+    Raises ValueError for bits outside 2 to 8, NaN in values, and scales that are not positive and
+    finite.
     """
     values, scale = np.asarray(values, np.float32), np.asarray(scale, np.float32)
     _check_bits(bits)
     if np.isnan(values).any() or not (np.isfinite(scale).all() and (scale > 0).all()):
-        raise ValueError("values must be numbers, and scales greater than 0 and finite")
+        raise ValueError("values must not be NaN, and scales must be positive and finite")
     offset = np.asarray(zero_point)
     low = -(2 ** (bits - 1)) if offset.dtype == np.int8 else 0
-    with np.errstate(over="ignore"):  # infinity saturates as well
+    with np.errstate(over="ignore"):  # infinity saturates too
         steps = np.rint(values / _along(scale, values, axis))
     steps = steps + _along(offset, values, axis).astype(np.float32)
     clipped: Int8 | UInt8 = np.clip(steps, low, low + 2**bits - 1).astype(offset.dtype)
@@ -99,7 +100,7 @@ def dequantise(
 
 
 def _scale(span: Any, steps: int) -> Floats:
-    """Width of a step, so that `steps` of them make the span; 1 for a span of nothing."""
+    """Width of one of `steps` steps that cover the span; 1 for a span of 0."""
     scale = np.asarray(span, np.float32) / np.float32(steps)
     if not np.isfinite(scale).all():
         raise ValueError("values are too far apart: their range exceeds float32")
@@ -107,13 +108,13 @@ def _scale(span: Any, steps: int) -> Floats:
 
 
 def _along(parameters: NDArray[Any], values: NDArray[Any], axis: int | None) -> NDArray[Any]:
-    """Shape [C] as [1, C, 1, 1]: parameters of each index of one axis against all the values."""
+    """Reshape [C] to [1, C, 1, 1], so that one parameter per index of an axis broadcasts."""
     if parameters.ndim == 0:
         return parameters
     if axis is None or parameters.shape != (values.shape[axis],):
         raise ValueError(
             f"scale or zero point of shape {list(parameters.shape)} does not fit values of shape "
-            f"{list(values.shape)} along axis {axis}; give one number, or one an index of the axis"
+            f"{list(values.shape)} along axis {axis}; expected one number, or one per index"
         )
     return np.expand_dims(parameters, _others(values, axis))
 
@@ -126,7 +127,7 @@ def _checked(values: ArrayLike, bits: int) -> Floats:
     _check_bits(bits)
     values = np.asarray(values, np.float32)
     if not np.isfinite(values).all():
-        raise ValueError("values must be finite; infinity and NaN have no place on a scale")
+        raise ValueError("values must be finite, got NaN or infinity")
     return values
 
 

@@ -1,4 +1,4 @@
-"""Dynamic quantisation: weights are stored in 8 bits, activations are quantised at each call."""
+"""Dynamic quantisation: weights stored in 8 bits, activations quantised in each call."""
 
 import tempfile
 from pathlib import Path
@@ -12,20 +12,19 @@ from model_build.quantise.static import quiet
 
 
 def build_stage(context: StageContext) -> dict[str, Any]:
-    """Quantise the graph of the stage before."""
+    """Quantise the previous stage's graph."""
     return quantise(context.source_graph, context.graph)
 
 
 def quantise(source: Path, target: Path) -> dict[str, Any]:
-    """Write a dynamically quantised version of an fp32 classifier; give what its manifest says.
+    """Write a dynamically quantised version of an fp32 classifier; return its `quantization`.
 
     Weights: S = (max w - min w) / 255, Z = round(-min w / S), per tensor, computed once.
-    Activations: the same formula over the values of the very call (DynamicQuantizeLinear), so no
-    calibration is needed, and every call looks for minimum and maximum first. The products are
+    Activations: the same formula over the values of each call (DynamicQuantizeLinear), so no
+    calibration is needed, but every call computes minimum and maximum first. The products are
     summed in int32 (MatMulInteger, ConvInteger), then x · w ≈ Sx · Sw · Σ (qx - Zx)(qw - Zw).
 
-    Weights are uint8: onnxruntime's kernels for CPUs without VNNI saturate with int8 weights of
-    8 bits and do not with uint8.
+    Weights are uint8: with 8-bit int8 weights onnxruntime's kernels for CPUs without VNNI saturate.
 
     Source: the ONNX operators DynamicQuantizeLinear, MatMulInteger and ConvInteger; onnxruntime,
     "Quantize ONNX Models".

@@ -1,4 +1,4 @@
-"""Static int8 quantisation in QDQ form, calibrated on samples."""
+"""Static int8 quantisation in QDQ format, calibrated on samples."""
 
 import contextlib
 import io
@@ -39,18 +39,18 @@ _METHODS = {
 _OPTIONS: dict[str, dict[str, Any]] = {
     "minmax": {},
     "entropy": {"num_bins": 512, "num_quantized_bins": 128},
-    "percentile": {"num_bins": 2048, "symmetric": False},  # after a ReLU there is one side
+    "percentile": {"num_bins": 2048, "symmetric": False},  # values after a ReLU are one-sided
 }
 
 
 def build_stage(context: StageContext, **parameters: Any) -> dict[str, Any]:
-    """Quantise the graph of the stage before."""
+    """Quantise the previous stage's graph."""
     calibration = calibration_images(context.dataset)
     return quantise(context.source_graph, context.graph, calibration, **parameters)
 
 
 def calibration_images(dataset: datasets.Dataset) -> NDArray[np.uint8]:
-    """Training samples uint8 [N, H, W] that set the scales, the same number of each class."""
+    """Training samples uint8 [N, H, W] that set the scales, equally many per class."""
     per_class = CALIBRATION_SAMPLES // dataset.classes
     return dataset.train_images[datasets.stratified_split(dataset.train_labels, per_class)]
 
@@ -64,24 +64,24 @@ def quantise(
     per_channel: bool = True,
     percentile: float = 99.99,
 ) -> dict[str, Any]:
-    """Write an int8 version of an fp32 classifier; give what the manifest says of it.
+    """Write an int8 version of an fp32 classifier; return its `quantization` for the manifest.
 
     calibration: images uint8 [N, H, W] whose activations set each tensor's range [min, max], from
-    which S = (max - min) / 255 and Z = round(-min / S). method says how:
+    which S = (max - min) / 255 and Z = round(-min / S). method selects the range:
 
-    - `minmax`: the smallest and largest value seen.
-    - `percentile`: the range that holds `percentile` per cent of the values, an equal share cut
-      off at either end; what lies outside saturates.
-    - `entropy`: of the ranges to saturate at, the one whose quantised distribution Q is nearest to
-      that of the values, P: least Σ P log(P / Q), P in 512 bins and Q in 128. onnxruntime's own
-      default is 128 for both, which leaves one range to choose from, that of min-max (#9597).
+    - `minmax`: the smallest and largest value observed.
+    - `percentile`: the range that holds `percentile` per cent of the values, with equal shares cut
+      off at both ends; values outside saturate.
+    - `entropy`: the saturating range whose quantised distribution Q is nearest to the values'
+      distribution P: least Σ P log(P / Q), P in 512 bins and Q in 128. onnxruntime's default is 128
+      for both, which leaves only the min-max range to choose from (#9597).
 
-    Weights: S = max|w| / 63, Z = 0, one S a channel or, with per_channel off, a tensor. They keep
-    to 7 bits: CPUs without VNNI add pairs of products in 16 bits and would saturate with 8, so
-    that the same file answered differently on two of them (onnxruntime's own advice:
+    Weights: S = max|w| / 63, Z = 0, one S per channel or, with per_channel off, per tensor. They
+    are limited to 7 bits: CPUs without VNNI add pairs of products in 16 bits, which 8-bit weights
+    saturate, so the same file would answer differently on two CPUs (onnxruntime recommends
     `reduce_range`). The file is optimised afterwards: a cold start then has nothing to fuse.
 
-    Raises ValueError for another method, or a percentile outside of 50 to 100.
+    Raises ValueError for another method, or a percentile outside (50, 100].
 
     Source: Jacob et al. 2018, section 2.1; entropy: Migacz, "8-bit Inference with TensorRT", 2017;
     percentile: Wu et al., "Integer Quantization for Deep Learning Inference", 2020, section 5.
@@ -116,21 +116,21 @@ def quantise(
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         )
         optimise_integers(quantised, target)
-    how: dict[str, Any] = {"method": method, "samples": len(calibration)}
+    calibration_record: dict[str, Any] = {"method": method, "samples": len(calibration)}
     if cuts:
-        how["percentile"] = percentile
+        calibration_record["percentile"] = percentile
     return {
         "method": "static",
         "format": "QDQ",
         "weights": f"int8, 7 bits, per {'channel' if per_channel else 'tensor'}",
         "activations": "uint8",
-        "calibration": how,
+        "calibration": calibration_record,
     }
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep onnxruntime's quantiser from printing, and from advising what was done already."""
+    """Silence onnxruntime's quantiser, which prints, and advises steps already done."""
     logger, level = logging.getLogger(), logging.getLogger().level
     logger.setLevel(logging.ERROR)
     try:
@@ -141,9 +141,9 @@ def quiet() -> Iterator[None]:
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no types
-    def __init__(self, images: NDArray[np.uint8], most: int = 64) -> None:
-        # All of one size: the histograms of entropy and percentile fail on a smaller last one.
-        size = max(size for size in range(1, most + 1) if len(images) % size == 0)
+    def __init__(self, images: NDArray[np.uint8], max_size: int = 64) -> None:
+        # All of equal size: the histograms of entropy and percentile fail on a smaller last batch.
+        size = max(size for size in range(1, max_size + 1) if len(images) % size == 0)
         self._batches = iter([images[at : at + size] for at in range(0, len(images), size)])
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
