@@ -1,1 +1,1 @@
-"""The report of a search: page, plots, tables."""
+"""Write the report of a search: page, plots, tables."""

@@ -1,4 +1,4 @@
-"""What one candidate gets wrong, drawn: reliability diagram, confusion matrix, misread samples."""
+"""Plots of a candidate's errors: reliability diagram, confusion matrix, misread samples."""
 
 import math
 
@@ -12,17 +12,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from model_build.report.figures import FAMILIES, INK, MUTED, PAPER, STYLE
 from model_build.search.measurements import Measured, wilson_interval
 
-_SHEET = 40  # misread samples at most
+_MAX_MISREAD = 40
 
 
-def reliability(one: Measured) -> Figure:
-    """Accuracy of the held-out samples by confidence, and how many there are of each."""
+def reliability(candidate: Measured) -> Figure:
+    """Accuracy of the held-out samples by confidence, and their number."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 6), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        bins = [entry for entry in one.reliability if entry["count"]]
-        edges = np.linspace(0, 1, len(one.reliability) + 1)
-        upper.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1, label="as sure as right")
+        bins = [entry for entry in candidate.reliability if entry["count"]]
+        edges = np.linspace(0, 1, len(candidate.reliability) + 1)
+        upper.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1, label="perfectly calibrated")
         confidence = np.array([entry["confidence"] for entry in bins])
         accuracy = np.array([entry["accuracy"] for entry in bins])
         intervals = np.array(
@@ -40,11 +40,13 @@ def reliability(one: Measured) -> Figure:
         )
         upper.set(ylim=(-0.03, 1.03), xlim=(-0.01, 1.01), ylabel="accuracy")
         upper.legend(loc="upper left", frameon=False)
-        temperature = "" if one.temperature is None else f", temperature {one.temperature:.2f}"
-        upper.set_title(
-            f"calibration error {one.expected_calibration_error:.3f}{temperature}", loc="left"
+        temperature = (
+            "" if candidate.temperature is None else f", temperature {candidate.temperature:.2f}"
         )
-        counts = [entry["count"] for entry in one.reliability]
+        upper.set_title(
+            f"calibration error {candidate.expected_calibration_error:.3f}{temperature}", loc="left"
+        )
+        counts = [entry["count"] for entry in candidate.reliability]
         lower.bar(edges[:-1], counts, np.diff(edges), align="edge", color=MUTED, edgecolor=PAPER)
         lower.set_yscale("symlog", linthresh=1)
         lower.set(ylim=(0, max([*counts, 1]) * 2), ylabel="samples", xlabel="confidence")
@@ -58,26 +60,26 @@ def reliability(one: Measured) -> Figure:
         return figure
 
 
-def confusion(one: Measured) -> Figure:
-    """Counts of held-out samples by true class and answer; what is zero stays blank."""
-    counts = np.array(one.confusion)
+def confusion(candidate: Measured) -> Figure:
+    """Counts of held-out samples by true class and prediction; zeros are left blank."""
+    counts = np.array(candidate.confusion)
     classes = len(counts)
     wrong = counts - np.diag(counts.diagonal())
-    most = max(int(wrong.max()), 10)  # one or two mistakes are no alarm
+    most = max(int(wrong.max()), 10)  # one or two mistakes should not look alarming
     colours = mpl.colormaps["YlOrRd"]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 5.6), layout="constrained")
         axes = figure.subplots()
         for row, column in np.argwhere(counts):
             count = counts[row, column]
-            place_at = (column - 0.5, row - 0.5)
+            corner = (column - 0.5, row - 0.5)
             if row == column:
-                cell = Rectangle(place_at, 1, 1, facecolor=MUTED, alpha=0.22)
+                cell = Rectangle(corner, 1, 1, facecolor=MUTED, alpha=0.22)
                 colour = INK
             else:
                 share = 0.15 + 0.75 * math.log(count) / math.log(most)
-                cell = Rectangle(place_at, 1, 1, facecolor=colours(share))
-                # Fixed, as the cell is: the page's theme changes neither.
+                cell = Rectangle(corner, 1, 1, facecolor=colours(share))
+                # The page's theme changes neither this colour nor the cell's.
                 colour = "#ffffff" if share > 0.65 else "#000000"
             axes.add_patch(cell)
             size = 11 if classes <= 12 else 7
@@ -87,7 +89,7 @@ def confusion(one: Measured) -> Figure:
             ylim=(classes - 0.5, -0.5),
             xticks=range(classes),
             yticks=range(classes),
-            xlabel="read as",
+            xlabel="predicted class",
             ylabel="true class",
             aspect="equal",
         )
@@ -99,15 +101,15 @@ def confusion(one: Measured) -> Figure:
         return figure
 
 
-def misread(one: Measured) -> Figure:
-    """Sheet of the misread held-out samples, the surest first; at most 40."""
-    surest = sorted(one.misread, key=lambda wrong: (-wrong["confidence"], wrong["index"]))
-    shown = surest[:_SHEET]
+def misread(candidate: Measured) -> Figure:
+    """Sheet of at most 40 misread held-out samples, the most confident first."""
+    surest = sorted(candidate.misread, key=lambda wrong: (-wrong["confidence"], wrong["index"]))
+    shown = surest[:_MAX_MISREAD]
     columns = 10
     rows = max(1, math.ceil(len(shown) / columns))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.4, 0.4 + 1.25 * rows))
-        # One drawing area, a digit a square of 1 by 1: forty areas would take seconds.
+        # One axes for all digits, each a square of 1 by 1: forty would take seconds to draw.
         axes = figure.add_axes((0.01, 0, 0.98, 1 - 0.4 / figure.get_figheight()))
         for index, wrong in enumerate(shown):
             left, top = index % columns * 1.1, index // columns * 1.65
@@ -125,11 +127,11 @@ def misread(one: Measured) -> Figure:
             axes.text(left + 0.5, top + 1.5, confidence, ha="center", va="baseline", fontsize=9)
         axes.set(xlim=(0, columns * 1.1 - 0.1), ylim=(rows * 1.65 - 0.1, 0), aspect="equal")
         axes.set_axis_off()
-        title = f"{len(one.misread)} misread of {sum(map(sum, one.confusion)):,}"
+        title = f"{len(candidate.misread)} misread of {sum(map(sum, candidate.confusion)):,}"
         if len(surest) > len(shown):
-            title += f", the {len(shown)} surest"
+            title += f", the {len(shown)} most confident"
         figure.suptitle(
-            f"{title} (true → read, confidence)",
+            f"{title} (true → predicted, confidence)",
             fontsize=12,
             x=0.01,
             ha="left",

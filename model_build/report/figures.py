@@ -1,8 +1,8 @@
-"""The report's figures, drawn with matplotlib: for the page as SVG, for a README as PNG.
+"""Style of the report's figures, drawn with matplotlib: as SVG for the page, as PNG for a README.
 
-Text, lines and paper take INK, MUTED and PAPER; the page replaces these by its own colours, so that
-a figure follows a dark theme. Data is in the palette of Okabe and Ito, told apart without colour
-vision; shapes say the same again.
+Text, lines and background use INK, MUTED and PAPER; the page replaces these by its own colours, so
+that a figure follows a dark theme. Data uses the palette of Okabe and Ito, which colour-blind
+readers can tell apart; marker shapes repeat the distinction.
 """
 
 import io
@@ -30,9 +30,9 @@ _FAMILY_OF = {
     "factorise": "factorised",
     "distil": "distilled",
 }
-STYLE: dict[Any, Any] = {  # matplotlib types its keys one by one
+STYLE: dict[Any, Any] = {  # matplotlib's type lists every key
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # it comes with matplotlib: the same on every machine
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same on every machine
     "font.size": 11,
     "svg.fonttype": "none",
     "text.color": INK,
@@ -48,27 +48,27 @@ STYLE: dict[Any, Any] = {  # matplotlib types its keys one by one
     "grid.alpha": 0.25,
     "figure.facecolor": PAPER,
     "axes.facecolor": "none",
-    "figure.dpi": 72,  # a pixel is a point, as in the SVG
+    "figure.dpi": 72,  # one pixel per point, as in the SVG
 }
 
 
-def quantised(one: Measured) -> bool:
-    """Whether a stage made the weights int8 or int4."""
-    return any(name == "qat" or name.startswith("quantise") for name in one.techniques)
+def quantised(candidate: Measured) -> bool:
+    """Whether a stage quantised the weights to int8 or int4."""
+    return any(name == "qat" or name.startswith("quantise") for name in candidate.techniques)
 
 
-def family(one: Measured) -> str:
-    """Family of a candidate: what it was made small by, besides quantisation."""
-    made = {_FAMILY_OF[name] for name in one.techniques if name in _FAMILY_OF}
-    if len(made) > 1:
+def family(candidate: Measured) -> str:
+    """Family of a candidate: the technique that made it small, besides quantisation."""
+    families = {_FAMILY_OF[name] for name in candidate.techniques if name in _FAMILY_OF}
+    if len(families) > 1:
         return "composed"
-    return made.pop() if made else "quantised" if quantised(one) else "baseline"
+    return families.pop() if families else "quantised" if quantised(candidate) else "baseline"
 
 
 def svg(figure: Figure, name: str) -> str:
-    """Figure as an SVG element for a page: no outside address, INK and the like as variables.
+    """Figure as an SVG element for a page: no external links, INK and the like as CSS variables.
 
-    name: makes the ids in it different from another figure's.
+    name: keeps its ids distinct from another figure's.
     """
     file = io.StringIO()
     empty = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -77,9 +77,9 @@ def svg(figure: Figure, name: str) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :].replace("xlink:href", "href")
     text = re.sub(r'\s*xmlns(:\w+)?="[^"]*"', "", text)
-    # Names of the figure's parts, which two figures share and nothing refers to.
+    # Drop the ids of the figure's parts, which nothing refers to and two figures share.
     used = set(re.findall(r"#([\w.-]+)", text))
-    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
     for colour, variable in ((INK, "--ink"), (MUTED, "--muted"), (PAPER, "--paper")):
         text = text.replace(colour, f"var({variable})")
@@ -87,6 +87,6 @@ def svg(figure: Figure, name: str) -> str:
 
 
 def png(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG with two pixels for one of the page."""
+    """Write a figure as PNG, with two pixels per CSS pixel of the page."""
     with mpl.rc_context(STYLE):
         figure.savefig(path, format="png", dpi=200, metadata={"Software": None})

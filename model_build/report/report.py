@@ -1,4 +1,4 @@
-"""Writes the report of a search: a self-contained page, pictures, a table, and the data."""
+"""Write the report of a search: a self-contained page, figures, a table and the data."""
 
 import base64
 import io
@@ -19,14 +19,14 @@ from model_build.report.figures import FAMILIES, INK, MUTED, PAPER, family, png,
 from model_build.search.measurements import Interval, Measured, Search, to_json
 from model_build.search.selection import Choice, pareto_front
 
-_MISREAD_PER_CLASS = 12  # shown on the page; results.json has them all
+_MISREAD_PER_CLASS = 12  # shown on the page; results.json has all
 
 
 def write(search: Search, choice: Choice, folder: Path) -> Path:
-    """Write index.html, *.png, table.md and results.json into a folder; give the page's path.
+    """Write index.html, *.png, table.md and results.json into a folder; return the page's path.
 
-    The same search and choice give the same bytes. Raises StepError if there is no candidate,
-    ValueError for a figure that is not a number.
+    The same search and choice produce the same bytes. Raises StepError if there is no candidate,
+    ValueError for NaN and infinity.
     """
     if not search.candidates:
         raise StepError("there are no candidates to report: fix the recipes that failed")
@@ -38,13 +38,13 @@ def write(search: Search, choice: Choice, folder: Path) -> Path:
     for name, figure in drawn.items():
         png(figure, folder / f"{name}.png")
     page = folder / "index.html"
-    del drawn["misread"]  # the page shows them by class
+    del drawn["misread"]  # the page lists these by class
     page.write_text(_page(search, choice, {name: svg(drawn[name], name) for name in drawn}))
     return page
 
 
 def read(folder: Path) -> Search:
-    """Search of a report's folder, to choose again under other limits without measuring again."""
+    """Search in a report's folder, to choose again within other limits without measuring again."""
     return Search.from_dict(json.loads((folder / "results.json").read_text())["search"])
 
 
@@ -53,19 +53,19 @@ def table(search: Search, choice: Choice) -> str:
     fronts = _fronts(search)
     heads = ["recipe", "accuracy", "other writers", "KiB", "gzip KiB", "latency", "load", "ECE"]
     lines = [f"| {' | '.join(heads)} |", "| --- |" + " --: |" * (len(heads) - 1)]
-    for one in _ranked(search):
-        name = _markdown(one.recipe)
-        name = f"**{name}** (chosen)" if one is choice.chosen else name
-        front = " ◆" if fronts[one.recipe] else ""
+    for candidate in _ranked(search):
+        name = _markdown(candidate.recipe)
+        name = f"**{name}** (chosen)" if candidate is choice.chosen else name
+        front = " ◆" if fronts[candidate.recipe] else ""
         cells = [
             f"{name}{front}",
-            f"{_percent(one.accuracy)} ± {_half(one.accuracy_interval)}",
-            f"{_percent(one.pictures_accuracy)} ± {_half(one.pictures_interval)}",
-            _kib(one.bytes),
-            _kib(one.gzip_bytes),
-            f"{one.latency_ratio:.2f}",
-            f"{one.load_ratio:.2f}",
-            f"{one.expected_calibration_error:.3f}",
+            f"{_percent(candidate.accuracy)} ± {_half(candidate.accuracy_interval)}",
+            f"{_percent(candidate.pictures_accuracy)} ± {_half(candidate.pictures_interval)}",
+            _kib(candidate.bytes),
+            _kib(candidate.gzip_bytes),
+            f"{candidate.latency_ratio:.2f}",
+            f"{candidate.load_ratio:.2f}",
+            f"{candidate.expected_calibration_error:.3f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     note = (
@@ -77,14 +77,14 @@ def table(search: Search, choice: Choice) -> str:
 
 
 def _figures(search: Search, choice: Choice) -> dict[str, Figure]:
-    one = _shown(search, choice)
+    candidate = _shown(search, choice)
     chosen = choice.chosen.recipe if choice.chosen else None
     return {
         "accuracy-size": scatter.against_size(search, chosen, choice.limits),
         "accuracy-latency": scatter.against_latency(search, chosen, choice.limits),
-        "confusion": diagnostics.confusion(one),
-        "reliability": diagnostics.reliability(one),
-        "misread": diagnostics.misread(one),
+        "confusion": diagnostics.confusion(candidate),
+        "reliability": diagnostics.reliability(candidate),
+        "misread": diagnostics.misread(candidate),
     }
 
 
@@ -113,39 +113,46 @@ def _page(search: Search, choice: Choice, figures: dict[str, str]) -> str:
         families=FAMILIES,
         family=family,
         quantised=quantised,
-        reference=next(one for one in search.candidates if one.recipe == search.reference),
+        reference=next(
+            candidate for candidate in search.candidates if candidate.recipe == search.reference
+        ),
         command=_command(search, choice),
         colours={"ink": INK, "muted": MUTED, "paper": PAPER},
     )
 
 
 def _ranked(search: Search) -> list[Measured]:
-    """Candidates as the choice sees them, the best first."""
-    return sorted(search.candidates, key=lambda one: (-one.validation_views_accuracy, one.recipe))
+    """Candidates by the figure that decides the choice, the best first."""
+    return sorted(
+        search.candidates,
+        key=lambda candidate: (-candidate.validation_views_accuracy, candidate.recipe),
+    )
 
 
 def _shown(search: Search, choice: Choice) -> Measured:
-    """Candidate whose errors are shown: the chosen one, else the reference."""
+    """Candidate whose errors are shown: the chosen one or else the reference."""
     if choice.chosen is not None:
         return choice.chosen
-    return next(one for one in search.candidates if one.recipe == search.reference)
+    return next(
+        candidate for candidate in search.candidates if candidate.recipe == search.reference
+    )
 
 
 def _fronts(search: Search) -> dict[str, list[str]]:
-    """Costs for which a candidate is on the Pareto front, of size and latency."""
-    accuracies = [one.accuracy for one in search.candidates]
-    size = pareto_front([one.bytes for one in search.candidates], accuracies)
-    latency = pareto_front([one.latency_ratio for one in search.candidates], accuracies)
+    """For each candidate, the costs, `size` or `latency`, for which it is on the Pareto front."""
+    accuracies = [candidate.accuracy for candidate in search.candidates]
+    size = pareto_front([candidate.bytes for candidate in search.candidates], accuracies)
+    latency = pareto_front([candidate.latency_ratio for candidate in search.candidates], accuracies)
     return {
-        one.recipe: ["size"] * on_size + ["latency"] * on_latency
-        for one, on_size, on_latency in zip(search.candidates, size, latency, strict=True)
+        candidate.recipe: ["size"] * on_size + ["latency"] * on_latency
+        for candidate, on_size, on_latency in zip(search.candidates, size, latency, strict=True)
     }
 
 
-def _classes(one: Measured) -> Iterable[dict[str, Any]]:
-    """Of each class: how many there are and were read right, and its misread samples."""
-    for label, row in enumerate(one.confusion):
-        wrong = [entry for entry in one.misread if entry["label"] == label]
+def _classes(candidate: Measured) -> Iterable[dict[str, Any]]:
+    """For each class its counts of samples, right and wrong, and its misread samples."""
+    for label, row in enumerate(candidate.confusion):
+        wrong = [entry for entry in candidate.misread if entry["label"] == label]
         wrong.sort(key=lambda entry: (-entry["confidence"], entry["index"]))
         yield {
             "label": label,
@@ -203,18 +210,18 @@ def _kib(count: int) -> str:
 
 
 def _parameters(parameters: dict[str, Any]) -> str:
-    def written(value: Any) -> str:
+    def formatted(value: Any) -> str:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, list):
             return ", ".join(map(str, value))
         return f"{value:g}" if isinstance(value, float) else str(value)
 
-    return " · ".join(f"{name} {written(value)}" for name, value in parameters.items())
+    return " · ".join(f"{name} {formatted(value)}" for name, value in parameters.items())
 
 
 def _markdown(text: str) -> str:
-    """Text that neither ends a table's cell nor is taken for HTML or emphasis."""
+    """Escape what would end a table cell or be read as HTML or emphasis."""
     for mark in "\\|`*_[]":
         text = text.replace(mark, f"\\{mark}")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -27,7 +27,7 @@ _ERROR_TICKS = [0.5, 0.2, 0.1, 0.08, 0.05, 0.03, 0.02, 0.015, 0.01, 0.005, 0.002
 
 def against_size(search: Search, chosen: str | None, limits: Limits) -> Figure:
     """Held-out accuracy against the size of the file, with the Pareto front."""
-    sizes = [one.bytes / 1024 for one in search.candidates]
+    sizes = [candidate.bytes / 1024 for candidate in search.candidates]
     limit = limits.max_bytes and limits.max_bytes / 1024
     spread = [(size, size) for size in sizes]
     return _scatter(search, chosen, sizes, spread, "file, KiB", limit, "--max-bytes")
@@ -35,8 +35,8 @@ def against_size(search: Search, chosen: str | None, limits: Limits) -> Figure:
 
 def against_latency(search: Search, chosen: str | None, limits: Limits) -> Figure:
     """Held-out accuracy against latency relative to the reference, with the Pareto front."""
-    ratios = [one.latency_ratio for one in search.candidates]
-    spread = [one.latency_ratio_interval for one in search.candidates]
+    ratios = [candidate.latency_ratio for candidate in search.candidates]
+    spread = [candidate.latency_ratio_interval for candidate in search.candidates]
     title = f"latency, {search.reference} = 1"
     return _scatter(
         search, chosen, ratios, spread, title, limits.max_latency_ratio, "--max-latency-ratio"
@@ -53,20 +53,20 @@ def _scatter(
     option: str,
 ) -> Figure:
     candidates = search.candidates
-    # Accuracies crowd towards 1: on a log scale of the error they don't.
+    # Accuracies crowd together near 1; a log scale of the error spreads them.
     floor = 0.5 / max(search.dataset["held_out"], 1)
-    errors = np.array([max(1 - one.accuracy, floor) for one in candidates])
-    bounds = np.array([one.accuracy_interval for one in candidates]).reshape(-1, 2)
-    worst = np.maximum(1 - bounds[:, 0], errors)
-    least = np.clip(1 - bounds[:, 1], floor, errors)
-    front = pareto_front(costs, [one.accuracy for one in candidates])
+    errors = np.array([max(1 - candidate.accuracy, floor) for candidate in candidates])
+    bounds = np.array([candidate.accuracy_interval for candidate in candidates]).reshape(-1, 2)
+    highest = np.maximum(1 - bounds[:, 0], errors)
+    lowest = np.clip(1 - bounds[:, 1], floor, errors)
+    front = pareto_front(costs, [candidate.accuracy for candidate in candidates])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 6.4))
         figure.subplots_adjust(left=0.1, right=0.985, bottom=0.09, top=0.9)
         axes = figure.subplots()
         axes.set_yscale("log")
-        span = worst.max() / least.min()
-        axes.set_ylim(worst.max() * span**0.04, least.min() / span**0.04)
+        span = highest.max() / lowest.min()
+        axes.set_ylim(highest.max() * span**0.04, lowest.min() / span**0.04)
         axes.yaxis.set_major_locator(FixedLocator(_ERROR_TICKS))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 * (1 - error):g}%"))
@@ -79,13 +79,13 @@ def _scatter(
         axes.set_ylabel("held-out accuracy (scale: log of the error)")
         axes.grid(visible=True)
         axes.set_axisbelow(True)
-        for index, one in enumerate(candidates):
-            colour, marker = FAMILIES[family(one)]
+        for index, candidate in enumerate(candidates):
+            colour, marker = FAMILIES[family(candidate)]
             axes.errorbar(
                 costs[index],
                 errors[index],
                 xerr=[[costs[index] - lows[index]], [highs[index] - costs[index]]],
-                yerr=[[errors[index] - least[index]], [worst[index] - errors[index]]],
+                yerr=[[errors[index] - lowest[index]], [highest[index] - errors[index]]],
                 color=colour,
                 alpha=0.45,
                 linewidth=1,
@@ -96,18 +96,21 @@ def _scatter(
                 errors[index],
                 marker,
                 color=colour,
-                markerfacecolor=colour if quantised(one) else PAPER,
+                markerfacecolor=colour if quantised(candidate) else PAPER,
                 markeredgewidth=1.6,
                 markersize=7.5,
                 zorder=4,
             )
-            if one.recipe == chosen:
+            if candidate.recipe == chosen:
                 axes.plot(costs[index], errors[index], "o", zorder=5, **_RING, markersize=17)
         steps = _draw_front(
             axes, [(c, e) for c, e, on in zip(costs, errors, front, strict=True) if on]
         )
         lines = [*pairwise(steps)]
-        lines += [((c, w), (c, e)) for c, w, e in zip(costs, worst, least, strict=True)]
+        lines += [
+            ((cost, above), (cost, below))
+            for cost, above, below in zip(costs, highest, lowest, strict=True)
+        ]
         low, high = axes.get_xlim()
         if limit is not None and low < limit < high:
             axes.axvline(limit, color=INK, linestyle=":", linewidth=1.4, zorder=1)
@@ -119,7 +122,7 @@ def _scatter(
 
 
 def _cost_axis(axes: Axes, low: float, high: float) -> None:
-    """Log scale if the range is wide, plain numbers on the ticks in either case."""
+    """Log scale if the range is wide; the ticks are plain numbers in either case."""
     if high > 4 * low > 0:
         axes.set_xscale("log")
         margin = (high / low) ** 0.06
@@ -135,7 +138,7 @@ def _cost_axis(axes: Axes, low: float, high: float) -> None:
 
 
 def _draw_front(axes: Axes, points: list[Point]) -> list[Point]:
-    """Draw the steps that no candidate is beyond; give their corners."""
+    """Draw the Pareto front as steps; return their corners."""
     corners = [(min(cost for cost, _ in points), axes.get_ylim()[0])]
     for cost, error in sorted(points):
         corners += [(cost, corners[-1][1]), (cost, error)]
@@ -145,7 +148,7 @@ def _draw_front(axes: Axes, points: list[Point]) -> list[Point]:
 
 
 def _legend(axes: Axes, candidates: Sequence[Measured], chosen: str | None) -> None:
-    present = {family(one) for one in candidates}
+    present = {family(candidate) for candidate in candidates}
     shown = [
         Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=8, label=name)
         for name, (colour, marker) in FAMILIES.items()
@@ -179,12 +182,12 @@ def _label(
     front: list[bool],
     lines: list[tuple[Point, Point]],
 ) -> None:
-    """Write every candidate's name beside its point [N, 2], the chosen one and the front first."""
+    """Label every candidate's point [N, 2], the chosen one and the front first."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-    names = [one.recipe for one in search.candidates]
-    first = sorted(range(len(names)), key=lambda i: (names[i] != chosen, not front[i]))
+    names = [candidate.recipe for candidate in search.candidates]
+    order = sorted(range(len(names)), key=lambda i: (names[i] != chosen, not front[i]))
     texts = [
         axes.annotate(
             names[index],
@@ -198,21 +201,21 @@ def _label(
             bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
             zorder=6,
         )
-        for index in first
+        for index in order
     ]
-    at = axes.transData.transform(points)[first]
+    positions = axes.transData.transform(points)[order]
     sizes = [text.get_window_extent(renderer) for text in texts]
     ends = axes.transData.transform(np.array(lines).reshape(-1, 2)).reshape(-1, 2, 2)
     area = axes.get_window_extent(renderer)
     boxes = place(
-        [(x, y) for x, y in at],
+        [(x, y) for x, y in positions],
         [(size.width + 4, size.height + 1) for size in sizes],
         Box(area.x0 + 2, area.y0 + 2, area.x1 - 2, area.y1 - 2),
         [Box(*line.min(axis=0), *line.max(axis=0)) for line in ends],
     )
-    for text, (x, y), box in zip(texts, at, boxes, strict=True):
+    for text, (x, y), box in zip(texts, positions, boxes, strict=True):
         text.set_position(((box.left + box.right) / 2 - x, (box.bottom + box.top) / 2 - y))
         nearest = box.nearest((x, y))
         if math.dist(nearest, (x, y)) > 12:
-            tie = axes.transData.inverted().transform([nearest, (x, y)])
-            axes.plot(*tie.T, color=INK, alpha=0.7, linewidth=0.8, zorder=4.5)
+            leader = axes.transData.inverted().transform([nearest, (x, y)])
+            axes.plot(*leader.T, color=INK, alpha=0.7, linewidth=0.8, zorder=4.5)

@@ -197,7 +197,7 @@ def test_a_search_without_a_choice_still_reports(tmp_path: Path) -> None:
     choice = choose(made.candidates, max_bytes=1000)
     report.write(made, choice, tmp_path)
     page = Page((tmp_path / "index.html").read_text())
-    assert "No model keeps the limits" in page.text
+    assert "No model is within the limits" in page.text
     assert choice.why in page.text
     assert "What cnn gets wrong" in page.text
     assert page.images == []
