@@ -1,1 +1,1 @@
-"""Accuracy, calibration, the gate before publishing, and drift."""
+"""Measure accuracy, calibration and drift; the gate before publishing."""

@@ -1,7 +1,7 @@
 """What a model's traffic should look like: the histograms that drift is measured against.
 
-Two kinds, because two kinds of requests come in: samples as they are (`preprocess=none`), and
-pictures through `auto`, whose strokes, paper and confidence are others. docs/drift.md says more.
+There are two kinds, because there are two kinds of requests: finished samples (`preprocess=none`),
+and pictures through `auto`, with other strokes, paper and confidence. docs/drift.md says more.
 """
 
 import hashlib
@@ -21,21 +21,23 @@ from model_build.data.synthetic_pictures import take_picture
 from model_build.evaluation.evaluate import Evaluation, session
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 
-PICTURES = 500  # drawn of the held-out samples; more would not make the index much steadier
-_SIDES = 120, 300  # of the pictures, in pixels: larger ones take longer and give the same
+PICTURES = 500  # drawn from held-out samples; more would not make the index much steadier
+_SIDES = 120, 300  # of the pictures, in pixels: larger ones take longer, with the same result
 _SEED = 28
 
-type Observed = tuple[NDArray[np.uint8], traits.Traits]  # samples, and what is seen on them
+type Observed = tuple[NDArray[np.uint8], traits.Traits]  # samples and their traits
 
-_drawn: dict[tuple[str, str], Observed] = {}  # fp32 and int8 are shown the same pictures
+_drawn: dict[tuple[str, str], Observed] = {}  # fp32 and int8 get the same pictures
 
 
 def with_baseline(
     evaluation: Evaluation, path: Path, images: NDArray[np.uint8], parameters: Mapping[str, Any]
 ) -> Evaluation:
-    """Evaluation of a model file, with its baseline; the arguments are those of `baseline`."""
-    found = baseline(path, images, parameters)
-    return replace(evaluation, samples=found["samples"], pictures=found.get("pictures", {}))
+    """Add a model file's baseline to its evaluation; the arguments are those of `baseline`."""
+    histograms = baseline(path, images, parameters)
+    return replace(
+        evaluation, samples=histograms["samples"], pictures=histograms.get("pictures", {})
+    )
 
 
 def baseline(
@@ -43,19 +45,19 @@ def baseline(
 ) -> dict[str, dict[str, list[int]]]:
     """Histograms of a model file for the manifest: `samples`, and `pictures` for digits.
 
-    images: held-out samples [N, H, W]. parameters: of the preprocessing, as in the manifest; only
-    of the pipeline `mnist` is it known what ordinary pictures look like.
+    images: held-out samples [N, H, W]. parameters: of the preprocessing, as in the manifest;
+    ordinary pictures are known for the pipeline `mnist` alone.
     """
     papers = [traits.paper(image[:, :, np.newaxis]) for image in images]
-    found = {"samples": _of_traits(traits.traits(images, papers))}
+    histograms = {"samples": _of_traits(traits.traits(images, papers))}
     if parameters["pipeline"] == "mnist":
-        drawn = pictures(images, parameters)
-        found["pictures"] = _of_answers(path, drawn[0]) | _of_traits(drawn[1])
-    return found
+        samples, observed = pictures(images, parameters)
+        histograms["pictures"] = _of_answers(path, samples) | _of_traits(observed)
+    return histograms
 
 
 def pictures(images: NDArray[np.uint8], parameters: Mapping[str, Any]) -> Observed:
-    """Ordinary pictures of samples [N, H, W], through the serving code: the same each time."""
+    """Samples [N, H, W] as ordinary pictures, preprocessed by the serving code; deterministic."""
     key = hashlib.sha256(images.tobytes()).hexdigest(), repr(sorted(parameters.items()))
     if key not in _drawn:
         chosen = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).round().astype(int)
@@ -79,5 +81,5 @@ def _of_answers(path: Path, samples: NDArray[np.uint8]) -> dict[str, list[int]]:
     return {traffic.CLASSES: counts.tolist(), "confidence": confidence}
 
 
-def _of_traits(found: traits.Traits) -> dict[str, list[int]]:
-    return {name: traffic.histogram(name, values) for name, values in found.items()}
+def _of_traits(observed: traits.Traits) -> dict[str, list[int]]:
+    return {name: traffic.histogram(name, values) for name, values in observed.items()}

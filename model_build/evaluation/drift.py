@@ -1,4 +1,4 @@
-"""Live traffic against the baseline: log lines in, comparisons and a plot out."""
+"""Compare live traffic with the baseline: log lines in, comparisons and a plot out."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ _INK, _PAPER, _DRIFT = "#1f6f8b", "#b9c4cc", "#c0392b"  # observed, expected, ob
 
 @dataclass(frozen=True)
 class Report:
-    """One model version under one way of preprocessing: what was expected, what was observed.
+    """Expected and observed traffic of one model version in one preprocessing mode.
 
     note: why there is no comparison, or empty.
     """
@@ -30,21 +30,21 @@ class Report:
 
     @property
     def verdict(self) -> stability.Verdict:
-        """Gravest verdict of its statistics."""
+        """Worst verdict of its statistics."""
         return stability.overall(self.comparisons)
 
     def document(self) -> dict[str, Any]:
-        """Report as JSON takes it."""
+        """Report as a JSON document."""
         return asdict(self) | {"verdict": self.verdict}
 
 
 def collect(lines: Iterable[str]) -> traffic.Traffic:
-    """Traffic of log lines; those that are no JSON, or about something else, are only counted."""
-    found = traffic.Traffic()
+    """Traffic in log lines; lines that are not JSON, or not about answers, are only counted."""
+    live = traffic.Traffic()
     for line in lines:
         if line.strip():
-            found.add(line)
-    return found
+            live.add(line)
+    return live
 
 
 def compare(
@@ -52,23 +52,24 @@ def compare(
 ) -> list[Report]:
     """Compare each model version's traffic with its own baseline, most images first.
 
-    good: traffic of a time known to be good, to be compared with in place of the manifests'.
+    good: traffic of a period known to be good, to compare with instead of the manifests' baselines.
     """
     groups = sorted(live.values, key=live.images, reverse=True)
     return [_report(live, group, store, name, good) for group in groups]
 
 
 def overall(reports: list[Report]) -> stability.Verdict:
-    """Gravest verdict of all reports."""
-    return max((one.verdict for one in reports), key=stability.VERDICTS.index, default="too few")
+    """Worst verdict of all reports."""
+    verdicts = (report.verdict for report in reports)
+    return max(verdicts, key=stability.VERDICTS.index, default="too few")
 
 
 def plot(reports: list[Report], path: Path) -> None:
-    """Draw observed over expected shares, a row a report, as an image file."""
+    """Draw observed over expected shares, one row per report, as an image file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - takes a second
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    shown = [one for one in reports if one.comparisons] or reports[:1]
+    shown = [report for report in reports if report.comparisons] or reports[:1]
     names = traffic.STATISTICS
     figure = Figure(figsize=(3.2 * len(names), 2.9 * max(len(shown), 1)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -99,10 +100,10 @@ def _report(
     observed = live.histograms(group, labels)
     if good is None:
         expected = traffic.baseline(manifest.baseline, mode)
-        note = f"its manifest has no baseline for preprocess={mode}; give --baseline"
+        note = f"its manifest has no baseline for preprocess={mode}; pass --baseline"
     else:
         expected = good.histograms(group, labels) if group in good.values else {}
-        note = "the traffic of --baseline has none of it"
+        note = f"the traffic of --baseline has no images of this version with preprocess={mode}"
     comparisons = stability.compare(expected, observed)
     return Report(
         version, mode, images, labels, expected, observed, comparisons, "" if expected else note
@@ -114,18 +115,18 @@ def _draw(axes: Any, report: Report, name: str) -> None:
         [count / max(sum(counts), 1) for count in counts]
         for counts in (report.expected.get(name, []), report.observed.get(name, []))
     )
-    found = report.comparisons.get(name)
+    comparison = report.comparisons.get(name)
     bins = max(len(expected), len(observed))
     if name == traffic.CLASSES:
-        centers, width = [float(place) for place in range(bins)], 0.8
+        centers, width = [float(index) for index in range(bins)], 0.8
         axes.set_xticks(centers, [str(label) for label in report.labels][:bins])
     else:
         low, high, count = traffic.BINS[name]
         width = (high - low) / count
-        centers = [low + (place + 0.5) * width for place in range(bins)]
+        centers = [low + (index + 0.5) * width for index in range(bins)]
     if expected:
         axes.bar(centers, expected, width, color=_PAPER, label="expected")
-    is_drift = found is not None and found.verdict == "drift"
+    is_drift = comparison is not None and comparison.verdict == "drift"
     colour = _DRIFT if is_drift else _INK
     if observed:
         axes.step(
@@ -134,5 +135,8 @@ def _draw(axes: Any, report: Report, name: str) -> None:
             color=colour,
             label="observed",
         )
-    axes.set_title(f"{name}: {found.verdict}, PSI {found.psi:.2f}" if found else name, fontsize=10)
+    axes.set_title(
+        f"{name}: {comparison.verdict}, PSI {comparison.psi:.2f}" if comparison else name,
+        fontsize=10,
+    )
     axes.set_yticks([])

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 
 _BINS = 15  # of confidence, for the calibration error
-_ROUNDS = 20  # of timing, each candidate in turn, so that a busy moment hits all alike
-_RUNS = 25  # forward passes a round
+_ROUNDS = 20  # of timing, each candidate in turn, so that load on the machine affects all alike
+_RUNS = 25  # forward passes per round
 _BATCH = 500  # images per run
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model file does on a labelled set. Times in milliseconds, one thread, batch 1.
+    """Figures of a model file on a labelled set. Times in milliseconds, one thread, batch 1.
 
-    samples, pictures: histograms for drift, as `baseline` gives them.
+    samples, pictures: histograms for drift, as `baseline` returns them.
     """
 
     accuracy: float
@@ -49,14 +49,16 @@ def evaluate(
 
 
 def probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What a model file answers to images uint8 [N, H, W]: [N, classes]."""
-    opened = session(path)
+    """Output of a model file for images uint8 [N, H, W]: [N, classes]."""
+    model_session = session(path)
     parts = [images[at : at + _BATCH] for at in range(0, len(images), _BATCH)]
-    return np.concatenate([opened.run([OUTPUT_NAME], {INPUT_NAME: part})[0] for part in parts])
+    return np.concatenate(
+        [model_session.run([OUTPUT_NAME], {INPUT_NAME: part})[0] for part in parts]
+    )
 
 
 def right(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether a model file reads each of images uint8 [N, H, W] as its label says: [N]."""
+    """Whether a model file's prediction for each of images uint8 [N, H, W] is its label: [N]."""
     return np.asarray(probabilities(path, images).argmax(axis=1) == labels)
 
 
@@ -68,15 +70,15 @@ class Timing:
     run_ms: NDArray[np.float64]
 
     def ratio(self, reference: "Timing") -> tuple[float, float, float]:
-        """Forward pass against the reference's in the same round: median, and its 95 % interval.
+        """Ratio of forward passes to the reference's in the same round: median and 95 % interval.
 
-        The interval is of the median, by order statistics (Conover, "Practical Nonparametric
-        Statistics", 1999, section 3.2), so it needs no assumption on how times are spread.
+        The interval is that of the median, by order statistics (Conover, "Practical Nonparametric
+        Statistics", 1999, section 3.2), which assumes nothing about the distribution of times.
         """
         ratios = np.sort(np.median(self.run_ms, axis=1) / np.median(reference.run_ms, axis=1))
         count = len(ratios)
-        reach = 1.96 * np.sqrt(count) / 2
-        low, high = round(count / 2 - reach), round(count / 2 + reach)
+        half_width = 1.96 * np.sqrt(count) / 2
+        low, high = round(count / 2 - half_width), round(count / 2 + half_width)
         bounds = ratios[max(low, 0)], ratios[min(high, count - 1)]
         return float(np.median(ratios)), float(bounds[0]), float(bounds[1])
 
@@ -84,7 +86,7 @@ class Timing:
 def time_side_by_side(
     candidates: Mapping[str, Path], images: NDArray[np.uint8], rounds: int = _ROUNDS
 ) -> dict[str, Timing]:
-    """Time loads and forward passes, batch 1: each file in turn, every round in another order."""
+    """Time loads and forward passes, batch 1: each file in turn, in random order per round."""
     loads: dict[str, list[float]] = {name: [] for name in candidates}
     runs: dict[str, list[list[float]]] = {name: [] for name in candidates}
     generator = np.random.default_rng(0)
@@ -98,7 +100,7 @@ def time_side_by_side(
 
 
 def session(path: Path) -> ort.InferenceSession:
-    """Session as the function opens it: one thread."""
+    """Open a session as the function does: one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
@@ -118,14 +120,14 @@ def expected_calibration_error(
 
 def _time(path: Path, images: NDArray[np.uint8]) -> tuple[float, list[float]]:
     started = time.perf_counter()
-    opened = session(path)
+    model_session = session(path)
     load_ms = (time.perf_counter() - started) * 1000
-    opened.run([OUTPUT_NAME], {INPUT_NAME: images[:1]})
+    model_session.run([OUTPUT_NAME], {INPUT_NAME: images[:1]})
     run_ms = []
     for index in range(_RUNS):
         image = images[index % len(images)][np.newaxis]
         started = time.perf_counter()
-        opened.run([OUTPUT_NAME], {INPUT_NAME: image})
+        model_session.run([OUTPUT_NAME], {INPUT_NAME: image})
         run_ms.append((time.perf_counter() - started) * 1000)
     return load_ms, run_ms
 
@@ -133,7 +135,7 @@ def _time(path: Path, images: NDArray[np.uint8]) -> tuple[float, list[float]]:
 def score(
     probabilities: NDArray[np.float32], labels: NDArray[np.int64], path: Path, timing: Timing
 ) -> Evaluation:
-    """Evaluation of a model file from what it answers, softmax [N, classes], for labels [N]."""
+    """Evaluation of a model file from its probabilities [N, classes] for labels [N]."""
     classes = probabilities.shape[1]
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     correct = predicted == labels

@@ -1,4 +1,4 @@
-"""What a quantised model must keep before anybody may publish it."""
+"""The gate: what a quantised model must achieve to be published."""
 
 from model_build.errors import GateError
 from model_build.evaluation.evaluate import Evaluation
@@ -13,17 +13,17 @@ def check(
     max_loss: float = MAX_LOSS,
     name: str = "int8",
 ) -> None:
-    """Raise GateError, with every reason, for a model that lost too much; name: what it is."""
+    """Raise GateError, with every reason, for a model that lost too much; name: the candidate's."""
     reasons = []
     loss = parent.accuracy - candidate.accuracy
     if loss > max_loss + 1e-9:
         reasons.append(
-            f"{name} loses {loss:.2%} of accuracy against fp32 ({candidate.accuracy:.2%} against "
-            f"{parent.accuracy:.2%}), at most {max_loss:.2%} is allowed"
+            f"{name} must lose at most {max_loss:.2%} accuracy against fp32, got {loss:.2%} "
+            f"({candidate.accuracy:.2%} against {parent.accuracy:.2%})"
         )
     if candidate.accuracy < min_accuracy:
         reasons.append(
-            f"{name} accuracy {candidate.accuracy:.2%} is under the {min_accuracy:.2%} asked"
+            f"{name} accuracy must be at least {min_accuracy:.2%}, got {candidate.accuracy:.2%}"
         )
     if reasons:
         raise GateError("; ".join(reasons))

@@ -1,4 +1,4 @@
-"""The evaluation that a manifest holds: candidates side by side, on what nobody was trained on."""
+"""The evaluation in a manifest: candidates side by side, on held-out samples."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,9 +10,9 @@ from model_build.evaluation.evaluate import Evaluation, evaluate
 
 
 def build_stage(context: StageContext, *, candidates: list[str]) -> dict[str, Any]:
-    """Evaluate the stage's inputs, by the candidates' names; the answer is for `evaluations`.
+    """Evaluate the stage's inputs under the candidates' names; `evaluations` reads the result.
 
-    Times are those of this moment on this machine: of a stage that was built before, of then.
+    Times depend on the machine and its load; a cached stage keeps those of its build.
     """
     folders = zip(candidates, context.inputs, strict=True)
     files = {name: folder / GRAPH for name, folder in folders}
@@ -25,5 +25,5 @@ def build_stage(context: StageContext, *, candidates: list[str]) -> dict[str, An
 
 
 def evaluations(result: dict[str, Any]) -> dict[str, Evaluation]:
-    """Evaluations by candidate, of what `build_stage` returned."""
+    """Evaluations by candidate, from the result of `build_stage`."""
     return {name: Evaluation(**figures) for name, figures in result.items()}

@@ -66,7 +66,7 @@ def adopt(
     except Exception as error:  # from the checker or from shape inference
         raise ImportRefused(f"{source} is not a valid ONNX model: {_first_line(error)}") from error
     answers = _forward(model, encoder(dtype, shape), classes)
-    if _gives_logits(answers, output):
+    if _outputs_logits(answers, output):
         _append_softmax(model.graph)
         notes.append("the model outputs logits: appended a Softmax")
     del model.graph.output[:]
@@ -103,9 +103,9 @@ def _read(source: Path) -> ModelProto:
 def _check_domains(model: ModelProto) -> None:
     foreign = {node.domain for node in model.graph.node} - _DOMAINS
     if foreign or model.functions:
-        named = ", ".join(sorted(foreign)) or "custom functions"
+        domains = ", ".join(sorted(foreign)) or "custom functions"
         raise ImportRefused(
-            f"the model uses operators of {named}, which the function does not have; export it "
+            f"the model uses operators of {domains}, which the function does not have; export it "
             "with standard operators only"
         )
 
@@ -148,9 +148,7 @@ def _take_input(graph: GraphProto, notes: list[str]) -> tuple[str, list[Any]]:
     if tensor.elem_type not in _DTYPES:
         kind = TensorProto.DataType.Name(tensor.elem_type)
         raise ImportRefused(f"the input {image.name!r} must be FLOAT or UINT8, got {kind}")
-    batch, *sides = [value.dim_value or value.dim_param or "?" for value in tensor.shape.dim] or [
-        "?"
-    ]
+    batch, *sides = [side.dim_value or side.dim_param or "?" for side in tensor.shape.dim] or ["?"]
     shown = [batch, *sides]
     if len(sides) not in (2, 3) or not all(isinstance(side, int) for side in sides):
         raise ImportRefused(
@@ -159,7 +157,7 @@ def _take_input(graph: GraphProto, notes: list[str]) -> tuple[str, list[Any]]:
         )
     if max(int(side) for side in sides) > MAX_SIDE:
         raise ImportRefused(
-            f"the input {image.name!r} must be at most {MAX_SIDE} pixels a side, got {shown}"
+            f"the input {image.name!r} must be at most {MAX_SIDE} pixels per side, got {shown}"
         )
     if isinstance(batch, int):
         if batch != 1:
@@ -210,14 +208,14 @@ def _rename(graph: GraphProto, old: str, new: str) -> None:
 
 def _rename_all(graph: GraphProto, renamed: dict[str, str]) -> None:
     for node in graph.node:
-        for ends in (node.input, node.output):
-            for index, end in enumerate(ends):
-                ends[index] = renamed.get(end, end)
+        for values in (node.input, node.output):
+            for index, value in enumerate(values):
+                values[index] = renamed.get(value, value)
         for attribute in node.attribute:  # subgraphs of branches and loops see outer values
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
                 _rename_all(inner, renamed)
-    for value in (*graph.initializer, *graph.input, *graph.output):
-        value.name = renamed.get(value.name, value.name)
+    for named in (*graph.initializer, *graph.input, *graph.output):
+        named.name = renamed.get(named.name, named.name)
 
 
 def _forward(model: ModelProto, encode: encoding.Encoding, classes: int) -> NDArray[np.float32]:
@@ -246,11 +244,11 @@ def _forward(model: ModelProto, encode: encoding.Encoding, classes: int) -> NDAr
     if not np.isfinite(singles).all():
         raise ImportRefused("the model returns NaN or infinity for pictures of noise")
     together = _run(session, batch[:2])
-    close = 1e-4 * max(1.0, float(np.abs(singles).max()))
-    if together.shape != (2, classes) or np.abs(together - singles[:2]).max() > close:
+    tolerance = 1e-4 * max(1.0, float(np.abs(singles).max()))
+    if together.shape != (2, classes) or np.abs(together - singles[:2]).max() > tolerance:
         raise ImportRefused(
-            "two pictures in one batch get other results than each alone: the batch size is fixed "
-            "inside the model, or it is random; export it for inference, with a dynamic batch size"
+            "two pictures in one batch get other probabilities than each alone: the model fixes the "
+            "batch size or is random; export it for inference, with a dynamic batch size"
         )
     return singles
 
@@ -271,7 +269,7 @@ def _run(session: ort.InferenceSession, batch: Tensor) -> NDArray[np.float32]:
     return answer
 
 
-def _gives_logits(answers: NDArray[np.float32], output: Output) -> bool:
+def _outputs_logits(answers: NDArray[np.float32], output: Output) -> bool:
     """Return whether a Softmax is missing. answers: [N, classes]."""
     positive = bool((answers >= -1e-6).all())
     if positive and np.allclose(answers.sum(axis=1), 1, atol=1e-3):

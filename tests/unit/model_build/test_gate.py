@@ -35,17 +35,16 @@ def test_a_model_that_lost_0_31_points_is_refused_with_the_numbers() -> None:
     with pytest.raises(GateError) as refused:
         gate.check(evaluation(0.9869), evaluation(0.99), 0.98)
     assert str(refused.value) == (
-        "int8 loses 0.31% of accuracy against fp32 (98.69% against 99.00%), "
-        "at most 0.30% is allowed"
+        "int8 must lose at most 0.30% accuracy against fp32, got 0.31% (98.69% against 99.00%)"
     )
 
 
 def test_a_model_under_the_accuracy_asked_is_refused_with_the_numbers() -> None:
     with pytest.raises(GateError) as refused:
         gate.check(evaluation(0.979), evaluation(0.979), 0.98)
-    assert str(refused.value) == "int8 accuracy 97.90% is under the 98.00% asked"
+    assert str(refused.value) == "int8 accuracy must be at least 98.00%, got 97.90%"
 
 
 def test_every_reason_is_told() -> None:
-    with pytest.raises(GateError, match=r"loses 5\.00% .*; int8 accuracy 90\.00% is under"):
+    with pytest.raises(GateError, match=r"got 5\.00% .*; int8 accuracy .* got 90\.00%"):
         gate.check(evaluation(0.9), evaluation(0.95), 0.98)

@@ -319,15 +319,15 @@ def test_int8_is_published_if_it_keeps_its_accuracy() -> None:
 
 
 def test_int8_that_lost_too_much_stops_the_import_or_leaves_fp32_alone() -> None:
-    with pytest.raises(GateError, match=r"loses 0\.50% .* nothing was published"):
+    with pytest.raises(GateError, match=r"got 0\.50% .* nothing was published"):
         may_publish_int8(both(0.90, 0.895), 0, 0.003, allow_fp32=False)
     reason = may_publish_int8(both(0.90, 0.895), 0, 0.003, allow_fp32=True)
     assert reason is not None
-    assert "loses 0.50%" in reason
+    assert "got 0.50%" in reason
 
 
 def test_fp32_alone_must_reach_the_least_accuracy_too() -> None:
-    with pytest.raises(GateError, match=r"under the 95\.00% asked"):
+    with pytest.raises(GateError, match=r"accuracy must be at least 95\.00%"):
         may_publish_int8(both(0.90, 0.85), 0.95, 0.003, allow_fp32=True)
 
 
