@@ -247,8 +247,8 @@ def _forward(model: ModelProto, encode: encoding.Encoding, classes: int) -> NDAr
     tolerance = 1e-4 * max(1.0, float(np.abs(singles).max()))
     if together.shape != (2, classes) or np.abs(together - singles[:2]).max() > tolerance:
         raise ImportRefused(
-            "two pictures in one batch get other probabilities than each alone: the model fixes the "
-            "batch size or is random; export it for inference, with a dynamic batch size"
+            "two pictures in one batch get other results than each alone: the model is random or "
+            "has a fixed batch size inside; export it for inference, with a dynamic batch size"
         )
     return singles
 

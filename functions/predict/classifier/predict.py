@@ -1,4 +1,4 @@
-"""POST /predict: one image's way, one step per module.
+"""POST /predict: the steps of one image, one per module.
 
 request → payload → image → prepare → model → response
 """
@@ -44,9 +44,9 @@ def predict(request: Request, served: Served) -> Response:
 
 
 def _prepare(payload: Payload, preprocess: Pipeline) -> tuple[list[Sample], list[float]]:
-    """Samples of all images, and how bright the paper of each is.
+    """Samples of all images, and the brightness of each one's paper.
 
-    An image that can't be read fails the batch, by its index.
+    An unreadable image fails the batch; the error names its index.
     """
     samples, papers = [], []
     allowance = Allowance()
@@ -66,7 +66,7 @@ def _prepare(payload: Payload, preprocess: Pipeline) -> tuple[list[Sample], list
 def _capture(
     model: Model, samples: list[Sample], answers: list[dict[str, Any]], request_id: str
 ) -> None:
-    """Keep a share of samples for labelling; a failure is logged, and costs nobody an answer."""
+    """Keep a share of samples for labelling; a failure is only logged."""
     from classifier.monitoring import capture  # noqa: PLC0415 - off by default
 
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The function's model as its routes use it: loaded on demand, its answers logged and measured."""
+"""The model as the function's routes use it: loaded on demand, its answers logged and measured."""
 
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from classifier.prepare.encoding import Tensor
 
 
 class Answers(NamedTuple):
-    """What the model says of a batch: for a client, and as it comes out of the model."""
+    """The model's answers to a batch: for a client, and raw."""
 
     predictions: list[dict[str, Any]]
     probabilities: NDArray[np.float32]  # [N, classes]
@@ -31,7 +31,7 @@ class Served:
         self._lazy = lazy
 
     def model(self) -> Model:
-        """Load the model if need be. Raises ModelUnavailable if that fails."""
+        """Return the model, loading it if necessary. Raises ModelUnavailable if that fails."""
         was_loaded = self._lazy.is_loaded
         model = self._lazy.get()
         if not was_loaded:
@@ -40,7 +40,7 @@ class Served:
         return model
 
     def classify(self, model: Model, batch: Tensor) -> Answers:
-        """Run the model on a batch that it takes."""
+        """Run the model on a batch."""
         with timed("InferenceMs"):
             probabilities = model.probabilities(batch)
         answers = Answers(predictions(probabilities, model.labels), probabilities)

@@ -161,7 +161,7 @@ def test_other_numbers_of_bits_are_refused(bits: int) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_without_a_place_on_a_scale_are_refused(value: float) -> None:
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
     for function in (symmetric, asymmetric):
         with pytest.raises(ValueError, match="values must be finite"):
             function([1.0, value])
@@ -173,8 +173,8 @@ def test_a_range_beyond_float32_is_refused() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
-def test_a_scale_that_is_no_width_is_refused(scale: float) -> None:
-    with pytest.raises(ValueError, match="greater than 0"):
+def test_a_scale_that_is_not_positive_and_finite_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
         quantise(WORKED, scale, np.int8(0))
 
 

@@ -111,11 +111,11 @@ def test_a_channel_that_names_no_version_is_unavailable(
     assert f"points to {version!r}" in str(caught.value)
 
 
-# What the schema allows, and this file, or no file, fits. test_manifest.py has what it does not.
+# Manifests that the schema allows, but that do not fit the file. test_manifest.py has the others.
 MANIFEST_FAULTS: dict[str, tuple[Callable[[Document], object], str]] = {
-    "another sha256": (lambda m: m["file"].update(sha256="0" * 64), "not what its manifest says"),
-    "another input name": (lambda m: m["input"].update(name="pixels"), "its manifest's input"),
-    "another height": (lambda m: m["input"].update(shape=["N", 32, 28]), "its manifest's input"),
+    "another sha256": (lambda m: m["file"].update(sha256="0" * 64), "does not match its manifest"),
+    "another input name": (lambda m: m["input"].update(name="pixels"), "does not run"),
+    "another height": (lambda m: m["input"].update(shape=["N", 32, 28]), "does not run"),
     "five channels": (lambda m: m["input"].update(shape=["N", 28, 28, 5]), "got [28, 28, 5]"),
     "two means": (lambda m: m["input"]["preprocess"].update(mean=[0, 0]), "mean must have 1 value"),
     "a deviation of 0": (lambda m: m["input"]["preprocess"].update(std=[0]), "std must not be 0"),
@@ -124,9 +124,9 @@ MANIFEST_FAULTS: dict[str, tuple[Callable[[Document], object], str]] = {
         "too large to convert",
     ),
     "box over the frame": (lambda m: m["input"]["preprocess"].update(box=40), "box"),
-    "another output name": (lambda m: m["output"].update(name="logits"), "its manifest's input"),
-    "too few labels": (lambda m: m["output"].update(labels=[*range(9)]), "for 9 labels"),
-    "too many labels": (lambda m: m["output"].update(labels=[*range(11)]), "for 11 labels"),
+    "another output name": (lambda m: m["output"].update(name="logits"), "does not run"),
+    "too few labels": (lambda m: m["output"].update(labels=[*range(9)]), "(1, 9)"),
+    "too many labels": (lambda m: m["output"].update(labels=[*range(11)]), "(1, 11)"),
     "a wrong value": (lambda m: m["input"].update(dtype="int8"), "manifest.input.dtype: expected"),
 }
 
@@ -165,7 +165,7 @@ def test_onnxruntime_sees_no_byte_of_a_file_with_another_sha256(
     seen: list[bytes] = []
     monkeypatch.setattr(session, "_session", lambda content, *_: seen.append(content))
     (version_folder(model_store) / "model.onnx").write_bytes(b"changed")
-    with pytest.raises(ModelUnavailable, match="not what its manifest says"):
+    with pytest.raises(ModelUnavailable, match="does not match its manifest"):
         load(FolderStore(model_store), "mnist", "production")
     assert seen == []
 

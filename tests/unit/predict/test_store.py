@@ -154,7 +154,7 @@ class _Refusing(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("bucket", "reason"),
     [
-        ("forbidden", "may not be read"),
+        ("forbidden", "may not read it"),
         ("broken", "can't be read"),
         ("busy", "can't be read"),
         ("short", "can't be read"),

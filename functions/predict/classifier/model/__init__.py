@@ -1,1 +1,1 @@
-"""The model: fetched from the store, checked, run."""
+"""Fetch the model from the store, check it and run it."""

@@ -1,6 +1,6 @@
 """Addresses of model stores and of folders of images: `s3://bucket/prefix` and `file:///folder`.
 
-Taken apart by hand: importing urllib.parse would cost a cold start more than reading a manifest.
+Parsed by hand: importing urllib.parse would cost a cold start more than reading a manifest.
 """
 
 import os
@@ -11,27 +11,27 @@ _EXPECTED = "expected s3://bucket/prefix or file:///folder"
 
 
 class AddressError(ValueError):
-    """The text is not an address; the message quotes it and says what was expected."""
+    """Not a valid address; the message quotes it and says what was expected."""
 
 
 class Folder(NamedTuple):
-    """A folder of this machine."""
+    """A folder on this machine."""
 
     path: str  # absolute
 
 
 class Bucket(NamedTuple):
-    """What lies in an S3 bucket under a prefix."""
+    """An S3 bucket, or a prefix in it."""
 
     name: str
-    prefix: str  # without slashes around it; empty for the whole bucket
+    prefix: str  # without leading or trailing slash; empty for the whole bucket
 
 
 type Address = Folder | Bucket
 
 
 def parse_address(url: str) -> Address:
-    """Read an address; slashes at its end make no difference.
+    """Parse an address; trailing slashes are ignored.
 
     A folder's path is percent-decoded, a bucket's prefix is not. Raises AddressError.
     """
@@ -39,7 +39,7 @@ def parse_address(url: str) -> Address:
     if url != url.strip() or scheme not in ("s3", "file"):
         raise AddressError(f"{url!r} is not an address; {_EXPECTED}")
     if "?" in rest or "#" in rest:
-        raise AddressError(f"{url!r} has a '?' or '#', which an address can't hold; {_EXPECTED}")
+        raise AddressError(f"{url!r} must not contain '?' or '#'; {_EXPECTED}")
     return _folder(url, rest) if scheme == "file" else _bucket(url, rest)
 
 

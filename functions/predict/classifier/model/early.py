@@ -1,6 +1,6 @@
-"""Imported first: begins to fetch the model from S3, which answers while Python imports.
+"""Imported first: starts fetching the model from S3 while Python imports the rest.
 
-docs/performance.md has what it gains. A folder is not worth a thread.
+docs/performance.md has the gain. A folder is not worth a thread.
 """
 
 import os

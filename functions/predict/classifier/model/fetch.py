@@ -1,6 +1,6 @@
-"""Model store → the files of one version, unopened: what can be had without numpy and onnxruntime.
+"""Model store → the files of one version, without importing numpy and onnxruntime.
 
-So the store can be asked first, and answers while Python is still importing the rest.
+So the fetch can start first, and run while Python imports the rest.
 """
 
 import json
@@ -19,7 +19,7 @@ DEFAULT_STORE = "file:///opt/model-store"
 
 
 class Files(NamedTuple):
-    """One version of a model as the store holds it."""
+    """One version of a model, as stored."""
 
     name: str
     version: str
@@ -30,8 +30,8 @@ class Files(NamedTuple):
 def fetch(store: Store, name: str, version: str) -> Files:
     """Fetch a model by its version, or by the channel that points to one.
 
-    Raises ModelUnavailable if it is not there, or its channel or manifest is invalid, and
-    Misconfigured for a name or version that can't be one.
+    Raises ModelUnavailable if it is missing, or its channel or manifest is invalid, and
+    Misconfigured for a malformed name or version.
     """
     for variable, value in (("MODEL_NAME", name), ("MODEL_VERSION", version)):
         if not NAME.fullmatch(value):
@@ -50,7 +50,7 @@ def fetch(store: Store, name: str, version: str) -> Files:
 
 
 def fetch_configured() -> Files:
-    """Fetch the model that the environment's variables name; raises as `fetch` does."""
+    """Fetch the model that the environment variables name; raises as `fetch` does."""
     try:
         store = open_store(os.environ.get("MODEL_STORE_URL", DEFAULT_STORE))
     except AddressError as error:
@@ -63,7 +63,7 @@ def fetch_configured() -> Files:
 
 
 class Early:
-    """A fetch that a thread has begun. It waits for S3 while the main thread imports."""
+    """A fetch in a thread of its own, which waits for S3 while the main thread imports."""
 
     def __init__(self, fetching: Callable[[], Files]) -> None:
         self._fetching = fetching
@@ -72,7 +72,7 @@ class Early:
         self._thread.start()
 
     def take(self) -> Files | None:
-        """Give what was fetched, once; None if that failed, for the caller to try it himself."""
+        """Return the files, once; None if the fetch failed, so that the caller tries again."""
         self._thread.join()
         files, self._files = self._files, None
         return files
@@ -80,7 +80,7 @@ class Early:
     def _run(self) -> None:
         try:
             self._files = self._fetching()
-        except Exception:  # noqa: BLE001 - whatever it is, the request that tries again says it
+        except Exception:  # noqa: BLE001 - the request that tries again reports it
             self._files = None
 
 

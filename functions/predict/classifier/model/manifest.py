@@ -1,8 +1,8 @@
 """The manifest of a model version as one typed object: the contract between build and function.
 
-manifest.schema.json is the one statement of its format, and this the only reader of it, for both
-halves. Importing jsonschema would double a cold start, so the few keywords that the schema uses
-are checked here; model_build checks by jsonschema too, and its tests show that both agree.
+manifest.schema.json is the only definition of its format, and this the only reader, for both
+halves. Importing jsonschema would double a cold start, so the few keywords that the schema uses are
+checked here; model_build also validates with jsonschema, and its tests show that both agree.
 """
 
 import json
@@ -19,7 +19,7 @@ type Document = dict[str, Any]
 
 
 class InvalidManifest(ValueError):
-    """A manifest that its schema does not allow: where, what was expected, what stands there."""
+    """A manifest violates its schema; the message has the place, the expectation and the value."""
 
 
 class File(NamedTuple):
@@ -30,12 +30,12 @@ class File(NamedTuple):
 
 
 class Input(NamedTuple):
-    """The model's input tensor, and how pictures become it."""
+    """The model's input tensor, and how pictures are turned into it."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]  # of one sample, without the batch
-    preprocess: Document  # the pipeline's name, and its parameters
+    preprocess: Document  # the pipeline's name and parameters
 
 
 class Output(NamedTuple):
@@ -57,14 +57,14 @@ class Metrics(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """What the version was trained or evaluated on."""
+    """The data set that the version was trained or evaluated on."""
 
     name: str
     sha256: str
 
 
 class Lineage(NamedTuple):
-    """Where the version came from. `Manifest.document` has whatever else its build recorded."""
+    """Origin of the version. `Manifest.document` has whatever else its build recorded."""
 
     git_commit: str | None
     libraries: dict[str, str]
@@ -74,7 +74,7 @@ class Lineage(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """One version of a model: what it is, what it takes and where it came from."""
+    """One version of a model: its file, input, output, metrics and origin."""
 
     name: str
     version: str
@@ -86,7 +86,7 @@ class Manifest(NamedTuple):
     metrics: Metrics
     baseline: dict[str, Any]  # histograms that drift is measured against
     lineage: Lineage
-    document: Document  # what all this was read from; not to be changed
+    document: Document  # the source of all this; not to be changed
 
     @classmethod
     def from_document(cls, document: Any) -> Self:
@@ -127,36 +127,36 @@ def _read_schema() -> Document:
     return schema
 
 
-def _check(value: Any, schema: Document, definitions: Document, place: str) -> None:
-    """Raise InvalidManifest unless a value is what a schema allows."""
+def _check(value: Any, schema: Document, definitions: Document, path: str) -> None:
+    """Raise InvalidManifest if a value violates a schema; path: where the value is."""
     if "$ref" in schema:
         schema = definitions[schema["$ref"].removeprefix("#/$defs/")]
     if expected := _unmet(value, schema):
-        raise InvalidManifest(f"{place}: expected {expected}, got {shortened(value)}")
+        raise InvalidManifest(f"{path}: expected {expected}, got {shortened(value)}")
     if isinstance(value, dict):
-        _check_members(value, schema, definitions, place)
+        _check_members(value, schema, definitions, path)
     elif isinstance(value, list):
         first = schema.get("prefixItems", [])
         for index, member in enumerate(value):
             inner = first[index] if index < len(first) else schema.get("items", {})
-            _check(member, inner, definitions, f"{place}[{index}]")
+            _check(member, inner, definitions, f"{path}[{index}]")
         if schema.get("uniqueItems") and len(set(value)) < len(value):
-            raise InvalidManifest(f"{place}: expected each member once, got {shortened(value)}")
+            raise InvalidManifest(f"{path}: expected each member once, got {shortened(value)}")
 
 
-def _check_members(value: Document, schema: Document, definitions: Document, place: str) -> None:
+def _check_members(value: Document, schema: Document, definitions: Document, path: str) -> None:
     for name in schema.get("required", ()):
         if name not in value:
-            raise InvalidManifest(f"{place}: {name!r} is missing")
+            raise InvalidManifest(f"{path}: {name!r} is missing")
     known, other = schema.get("properties", {}), schema.get("additionalProperties", {})
     for name, member in value.items():
         if name not in known and other is False:
-            raise InvalidManifest(f"{place}: {shortened(name)} is unknown")
-        _check(member, known.get(name, other), definitions, f"{place}.{name}")
+            raise InvalidManifest(f"{path}: {shortened(name)} is unknown")
+        _check(member, known.get(name, other), definitions, f"{path}.{name}")
 
 
-def _unmet(value: Any, schema: Document) -> str:  # noqa: PLR0911 - a keyword each
-    """What a schema expects of a value itself, not its members; empty if that is what it is."""
+def _unmet(value: Any, schema: Document) -> str:  # noqa: PLR0911 - one per keyword
+    """Expectation of a schema that a value itself, not its members, does not meet, or empty."""
     kinds = schema.get("type", [])
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if kinds and not any(_is(value, kind) for kind in kinds):
@@ -184,5 +184,5 @@ def _is(value: Any, kind: str) -> bool:
         return isinstance(value, _TYPES[kind])
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    remainder = value % 1  # NaN for what is not finite, which JSON does not know
+    remainder = value % 1  # NaN for NaN and infinity, which JSON lacks
     return remainder == 0 if kind == "integer" else remainder >= 0  # 28.0 is an integer

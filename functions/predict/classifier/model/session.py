@@ -21,7 +21,7 @@ from classifier.prepare.encoding import Encoding, Tensor
 
 
 class Model(NamedTuple):
-    """One loaded version: its session, and what its manifest says of input and output."""
+    """One loaded version: its session, and its manifest's input and output."""
 
     name: str
     version: str
@@ -35,7 +35,7 @@ class Model(NamedTuple):
     manifest: Manifest
 
     def probabilities(self, batch: Tensor) -> NDArray[np.float32]:
-        """Softmax [N, classes] of a batch, as `encode` gives it."""
+        """Softmax [N, classes] of a batch from `encode`."""
         (answer,) = self.session.run([self.output_name], {self.input_name: batch})
         return np.asarray(answer, dtype=np.float32)
 
@@ -43,7 +43,7 @@ class Model(NamedTuple):
 class LazyModel:
     """The function's one model: loaded once, by whichever request needs it first.
 
-    early: its files, if they are being fetched already.
+    early: the fetch of its files, if it has been started.
     """
 
     def __init__(self, early: Early | None = None) -> None:
@@ -53,11 +53,11 @@ class LazyModel:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether a request would be answered without a load."""
+        """Whether the model has been loaded."""
         return self._model is not None
 
     def get(self) -> Model:
-        """Give the model; load it if need be, as the environment's variables say.
+        """Return the model that the environment variables name, loading it if necessary.
 
         Raises ModelUnavailable if the store, the manifest or the model file is missing or corrupt,
         Misconfigured if one of the variables is wrong.
@@ -74,7 +74,7 @@ class LazyModel:
 def load(store: Store, name: str, version: str) -> Model:
     """Load a model by its version, or by the channel that points to one.
 
-    The file is checked against the manifest's sha256 before onnxruntime sees a byte of it.
+    The file is checked against the manifest's sha256 before onnxruntime opens it.
     """
     started = time.perf_counter()
     return _open(fetch(store, name, version), started)
@@ -89,7 +89,7 @@ def _open(files: Files, started: float) -> Model:
     except (ValueError, OverflowError) as error:
         raise ModelUnavailable(f"the manifest of {name} {version}: {error}") from error
     if hashlib.sha256(content).hexdigest() != manifest.file.sha256:
-        raise ModelUnavailable(f"the model file of {name} {version} is not what its manifest says")
+        raise ModelUnavailable(f"the model file of {name} {version} does not match its manifest")
     model = Model(
         name=name,
         version=version,
@@ -107,24 +107,25 @@ def _open(files: Files, started: float) -> Model:
 
 
 def _check(model: Model) -> None:
-    """Answer an empty image: the file takes and gives what its manifest says."""
+    """Classify a blank image, to check that the file's input and output match its manifest."""
     try:
         shape = model.probabilities(model.encode.blank).shape
     except Exception as error:  # onnxruntime's own classes, as below
         raise ModelUnavailable(
-            f"the model file of {model.name} {model.version} does not take its manifest's input"
+            f"the model file of {model.name} {model.version} does not run with its manifest's "
+            "input and output"
         ) from error
     if shape != (1, len(model.labels)):
         raise ModelUnavailable(
-            f"the model file of {model.name} {model.version} gives {shape} for "
-            f"{len(model.labels)} labels"
+            f"the output of {model.name} {model.version} must have the shape "
+            f"(1, {len(model.labels)}) for its labels, got {shape}"
         )
 
 
 def _session(content: bytes, name: str, version: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    # A Lambda has a share of one or two cores: a second thread gives the same median and 30 times
-    # the p99, and probing for cores is denied in the sandbox.
+    # A Lambda has a share of one or two cores: a second thread has the same median and 30 times the
+    # p99, and the sandbox does not let onnxruntime look for cores.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
     try:

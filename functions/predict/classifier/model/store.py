@@ -1,7 +1,7 @@
-"""Read side of the model store: one small read from a folder or from S3.
+"""Read side of the model store: reads objects from a folder or from S3.
 
-obstore and not boto3: one GET costs a cold start 12 ms against 370 ms, imports included. And open()
-and not pathlib, which nothing else on the way of a cold start imports (docs/performance.md).
+It uses obstore, not boto3: one GET adds 12 ms to a cold start, imports included, and not 370 ms.
+And open(), not pathlib, which nothing else in a cold start imports (docs/performance.md).
 """
 
 import os
@@ -15,7 +15,7 @@ from classifier.model.address import Folder, parse_address
 if TYPE_CHECKING:
     from obstore.store import S3Store as Bucket
 
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")  # the first that is set
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")  # in order of precedence
 _URL = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[A-Za-z0-9._~/-]*)?"
 
 
@@ -54,20 +54,20 @@ class S3Store:
         try:
             return bytes(self._bucket.get(key).bytes())
         except (FileNotFoundError, PermissionDeniedError) as error:
-            # S3 answers "denied" for a missing object to those who may not list the bucket.
+            # S3 returns "access denied" for a missing object if the caller can't list the bucket.
             raise ModelUnavailable(
-                f"the model store has no {key}, or it may not be read"
+                f"the model store has no {key}, or the function may not read it"
             ) from error
         except Exception as error:  # obstore's own errors: no network, no bucket
             raise ModelUnavailable("the model store can't be read") from error
 
 
 def open_bucket(bucket: str, prefix: str, *, seconds: float = 10, retries: int = 2) -> "Bucket":
-    """Bucket of S3, or of the endpoint that the environment names; `seconds` for one try.
+    """Bucket on S3, or on the environment's endpoint; seconds: timeout of one attempt.
 
-    Raises Misconfigured for an endpoint or a region that can't be one.
+    Raises Misconfigured for a malformed endpoint or region.
     """
-    from obstore.store import S3Store as Bucket  # noqa: PLC0415 - not paid for with a folder
+    from obstore.store import S3Store as Bucket  # noqa: PLC0415 - not needed for a folder
 
     endpoint = _endpoint()
     return Bucket(
@@ -77,10 +77,10 @@ def open_bucket(bucket: str, prefix: str, *, seconds: float = 10, retries: int =
         client_options={
             "connect_timeout": timedelta(seconds=min(2, seconds)),
             "timeout": timedelta(seconds=seconds),
-            # Plain HTTP only where the operator names such an endpoint: a local S3.
+            # Plain HTTP only if the operator sets such an endpoint: a local S3.
             "allow_http": (endpoint or "").startswith("http://"),
         },
-        # API Gateway waits 29 s: give up in time to say so.
+        # API Gateway waits 29 s: give up in time to return an error.
         retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=8)},
     )
 
@@ -95,15 +95,15 @@ def open_store(url: str) -> Store:
 
 
 def _endpoint() -> str | None:
-    """Endpoint that the environment names, if any: obstore panics on what isn't a URL."""
+    """The environment's endpoint, if any, checked because obstore panics on a malformed URL."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         region = os.environ.get(name, "")
         if not re.fullmatch("[A-Za-z0-9-]*", region):
             raise Misconfigured(f"{name} is {region!r}; expected a region such as eu-central-1")
     for name in _ENDPOINTS:
         if endpoint := os.environ.get(name):
-            found = re.fullmatch(_URL, endpoint)
-            if not found or int(found["port"] or 0) > 65_535:
+            match = re.fullmatch(_URL, endpoint)
+            if not match or int(match["port"] or 0) > 65_535:
                 raise Misconfigured(
                     f"{name} is {endpoint!r}; expected http:// or https:// and a host"
                 )

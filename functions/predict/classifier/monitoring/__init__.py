@@ -1,1 +1,1 @@
-"""What is logged, measured and kept of each request."""
+"""Log, measure and capture requests."""

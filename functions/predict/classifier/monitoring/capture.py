@@ -1,6 +1,6 @@
-"""A sampled share of inputs → S3, for labelling: off unless CAPTURE_URL names a place.
+"""Store a random share of inputs in S3, for labelling; off unless CAPTURE_URL is set.
 
-Only what the model saw is kept, never the picture. docs/drift.md has the cost and the expiry.
+Only the model's input is stored, never the picture. docs/drift.md has the cost and the expiry.
 """
 
 import io
@@ -24,16 +24,16 @@ from classifier.prepare.encoding import Sample, Samples
 if TYPE_CHECKING:
     from obstore.store import S3Store as Bucket
 
-_SECONDS = 1.0  # of one write, no second try: the client is waiting
+_SECONDS = 1.0  # timeout of one write, not retried: the client is waiting
 
 
 def keep(
     loaded: Model, samples: Samples, answers: Sequence[dict[str, Any]], request_id: str
 ) -> list[str]:
-    """Write a share of samples uint8 [H, W] or [H, W, 3]; give the keys written.
+    """Write a share of samples uint8 [H, W] or [H, W, 3]; return the keys written.
 
-    Environment: CAPTURE_URL, s3://bucket/prefix; CAPTURE_SHARE, 0 to 1 (default 0.01). Each becomes
-    a PNG and a JSON document of the same name. Raises what went wrong; the caller logs it.
+    Environment: CAPTURE_URL, s3://bucket/prefix; CAPTURE_SHARE, 0 to 1 (default 0.01). Each sample
+    becomes a PNG and a JSON document of the same name. Errors are the caller's to log.
     """
     share = float(os.environ.get("CAPTURE_SHARE", "0.01"))
     chosen = [index for index in range(len(answers)) if random.random() < share]  # noqa: S311 - no secret
@@ -56,7 +56,7 @@ def keep(
     return [key for key, _ in objects]
 
 
-@lru_cache(maxsize=1)  # its connections stay open from request to request
+@lru_cache(maxsize=1)  # keeps connections open between requests
 def _bucket(url: str) -> "Bucket":
     address = parse_address(url)
     if isinstance(address, Folder):

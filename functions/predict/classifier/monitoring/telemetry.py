@@ -1,4 +1,4 @@
-"""Powertools' Logger and Metrics as the function uses them: one metric line per request."""
+"""The function's use of Powertools' Logger and Metrics: one metric line per request."""
 
 import os
 import time
@@ -18,8 +18,8 @@ metrics = Metrics(
 
 
 def begin(request_id: str, function_request_id: str, *, cold_start: bool) -> None:
-    """Name the request in its metric line and in all log lines from here on."""
-    metrics.clear_metrics()  # flushing keeps them where metrics are disabled
+    """Put the request's ids into its metric line and all its log lines."""
+    metrics.clear_metrics()  # if metrics are disabled, flushing does not clear them
     logger.append_keys(request_id=request_id, function_request_id=function_request_id)
     metrics.add_metadata("request_id", request_id)
     metrics.add_metadata("function_request_id", function_request_id)
@@ -38,7 +38,7 @@ def timed(name: str) -> Iterator[None]:
 def add_confidences(confidences: list[float]) -> None:
     """Add one value per image, for the service and for each of the function's versions.
 
-    A canary with a tenth of the traffic would not be noticed among the rest.
+    A canary with a tenth of the traffic would go unnoticed among the rest.
     """
     for confidence in confidences:
         metrics.add_metric("Confidence", MetricUnit.NoUnit, confidence)

@@ -1,6 +1,6 @@
-"""Pictures and samples → three numbers each that move when the pen, the paper or the crop changes.
+"""Pictures and samples → three numbers each that change with the pen, the paper and the crop.
 
-They are logged with every answer, for drift to be seen, so they cost microseconds (docs/drift.md).
+They are logged with every answer to reveal drift, so they must cost microseconds (docs/drift.md).
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ import numpy as np
 from classifier.image.pixels import Pixels
 from classifier.prepare.encoding import Samples
 
-_EDGE_PIXELS = 64  # of each of the two edges looked at: enough for a mean
+_EDGE_PIXELS = 64  # sampled from each of two edges: enough for a mean
 
-type Traits = dict[str, list[float]]  # each trait's values, an image each: the form of the log line
+type Traits = dict[str, list[float]]  # each trait's values, one per image, as in the log line
 
 
 def paper(pixels: Pixels) -> float:
-    """Brightness of a picture's first and last row, 0 black to 1 white, as it was sent.
+    """Brightness of a picture's first and last row as sent, 0 black to 1 white.
 
-    Light ink on a dark page shows here, where `auto` has made both the same. pixels: [H, W, C],
-    0 to 255.
+    It tells light ink on a dark page from dark ink on a light one, which `auto` makes equal.
+    pixels: [H, W, C], 0 to 255.
     """
     height, width, channels = pixels.shape
     step = -(-width // _EDGE_PIXELS)
@@ -28,10 +28,10 @@ def paper(pixels: Pixels) -> float:
 
 
 def traits(samples: Samples, papers: Sequence[float]) -> Traits:
-    """Traits of samples uint8 [H, W] or [H, W, 3], and of the pictures that they came from.
+    """Traits of samples uint8 [H, W] or [H, W, 3], and of their pictures.
 
-    ink: share of a sample's pixels over half of full ink. stroke: their area by half their
-    perimeter, about the pen's width in pixels of the sample. paper: as above, of each picture.
+    ink: share of a sample's pixels above half of full ink. stroke: their area divided by half their
+    perimeter, about the pen's width in the sample's pixels. paper: as above, for each picture.
     """
     ink, stroke = [], []
     for sample in samples:
