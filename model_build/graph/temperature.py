@@ -36,8 +36,8 @@ def calibrate(
 
     It is fitted on mildly augmented views of the samples, half as strong as in training. A good
     network misreads 3 of 400 samples: fitted on half of these, the temperature was 0.63 ± 0.29, at
-    times the lower bound for lack of a mistake, and the other half became half as likely. Fitted on
-    views it was 0.94 ± 0.16, and the other half stayed as likely (docs/quantisation.md).
+    times the lower bound for lack of a mistake, and the loss on the other half doubled. Fitted on
+    views it was 0.94 ± 0.16, and that loss stayed the same (docs/quantisation.md).
     """
     view_images, view_labels = views(images, labels)
     temperature = fit(logits(source, view_images), view_labels)

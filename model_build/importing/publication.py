@@ -154,8 +154,8 @@ def may_publish_int8(
     except GateError as error:
         if not allow_fp32:
             raise GateError(
-                f"{error}; nothing was published: use more calibration pictures like those of its "
-                "later use, or --allow-fp32 to publish the model unquantised"
+                f"{error}; nothing was published: use more calibration pictures like those the "
+                "model will see, or --allow-fp32 to publish it unquantised"
             ) from error
         gate.check(evaluations["fp32"], evaluations["fp32"], min_accuracy)
         return str(error)

@@ -87,7 +87,7 @@ def _leader(point: Point, box: Box) -> list[Point]:
 
 
 def _around(point: Point, size: tuple[float, float]) -> list[tuple[float, Box]]:
-    """Boxes around a point, each touching a circle around it, with the circle's radius."""
+    """Boxes around a point, each with its distance from it."""
     (x, y), (width, height) = point, size
     boxes: list[tuple[float, Box]] = []
     for distance in _DISTANCES:

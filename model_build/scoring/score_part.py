@@ -86,7 +86,7 @@ def start(job: Job, model: dict[str, bytes], endpoint: Endpoint | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """Exit when the parent is killed: a pool's processes would wait for work for ever."""
+    """Exit when the parent is killed: a pool's processes would wait for work indefinitely."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
