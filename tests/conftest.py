@@ -1,4 +1,4 @@
-"""What the tests stand on: real digits, a small real classifier, a model store in a folder."""
+"""Shared by all tests: real digits, a small real classifier, a model store in a folder."""
 
 import hashlib
 import json
@@ -42,13 +42,13 @@ collect_ignore = [
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Run single files in this process, where they start sooner and can be stepped through."""
+    """Run single files in this process, where they start sooner and can be debugged."""
     files = all(argument.partition("::")[0].endswith(".py") for argument in config.args)
     return 0 if files else None  # None: as many as there are cores
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs the whole by its folder, so that `-m` can tell it from unit tests."""
+    """Mark tests of the whole by their folder, so that `-m` can tell them from unit tests."""
     for item in items:
         if "unit" not in item.path.relative_to(Path(__file__).parent).parts:
             item.add_marker("whole")
@@ -65,7 +65,7 @@ def mnist() -> Dataset:
 
 @pytest.fixture(scope="session")
 def classifier(mnist: Dataset) -> bytes:
-    """ONNX file of a nearest-class-mean classifier: right for four digits of five."""
+    """ONNX file of a nearest-class-mean classifier, about 80 % accurate."""
     means = np.stack(
         [mnist.train_images[mnist.train_labels == digit].mean(axis=0) for digit in range(10)]
     )
@@ -107,7 +107,7 @@ def digits(mnist: Dataset) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def publish(classifier: bytes) -> Publish:
-    """Write a version and its channel into a folder; give the version.
+    """Write a version and its channel into a folder; return the version.
 
     content: the model file, if not the classifier. created: the first part of the version.
     manifest, channel: what to change in these two documents before they are written.

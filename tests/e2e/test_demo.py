@@ -1,4 +1,4 @@
-"""`make demo`, run as a user runs it."""
+"""`make demo`, as a user runs it."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""MiniStack as `tools.emulator` runs it: there when asked for, and gone afterwards."""
+"""MiniStack as `tools.emulator` runs it: there while needed, and gone afterwards."""
 
 import signal
 import socket
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.emulator
 
 @pytest.fixture
 def command() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """`python -m tools.emulator`, once it says that it runs, and its port.
+    """`python -m tools.emulator` once it has started, and its port.
 
     Where the tests are a background job, Ctrl-C would be ignored by what they start.
     """
@@ -39,7 +39,7 @@ def command() -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def test_it_answers_on_loopback_and_stops_with_the_block() -> None:
-    """Inside the block its health page answers; after it nothing listens."""
+    """Inside the block its health page responds; afterwards nothing listens."""
     with emulator.running() as aws:
         with urllib.request.urlopen(f"{aws.url}/_localstack/health", timeout=10) as response:
             assert response.status == 200
@@ -50,7 +50,7 @@ def test_it_answers_on_loopback_and_stops_with_the_block() -> None:
 
 
 def test_it_answers_by_tls_those_who_trust_its_certificate() -> None:
-    """The certificate is checked, address included; a stranger to it refuses to talk."""
+    """Clients verify the certificate and its address; without its CA they refuse to connect."""
     with emulator.running() as aws:
         page = f"{aws.https_url}/_localstack/health"
         tls = ssl.create_default_context(cafile=aws.certificate)
@@ -64,7 +64,7 @@ def test_it_answers_by_tls_those_who_trust_its_certificate() -> None:
 def test_command_stops_when_asked(
     command: tuple[subprocess.Popen[str], int], number: signal.Signals
 ) -> None:
-    """Ctrl-C, a kill and a closed terminal all shut it down in good order."""
+    """Ctrl-C, a kill and a closed terminal all shut it down cleanly."""
     process, port = command
     process.send_signal(number)
     assert process.wait(30) == 0
@@ -74,7 +74,7 @@ def test_command_stops_when_asked(
 def test_it_does_not_outlive_a_parent_that_is_killed(
     command: tuple[subprocess.Popen[str], int],
 ) -> None:
-    """Even where no clean-up of ours can run, MiniStack ends."""
+    """MiniStack ends even if no clean-up of ours can run."""
     process, port = command
     process.kill()
     deadline = time.monotonic() + 30

@@ -72,7 +72,7 @@ def filled(path: str) -> str:
 def test_a_closed_path_is_refused_in_the_words_of_the_interface(
     stack: Stack, path: str, key: str | None
 ) -> None:
-    """Whatever the method, and the paths that are not there too."""
+    """For every method, and for unknown paths too."""
     for method in METHODS:
         answer = ask(stack, method, filled(path), key=key)
         body, headers = openapi.refusal(DOCUMENT, "INVALID_API_KEY", answer.content["request_id"])
@@ -82,7 +82,7 @@ def test_a_closed_path_is_refused_in_the_words_of_the_interface(
 
 @pytest.mark.parametrize("path", sorted(OPEN))
 def test_an_open_path_answers_without_a_key(stack: Stack, path: str) -> None:
-    """And refuses another method itself."""
+    """And it refuses other methods itself."""
     assert ask(stack, "GET", path).status == 200
     answer = ask(stack, "DELETE", path)
     assert (answer.status, answer.type) == (405, "application/problem+json")
@@ -91,7 +91,7 @@ def test_an_open_path_answers_without_a_key(stack: Stack, path: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(DOCUMENT["paths"]))
 def test_with_the_key_every_operation_reaches_the_function(stack: Stack, path: str) -> None:
-    """It answers with a status that is stated, and a method that is not stated with 405."""
+    """It returns a documented status, and 405 for an undocumented method."""
     operations = dict(openapi.operations(DOCUMENT["paths"][path]))
     for method in METHODS:
         answer = ask(stack, method, filled(path), key=stack.key)
@@ -111,7 +111,7 @@ def test_with_the_key_an_unknown_path_is_the_functions_to_answer(stack: Stack, p
 
 
 def test_without_a_model_predictions_are_put_off(stack: Stack) -> None:
-    """What is in the body gets there as bytes: the function looks for the model after them."""
+    """The body arrives as bytes: the function reads it before it looks for the model."""
     answer = ask(stack, "POST", "/predict", key=stack.key)
     assert answer.status == 503
     assert int(answer.headers["Retry-After"]) > 0

@@ -92,7 +92,7 @@ class Cloud:
             return error.code, json.loads(error.read())
 
     def verdict(self) -> dict[str, Any]:
-        """What the hook says of the newest version."""
+        """The hook's verdict on the newest version."""
         return self.ask("PreTrafficFunctionName")
 
     def ask(self, output: str) -> dict[str, Any]:

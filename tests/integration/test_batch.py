@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 120
 
 
 def for_ministack() -> dict[str, Any]:
-    """The template, with the function as a zip and each image a batch of its own."""
+    """The template, with the function as a zip and one image per batch."""
     template: dict[str, Any]
     template, _ = decode(str(ROOT / "infra/batch.yaml"))
     function = template["Resources"]["ScoreFunction"]
@@ -60,7 +60,7 @@ def zipped_function() -> bytes:
 
 
 def wait(state: Any, ended: set[str]) -> dict[str, Any]:
-    """Ask until what `state` gives has one of these statuses."""
+    """Poll `state` until it returns one of these statuses."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         found: dict[str, Any] = state()
@@ -93,7 +93,7 @@ def cloud(model_version: str) -> Iterator[emulator.Emulator]:
 
 
 def deployed(aws: emulator.Emulator, version: str) -> str:
-    """A stack that scores with this version; give its state machine's ARN."""
+    """Deploy a stack that scores with this version; return its state machine's ARN."""
     name = f"batch-{version.lower()}"
     cloudformation = deployment.client("cloudformation", aws)
     values = {
@@ -125,7 +125,7 @@ def deployed(aws: emulator.Emulator, version: str) -> str:
 
 
 def run(aws: emulator.Emulator, version: str, prefix: str) -> tuple[Any, dict[str, Any]]:
-    """Score with a version; give the execution as it ended, and its map run."""
+    """Score with a version; return the finished execution and its map run."""
     client = deployment.client("stepfunctions", aws)
     started = client.start_execution(
         stateMachineArn=deployed(aws, version),
@@ -139,7 +139,7 @@ def run(aws: emulator.Emulator, version: str, prefix: str) -> tuple[Any, dict[st
 def test_every_object_under_the_prefix_is_answered(
     cloud: emulator.Emulator, model_version: str
 ) -> None:
-    """Listed by the item reader, answered by the function, whose answer is the batch's."""
+    """Listed by the item reader and answered by the function, whose answer is the batch's."""
     execution, map_run = run(cloud, model_version, "scans/")
     assert execution["status"] == "SUCCEEDED", execution
     answers = json.loads(execution["output"])
@@ -154,7 +154,7 @@ def test_every_object_under_the_prefix_is_answered(
 
 
 def test_a_run_whose_batches_fail_fails(cloud: emulator.Emulator) -> None:
-    """Here because there is no such version, which the function raises and no retry mends."""
+    """Here because the version does not exist, which the function raises and no retry fixes."""
     execution, map_run = run(cloud, "20260101T000000Z-00000000", "other/")
     assert execution["status"] == "FAILED", execution
     assert execution["error"] == "States.ExceedToleratedFailureThreshold"

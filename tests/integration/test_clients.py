@@ -24,7 +24,7 @@ SAID = re.compile(r"(?:print|console\.log)\(.*\);?\s+(?:#|//) (.*)")
 
 
 class Block(NamedTuple):
-    """A block of code, and the heading that it stands under."""
+    """A block of code and its heading."""
 
     language: str
     code: str
@@ -59,7 +59,7 @@ def of(*languages: str) -> pytest.MarkDecorator:
 def closed_service(
     model_version: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalService]:
-    """The service as a stack has it: under a stage, and closed without the key."""
+    """The service as in a stack: under a stage, and closed without the key."""
     log = tmp_path_factory.mktemp("clients") / "log"
     with serving(log, "--stage", "prod", "--key", KEY) as running:
         yield running
@@ -69,14 +69,14 @@ def closed_service(
 def open_service(
     model_version: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalService]:
-    """The service of a stack that asks for IAM, not for a key."""
+    """The service of a stack that requires IAM instead of a key."""
     with serving(tmp_path_factory.mktemp("open") / "log") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the pictures that the page speaks of."""
+    """A folder with the pictures that the page mentions."""
     folder = tmp_path_factory.mktemp("pictures")
     data = load_mnist_5k()
     for name, digit in (("seven", 7), ("three", 3)):
@@ -88,7 +88,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: list[str | Path], block: Block, service: LocalService, folder: Path) -> str:
-    """Standard output of a block's program, which has to succeed."""
+    """Standard output of a block's program, which must succeed."""
     environment = environment_without_account() | {
         "URL": service.url.rstrip("/"),
         "CLASSIFIER_API_KEY": KEY,

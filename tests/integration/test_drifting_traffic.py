@@ -36,7 +36,7 @@ def mnist() -> datasets.Dataset:
 def store(
     model_version: str, mnist: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> ModelStore:
-    """Store with the production model; its baseline is made now if it was published without one."""
+    """Store with the production model; adds a baseline if it was published without one."""
     published = ModelStore(STORE)
     manifest = published.manifest("mnist", model_version).document
     content = published.model("mnist", model_version)
@@ -53,7 +53,7 @@ def store(
 
 @pytest.fixture(scope="module")
 def send(model_version: str) -> Iterator[Callable[[list[bytes], str], list[str]]]:
-    """Send image files through the handler; give the lines that it logged."""
+    """Send image files through the handler; return the lines that it logged."""
     with handling("mnist", model_version) as answers:
 
         def lines(files: list[bytes], mode: str) -> list[str]:
@@ -68,7 +68,7 @@ def send(model_version: str) -> Iterator[Callable[[list[bytes], str], list[str]]
 def day(
     store: ModelStore, mnist: datasets.Dataset, send: Callable[[list[bytes], str], list[str]]
 ) -> Day:
-    """Simulate a day of pictures of digits that no baseline has seen; give the verdicts."""
+    """Simulate a day of pictures of digits that are in no baseline; return the verdicts."""
 
     def simulate(
         seed: int,
@@ -102,7 +102,7 @@ def called(verdicts: Mapping[str, str], verdict: str = "drift") -> set[str]:
 
 
 def other_pen(filter_: ImageFilter.Filter) -> Callable[[Digits], Digits]:
-    """Thicker or thinner strokes, by a third of a sample's pixel to each side."""
+    """Strokes thicker or thinner by a third of a sample's pixel on each side."""
 
     def draw(digit: Digits) -> Digits:
         large = Image.fromarray(digit).resize((84, 84), Image.Resampling.BICUBIC)
@@ -123,7 +123,7 @@ def test_ordinary_traffic_is_not_called(day: Day, seed: int) -> None:
 
 
 def test_samples_as_they_are_have_a_baseline_of_their_own(day: Day) -> None:
-    """They are dark pages with no light and no blur: against pictures they would be called."""
+    """They are dark pages without light or blur, which pictures' baseline would call drift."""
     assert set(day(5, mode="none").values()) == {"none"}
 
 
@@ -140,14 +140,14 @@ def test_another_pen_is_called_by_the_ink(day: Day, filter_: ImageFilter.Filter)
 
 
 def test_light_ink_on_a_dark_page_is_called_by_the_paper_alone(day: Day) -> None:
-    """`auto` reads it as well as any other, so that classes, confidence and ink stay."""
+    """`auto` reads it as well as dark ink, so classes, confidence and ink stay the same."""
     verdicts = day(11, film=negative)
     assert called(verdicts) == {"paper"}
     assert {verdicts[name] for name in verdicts.keys() - {"paper"}} == {"none"}
 
 
 def test_a_shifted_class_mix_is_called_by_the_classes(day: Day) -> None:
-    """Four times as many ones and sevens; their lighter ink may show as well, but not their pen."""
+    """Four times as many ones and sevens; ink may drift too, as they have less, but not stroke."""
     verdicts = day(12, weights={1: 4, 7: 4})
     assert verdicts["classes"] == "drift"
     assert {verdicts[name] for name in ("confidence", "stroke", "paper")} == {"none"}
@@ -156,7 +156,7 @@ def test_a_shifted_class_mix_is_called_by_the_classes(day: Day) -> None:
 def test_digits_by_other_writers_are_called_by_their_ink(
     store: ModelStore, send: Callable[[list[bytes], str], list[str]]
 ) -> None:
-    """They were scanned at 8 x 8: a blunter pen than any of MNIST's, and less sure answers."""
+    """They were scanned at 8 x 8: a blunter pen than MNIST's, and less confident answers."""
     digits, _ = datasets.load_other_writers()
     generator = np.random.default_rng(13)
     files = [take_picture(digit, generator, side=150) for digit in digits[600 : 600 + IMAGES]]

@@ -1,4 +1,4 @@
-"""A user's own model, shown on Fashion-MNIST: built, imported, served beside the digits."""
+"""A user's own model, here Fashion-MNIST: built, imported, and served beside the digits."""
 
 import json
 import urllib.request
@@ -34,7 +34,7 @@ def clothes() -> datasets.Dataset:
 
 @pytest.fixture(scope="module")
 def built(clothes: datasets.Dataset) -> str:
-    """Version of fashion-mnist in production in the local store; trained if there is none."""
+    """Version of fashion-mnist in production in the local store; trains one if there is none."""
     models = ModelStore(STORE)
     if models.channel("fashion-mnist", "production") is None:
         run(
@@ -94,7 +94,7 @@ def test_a_sample_answers_the_same_as_it_is_larger_and_as_a_negative(
 
 @pytest.fixture(scope="module")
 def folder(clothes: datasets.Dataset, built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a user brings along with a model: an ONNX file, its labels, folders of pictures."""
+    """What a user provides: an ONNX file, its labels, folders of pictures."""
     folder = tmp_path_factory.mktemp("own")
     models = ModelStore(STORE)
     parent = models.manifest("fashion-mnist", built).lineage.parent

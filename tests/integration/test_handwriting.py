@@ -1,4 +1,4 @@
-"""What the published model reads, through the handler, as users would send it."""
+"""What the published model reads, through the handler, from pictures like those of users."""
 
 from collections.abc import Callable, Iterator
 
@@ -25,14 +25,14 @@ EXPECTED = {"full": (0.985, 0.93), "quick": (0.95, 0.78)}
 
 @pytest.fixture(scope="module")
 def expected(model_version: str) -> tuple[float, float]:
-    """What the profile that the production model was built with must reach."""
+    """The accuracies that the production model's profile must reach."""
     manifest = ModelStore(STORE).manifest("mnist", model_version).document
     return EXPECTED[manifest["lineage"]["profile"]]
 
 
 @pytest.fixture(scope="module")
 def classify(model_version: str) -> Iterator[Classify]:
-    """Send image files through the handler; give the digits read."""
+    """Send image files through the handler; return the digits read."""
     with handling("mnist", model_version) as send:
         yield lambda files, mode: [answer["prediction"] for answer in send(files, mode)]
 

@@ -1,4 +1,4 @@
-"""Hostile requests over HTTP: answered in words, in bounded time and memory, never by a 5xx."""
+"""Hostile requests over HTTP: a clear response, bounded time and memory, never a 5xx."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ ANSWER_LIMIT = 1024 * 1024  # bytes: a refusal does not send megabytes back
 def hostile_service(
     model_version: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalService]:
-    """A service of its own, whose peak of memory is that of this corpus; the model is loaded."""
+    """A service for this corpus alone, to measure its peak memory, with the model loaded."""
     with serving(tmp_path_factory.mktemp("hostile") / "log") as running:
         seven = Request(saved(digit(), "PNG"), "image/png", frozenset({200}))
         assert send(running, seven)[1]["prediction"] == 7
@@ -29,7 +29,7 @@ def hostile_service(
 
 
 def send(service: LocalService, request: Request) -> tuple[int, Any]:
-    """Status and document of the answer, whose form is checked."""
+    """Status and document of the response, whose format is checked."""
     headers = {"Content-Length": str(len(request.body))}
     if request.content_type is not None:
         headers["Content-Type"] = request.content_type

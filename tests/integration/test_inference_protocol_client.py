@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, spoken by a client that is not ours: Triton's own."""
+"""The Open Inference Protocol with a third-party client: Triton's."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The running service answers as openapi.yaml states, whatever is sent to it."""
+"""The running service follows openapi.yaml, whatever is sent to it."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from tests.support.local_service import LocalService
 
 
 def test_the_service_answers_as_its_interface_states(service: LocalService, tmp_path: Path) -> None:
-    """No error of the server's, no status, type, header or body that is not documented."""
+    """No server error, and no undocumented status, type, header or body."""
     check_conformance(service.url, tmp_path)

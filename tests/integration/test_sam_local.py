@@ -1,4 +1,4 @@
-"""The container image, built and called the three ways of the README's users, on real events."""
+"""The container image, built and called in the README's three ways, with real events."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ SIZE_LIMIT_MB = 150  # of our own layers; Lambda loads what a cold start reads, 
 
 
 class Answer(NamedTuple):
-    """An HTTP answer, whichever way it came; header names in lower case."""
+    """A response from any of the three ways; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -63,7 +63,7 @@ def test_sam_local_invoke_answers_the_event(
 
 
 def test_start_api_answers_a_posted_png(api: str, model_version: str) -> None:
-    """The bytes of a PNG go over HTTP as they are."""
+    """The bytes of a PNG, sent over HTTP unchanged."""
     answer = send(f"{api}/predict", picture("png.json"), "image/png")
     check(answer, EXPECTED["png.json"], model_version)
 
@@ -76,12 +76,12 @@ def test_start_api_answers_posted_json(api: str, model_version: str) -> None:
 
 
 def test_start_api_answers_health(api: str, model_version: str) -> None:
-    """A GET, which carries no body at all."""
+    """A GET, without a body."""
     check(send(f"{api}/health"), EXPECTED["health.json"], model_version)
 
 
 def test_start_api_hands_the_functions_errors_over(api: str, model_version: str) -> None:
-    """Bytes that are no picture, a path that is not there, an unsupported method."""
+    """Bytes that are not a picture, an unknown path, an unsupported method."""
     answer = send(f"{api}/predict", b"not a picture", "image/png")
     check(answer, Expected(status=422), model_version)
 
@@ -93,7 +93,7 @@ def test_start_api_hands_the_functions_errors_over(api: str, model_version: str)
 
 
 def test_the_container_answers_as_its_interface_states(api: str, tmp_path: Path) -> None:
-    """Schemathesis on the very image and API that are deployed, with fewer examples."""
+    """Schemathesis on the deployed image and API, with fewer examples."""
     check_conformance(f"{api}/", tmp_path, "--max-examples=3")
 
 
@@ -108,7 +108,7 @@ def test_the_image_serves_as_lambda_runs_it(
 def test_without_a_model_the_image_answers_503(
     lambda_container: Callable[..., str], model_version: str
 ) -> None:
-    """An empty store is not a crash, and health does not depend on it."""
+    """An empty store does not crash it, and health does not depend on the store."""
     url = lambda_container(MODEL_STORE_URL="file:///tmp/empty")
     answer = invoke(url, EVENTS / "png.json")
     check(answer, Expected(status=503), model_version)
@@ -117,7 +117,7 @@ def test_without_a_model_the_image_answers_503(
 
 
 def test_our_layers_over_the_base_are_small(image: str, base_image: str) -> None:
-    """What the image adds to the base image, which Lambda's hosts hold already."""
+    """What the image adds to the base image, which Lambda's hosts cache."""
     base, whole = layers(base_image), layers(image)
     assert whole[: len(base)] == base, "the image was built on another base: run `sam build` again"
     added = (size(image) - size(base_image)) / 1e6
@@ -150,7 +150,7 @@ def test_everything_in_the_image_is_compiled(image: str) -> None:
 
 
 def check(answer: Answer, expected: Expected, version: str) -> None:
-    """Hold an answer against what was expected of it, and its form against the interface."""
+    """Compare a response with the expected one, and its format with the interface."""
     assert answer.status == expected.status, answer.body
     content: dict[str, Any] = json.loads(answer.body)
     if expected.status != 200:
@@ -197,7 +197,7 @@ def from_lambda(response: dict[str, Any]) -> Answer:
 
 
 def invoke(url: str, event: Path) -> Answer:
-    """Send an event to a container's runtime interface emulator, once that listens."""
+    """Send an event to a container's runtime interface emulator, once it listens."""
     for _ in range(50):
         try:
             answer = send(url, event.read_bytes(), "application/json")

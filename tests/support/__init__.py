@@ -1,4 +1,4 @@
-"""What the tests stand on: servers, small models, files, and where the project is."""
+"""Shared by the tests: servers, small models, files, and the project's root."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Runs the project's commands as a user without an AWS account does."""
+"""Run the project's commands as a user without an AWS account does."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def run(*command: str | Path, timeout: float = 120) -> str:
 
 
 def environment_without_account() -> dict[str, str]:
-    """Return this environment as a user without an AWS account would have it."""
+    """Return the environment of a user without an AWS account."""
     names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"}
     names |= {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"}
     kept = {name: value for name, value in os.environ.items() if name not in names}

@@ -1,4 +1,4 @@
-"""Holds a running service against openapi.yaml with Schemathesis, a property-based client."""
+"""Check a running service against openapi.yaml with Schemathesis, a property-based client."""
 
 import json
 import os
@@ -16,7 +16,7 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
 def check_conformance(url: str, folder: Path, *options: str) -> None:
-    """Fail if an answer of the service at `url` is not as openapi.yaml states it.
+    """Fail if a response of the service at `url` does not follow openapi.yaml.
 
     The API key is the gateway's to ask for: the interface is held against the function without it.
     folder: where to put the document. options: more of Schemathesis's own.

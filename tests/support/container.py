@@ -1,4 +1,4 @@
-"""Fixtures of the container image: Docker, the built image, `sam local`, Lambda's own sandbox."""
+"""Fixtures for the container image: Docker, the built image, `sam local`, Lambda's sandbox."""
 
 import json
 import signal
@@ -17,18 +17,18 @@ from tests.support.commands import SAM, environment_without_account, run
 
 @pytest.fixture(scope="session")
 def docker() -> None:
-    """Mark what asks for it as in need of a Docker engine: tests.support.needs."""
+    """Mark its users as needing a Docker engine: tests.support.needs."""
 
 
 @pytest.fixture(scope="session")
 def base_image(docker: None) -> str:
-    """Make sure that there is a base image, AWS's or the stand-in, and return its name."""
+    """Ensure that a base image exists, AWS's or the stand-in, and return its name."""
     return run(ROOT / ".ci" / "base-image" / "build", timeout=1200).strip()
 
 
 @pytest.fixture(scope="session")
 def image(base_image: str, model_version: str) -> str:
-    """Build the function as a user does but for its base, and return its image's name."""
+    """Build the function as a user does, except for its base, and return its image's name."""
     run(SAM, "build", "--parameter-overrides", f"BaseImage={base_image}", timeout=1200)
     return "predictfunction:latest"  # named after the logical id
 

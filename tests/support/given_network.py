@@ -1,4 +1,4 @@
-"""A classifier that is given in place of one that is trained: builds without TensorFlow."""
+"""A ready-made classifier instead of a trained one: builds without TensorFlow."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ from model_build.graph import convert
 
 
 def give(patch: pytest.MonkeyPatch, classifier: bytes) -> None:
-    """Let the stages `train` and `convert` make this ONNX classifier."""
+    """Let the stages `train` and `convert` return this ONNX classifier."""
 
     def training(context: StageContext, **parameters: Any) -> None:
         (context.target / NETWORK).write_bytes(classifier)

@@ -14,7 +14,7 @@ from model_build.data.datasets import load_mnist_5k
 
 @cache
 def convolutional() -> bytes:
-    """Two convolutions of random weights, then the nearest class mean by Gemm: 8 of 10 right."""
+    """Two convolutions with random weights, then the nearest class mean by Gemm: 80 % accurate."""
     dataset = load_mnist_5k()
     images, labels = dataset.train_images, dataset.train_labels
     generator = np.random.default_rng(3)
@@ -56,7 +56,7 @@ def answers(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def operators(path: Path) -> list[str]:
-    """Kinds of the nodes of a model file, in order."""
+    """Operators of a model file's nodes, in order."""
     return [node.op_type for node in onnx.load(path).graph.node]
 
 

@@ -1,4 +1,4 @@
-"""The function's handler in this process, sent image files in batches, as a client would."""
+"""The function's handler in this process, called with batches of image files."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ type Send = Callable[[list[bytes], str], list[Any]]
 
 @contextmanager
 def handling(name: str, version: str) -> Iterator[Send]:
-    """Serve a model of the local store; send files with a mode of preprocessing, get answers."""
+    """Serve a model of the local store; send files in a preprocessing mode, return the answers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODEL_STORE_URL", STORE.as_uri())
         patch.setenv("MODEL_NAME", name)

@@ -24,7 +24,7 @@ CASES: dict[str, tuple[Make, frozenset[int]]] = {}
 
 
 def case(*statuses: int) -> Callable[[Make], Make]:
-    """Register what makes the images of a request, with the statuses that answer it rightly."""
+    """Register a function that makes the images of a request, with the acceptable statuses."""
 
     def register(make: Make) -> Make:
         CASES[make.__name__] = make, frozenset(statuses)
@@ -71,7 +71,7 @@ POINTERS = {"strips", "tiles", "exif", "gps", "interoperability"}  # counted fro
 def tiff(
     width: int, height: int, pixels: bytes, order: str = "<", /, **more: int | list[int]
 ) -> bytes:
-    """TIFF of one grey page, whose pixels come last; more: fields by the names of TAGS, LONG."""
+    """TIFF of one grey page, its pixels last; more: fields of type LONG, by their names in TAGS."""
     fields = {"bits": 8, "compression": 1, "photometric": 1} | more
     if not {"strips", "tiles"} & fields.keys():
         fields |= {"strips": 0, "strip_bytes": len(pixels)}
@@ -96,7 +96,7 @@ def tiff(
 
 
 def tile(width: int, height: int) -> bytes:
-    """Pixels of a page whose upper left corner is a digit, packed."""
+    """Packed pixels of a page with a digit in its upper left corner."""
     packer = zlib.compressobj(9)
     rows = np.full((64, width), 255, dtype=np.uint8)
     rows[:, :64] = np.asarray(digit(64).resize((min(64, width), 64)))
@@ -136,7 +136,7 @@ def tiff_of_one_long_tile() -> list[bytes]:
 
 
 def tall_tiff(height: int, order: str = "<") -> bytes:
-    """TIFF of a bar 16 pixels wide, a strip for each row."""
+    """TIFF of a bar 16 pixels wide, one strip per row."""
     rows = b"\xff" * 16 + b"\xff" * 6 + bytes(4) + b"\xff" * 6
     strips = [16 * (height // 4 < row < height // 2) for row in range(height)]
     return tiff(16, height, rows, order, rows=1, strips=strips, strip_bytes=[16] * 2)
@@ -176,7 +176,7 @@ def tiff_of_4_gigabyte_pixels() -> list[bytes]:
 
 
 def fax(width: int, height: int, size: int, pattern: bytes, compression: int) -> bytes:
-    """Fax of nonsense: most rows are damaged, and libtiff says so of each."""
+    """Fax of random bytes: most rows are damaged, and libtiff reports each."""
     rows = pattern * (size // len(pattern))
     return tiff(width, height, rows, compression=compression, bits=1, photometric=0)
 
@@ -241,7 +241,7 @@ def jpeg_tiff(jpeg: bytes, side: int, across: int, *, apart: bool) -> bytes:
 
 
 def scans(count: int, image: Image.Image, **options: Any) -> bytes:
-    """Progressive JPEG that goes over the picture `count` times."""
+    """Progressive JPEG of `count` scans."""
     whole = saved(image, "JPEG", progressive=True, **options)
     scan = whole[whole.rindex(b"\xff\xda") : -2]
     return whole[:-2] + scan * (count - whole.count(b"\xff\xda")) + b"\xff\xd9"
@@ -259,7 +259,7 @@ def tiff_of_progressive_tiles() -> list[bytes]:
 
 
 def short_fields(count: int) -> bytes:
-    """Directory of many fields, as TIFF and EXIF have it."""
+    """Directory of many fields, as in TIFF and EXIF."""
     fields = (struct.pack("<HHII", tag, SHORT, 1, 1) for tag in range(1000, 1000 + count))
     return struct.pack("<H", count) + b"".join(fields) + bytes(4)
 
@@ -371,7 +371,7 @@ def batch_of_jpegs_of_full_exif() -> list[bytes]:
 
 
 def stuffed_png(filling: bytes) -> bytes:
-    """PNG with chunks in front of its pixels, as many as a request can carry in each of 32."""
+    """PNG with as many chunks before its pixels as fit into one of a request's 32 images."""
     whole = saved(digit(), "PNG")
     return filled(whole[:33], filling, whole[33:], share=MAX_IMAGES)
 

@@ -1,4 +1,4 @@
-"""Make the hostile corpus: requests that try to break the service, each in a file of its own.
+"""Make the hostile corpus: requests that try to break the service, one file each.
 
     python -m tests.support.hostile_files [FOLDER]
 
@@ -34,7 +34,7 @@ PICTURE = frozenset({200, 422})  # what a decoder may make sense of, or not
 
 @dataclass(frozen=True)
 class Request:
-    """A body, how it is labelled, where it goes, and the statuses that answer it rightly."""
+    """A body, its content type, its path and the acceptable statuses."""
 
     body: bytes
     content_type: str | None
@@ -136,7 +136,7 @@ def tiff(entries: list[tuple[int, int, int, int]], content: bytes = b"") -> byte
 
 
 def grey_tiff(width: int, height: int, strips: int, *more: tuple[int, int, int, int]) -> bytes:
-    """Uncompressed TIFF with so many one-row strips, which all lie at one place."""
+    """Uncompressed TIFF with this many one-row strips, all at the same offset."""
     entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1)]
     entries += [(262, 3, 1, 1), (273, 3, strips, 256), (277, 3, 1, 1), (278, 4, 1, 1), *more]
     return tiff(entries, bytes(300) + b"\x80\x00" * strips)
@@ -171,7 +171,7 @@ def form(*parts: tuple[str, bytes]) -> bytes:
 
 
 def tensor(data: str, shape: str = "[1, 28, 28]") -> bytes:
-    """Body of an inference request, its numbers written as they are given."""
+    """Body of an inference request, with its numbers verbatim."""
     described = f'"name": "image", "datatype": "FP32", "shape": {shape}, "data": {data}'
     return f'{{"inputs": [{{{described}}}]}}'.encode()
 
@@ -180,7 +180,7 @@ def tensor(data: str, shape: str = "[1, 28, 28]") -> bytes:
 
 
 def damaged() -> Iterator[tuple[str, Make]]:
-    """Cases of every format; which bytes are hit depends on nothing but the seed."""
+    """Cases of every format; the seed alone decides which bytes are damaged."""
     for accepted in formats.ACCEPTED:
         kind = accepted.name
         files = {"grey": saved(digit(mode="L"), kind), "color": saved(digit(mode="RGB"), kind)}
@@ -205,7 +205,7 @@ def damaged() -> Iterator[tuple[str, Make]]:
 
 
 def flip(content: bytes, seed: int) -> bytes:
-    """Turn 1 to 8 bits over, most of them near the start, where the headers are."""
+    """Flip 1 to 8 bits, most of them near the start, where the headers are."""
     dice = random.Random(seed)
     turned = bytearray(content)
     for _ in range(1 + seed % 8):
@@ -644,7 +644,7 @@ def form_of_a_long_boundary() -> bytes:
 
 
 def in_json(value: str) -> bytes:
-    """Body whose image is written as it is given."""
+    """Body with its image verbatim."""
     return f'{{"image": {value}}}'.encode("utf-8", "surrogatepass")
 
 

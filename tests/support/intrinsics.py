@@ -1,4 +1,4 @@
-"""The part of CloudFormation's functions that the templates use, to see what comes of them."""
+"""Evaluates the CloudFormation functions that the templates use."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ class Stack:
         return bool(self.resolve(self._conditions[name]))
 
     def resolve(self, node: Any) -> Any:
-        """A node with values instead of functions; what only a real stack knows stays."""
+        """A node with values instead of functions, except those that only a real stack knows."""
         resolved = self._resolve(node)
         assert resolved is not _GONE
         return resolved

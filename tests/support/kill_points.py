@@ -1,4 +1,4 @@
-"""Runs an operation on a model store again and again, each time killed a little later.
+"""Run an operation on a model store repeatedly, killing it a little later each time.
 
 For n = 1, 2, … a child process does the operation and is ended by SIGKILL at its n-th point: before
 a use of the file system, or amid a write to a socket and after it, before the answer. The number is

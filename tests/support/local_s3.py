@@ -16,7 +16,7 @@ REGION = "us-east-1"
 
 @pytest.fixture
 def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """URL of an empty model store in a bucket, which the environment's AWS settings lead to."""
+    """URL of an empty model store in a bucket that the AWS environment variables point to."""
     with serving(monkeypatch) as url:
         yield url
 
@@ -51,7 +51,7 @@ def upload(folder: Path, url: str) -> None:
 
 @cache
 def _server() -> str:
-    """URL of the server, which ends with this process."""
+    """URL of the server, which stops with this process."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -72,7 +72,7 @@ def _server() -> str:
 
 
 def leave_accounts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing in this environment lead to an AWS account."""
+    """Remove every way to an AWS account from this environment."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):

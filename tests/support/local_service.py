@@ -1,4 +1,4 @@
-"""The function as an HTTP server of its own, without Docker: `python -m tools.serve`."""
+"""The function as a separate HTTP server, without Docker: `python -m tools.serve`."""
 
 import contextlib
 import fcntl
@@ -20,23 +20,23 @@ CLOCK_TICKS = 100  # a second, in /proc on every Linux
 
 @dataclass(frozen=True)
 class LocalService:
-    """The running function: its address, with a slash at its end, and its process."""
+    """The running function: its address, with a trailing slash, and its process."""
 
     url: str
     pid: int
 
     def cpu_seconds(self) -> float:
-        """Processor time that it took so far, in user and in kernel mode."""
+        """Its processor time so far, in user and kernel mode."""
         stat = Path(f"/proc/{self.pid}/stat").read_text()
         _state, *numbers = stat.rpartition(")")[2].split()
         return (int(numbers[10]) + int(numbers[11])) / CLOCK_TICKS
 
     def forget_peak_memory(self) -> None:
-        """Make `peak_memory` begin at what the process holds now."""
+        """Reset `peak_memory` to the process's current memory."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def peak_memory(self) -> int:
-        """Most bytes of memory that the process held at a time."""
+        """The process's peak memory in bytes."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -77,7 +77,7 @@ def serving(log: Path, *arguments: str, **variables: str) -> Iterator[LocalServi
 
 @pytest.fixture(scope="session")
 def model_version() -> str:
-    """Version in production in the local store; a model is built if there is none."""
+    """Version in production in the local store; builds a model if there is none."""
     channel = STORE / "mnist" / "channels" / "production.json"
     (ROOT / "build").mkdir(exist_ok=True)
     with (ROOT / "build" / ".model.lock").open("w") as lock:  # other workers wait for the build

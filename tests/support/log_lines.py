@@ -1,4 +1,4 @@
-"""What a logger of Powertools writes, as CloudWatch Logs would get it."""
+"""What a Powertools logger writes, as CloudWatch Logs would receive it."""
 
 import io
 import json

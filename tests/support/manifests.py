@@ -1,4 +1,4 @@
-"""Manifests for the tests of the store: complete ones, as a build would write them."""
+"""Complete manifests for the tests of the store, as a build would write them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ PARENT = "20260130T080000Z-0123abcd"
 
 
 def evaluation(accuracy: float = 0.99, **other: Any) -> Evaluation:
-    """What `evaluate` could have found."""
+    """A possible result of `evaluate`."""
     found: dict[str, Any] = {
         "accuracy": accuracy,
         "per_class_accuracy": [accuracy] * 10,
@@ -28,7 +28,7 @@ def evaluation(accuracy: float = 0.99, **other: Any) -> Evaluation:
 
 
 def training() -> dict[str, Any]:
-    """What `train` records."""
+    """A possible record of `train`."""
     return {
         "dataset": {"name": "mnist-5k", "source": "a test", "sha256": MNIST_SHA256},
         "architecture": "mlp",
@@ -38,7 +38,7 @@ def training() -> dict[str, Any]:
 
 
 def lineage(parent: str | None = None) -> dict[str, Any]:
-    """Where a model could have come from."""
+    """A possible lineage."""
     return training() | {"git_commit": None, "libraries": {"onnx": "1.23.2"}, "parent": parent}
 
 

@@ -1,4 +1,4 @@
-"""What a test needs beyond Python packages: marked by name, looked for once, skipped if missing.
+"""What tests need beyond Python packages: marked by name, checked once, skipped if missing.
 
 A test that asks for a fixture of a need's name (`docker`) has its mark. Where CI is set nothing may
 be skipped: whatever is, for this reason or another, fails.

@@ -1,4 +1,4 @@
-"""Trained networks for the tests that need Keras: small trainings, once a test run."""
+"""Trained networks for the tests that need Keras: trained briefly, once per test run."""
 
 from functools import cache
 from typing import Any
@@ -10,7 +10,7 @@ from model_build.data.datasets import load_mnist_5k
 
 @cache
 def trained(architecture: str) -> Any:
-    """Keras model after one pass over half of the training samples: neither random nor good."""
+    """Keras model after one epoch on half of the training samples: neither random nor good."""
     from model_build.training.train import Samples, Schedule, fit_new
 
     dataset = load_mnist_5k()

@@ -1,4 +1,4 @@
-"""Searches as a run gives them, with made-up figures that hang together."""
+"""Search results with made-up but consistent figures."""
 
 from dataclasses import replace
 from typing import Any
@@ -113,7 +113,7 @@ def measured(
 
 
 def search(*candidates: Measured, **other: Any) -> Search:
-    """A run over the candidates; without any, over those that the recipes might give."""
+    """A search of the candidates; by default of ones like the recipes'."""
     made = Search(
         created="2026-01-31T12:00:00Z",
         profile="full",

@@ -1,4 +1,4 @@
-"""What the tests of techniques on Keras networks stand on: few samples and a small network."""
+"""Shared by the tests of techniques on Keras networks: a few samples and a small network."""
 
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ def silent(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
 
 @cache
 def samples(every: int = 20) -> Any:
-    """Samples of all classes: 3,600 / every of them."""
+    """Samples of all classes: 3,600 / every in number."""
     from model_build.training.train import Samples
 
     dataset = load_mnist_5k()
@@ -29,7 +29,7 @@ def schedule(epochs: int = 1, **changes: Any) -> Any:
 
 
 def inputs() -> NDArray[np.float32]:
-    """The 1,000 held-out samples as a network takes them."""
+    """The 1,000 held-out samples as a network's input."""
     return load_mnist_5k().test_images[..., np.newaxis].astype(np.float32) / np.float32(255)
 
 
@@ -68,7 +68,7 @@ def untrained() -> Any:
 
 @cache
 def small() -> Any:
-    """The same network after four passes over 900 samples: right for most digits."""
+    """The same network after four epochs on 900 samples: it reads most digits correctly."""
     from model_build.training.train import fit
 
     network = untrained()
@@ -77,7 +77,7 @@ def small() -> Any:
 
 
 def zeroed(share: float = 0.6) -> Any:
-    """The small network with zeros as pruning leaves them."""
+    """The small network, pruned."""
     from model_build.training import layer_chain
     from model_build.training.prune import prunable, smallest
 

@@ -34,7 +34,7 @@ def test_the_fastest_size_that_costs_hardly_more_is_recommended() -> None:
 
 
 def test_more_memory_that_hardly_helps_is_not_recommended() -> None:
-    """A tenth of a cold start is what two runs differ by."""
+    """Two runs differ by a tenth of a cold start."""
     middle = size(1769, 400, 4)
     assert recommended([middle, size(3008, 380, 4)]) is middle
     assert recommended([middle, size(3008, 360, 4)]).memory_mb == 3008

@@ -1,4 +1,4 @@
-"""functions/drift and the capture of inputs: against a real log group and a real bucket."""
+"""functions/drift and captured inputs, with a real log group and a real bucket."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ GROUP = "/aws/lambda/watched"
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
-    """Give the version in the store that the function reads, and a client of the logs."""
+    """The version in the store that the function reads, and a client of the logs."""
     with serving(monkeypatch) as url:
         import boto3
 
@@ -63,7 +63,7 @@ def write(logs: Any, version: str, count: int, stroke: float, *, hours_ago: floa
 
 
 def emitted(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, dict[str, str], list[float]]]:
-    """Name, dimensions and values of each metric that CloudWatch would make of what was printed."""
+    """Name, dimensions and values of each metric that CloudWatch would read from the output."""
     found = []
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         assert abs(line["_aws"]["Timestamp"] / 1000 - time.time()) < 600
@@ -103,7 +103,7 @@ def test_a_day_with_another_pen_does(
 def test_metrics_of_two_stacks_are_not_added_up(
     watched: tuple[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each has the stack's name among its dimensions, as the metrics of the predict function do."""
+    """Each has the stack's name among its dimensions, like the predict function's metrics."""
     version, logs = watched
     write(logs, version, 300, stroke=5.5)
     daily.handler({}, None)

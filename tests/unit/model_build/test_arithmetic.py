@@ -191,7 +191,7 @@ def _onnxruntime(
     zero_point: NDArray[Any],
     axis: int | None,
 ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Steps and restored values by QuantizeLinear and DequantizeLinear."""
+    """Integers and restored values from QuantizeLinear and DequantizeLinear."""
     along: dict[str, Any] = {} if axis is None else {"axis": axis}
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "scale", "zero_point"], ["q"], **along),

@@ -32,7 +32,7 @@ FILES = {
 def evaluated(
     tmp_path_factory: pytest.TempPathFactory, classifier: bytes, mnist: Dataset
 ) -> Iterator[Build]:
-    """A build up to its evaluation, of the classifier of these tests."""
+    """A build of the tests' classifier, up to its evaluation."""
     with pytest.MonkeyPatch.context() as patch:
         given_network.give(patch, classifier)
         build = given_network.build(tmp_path_factory.mktemp("made") / "cache", mnist)
@@ -99,7 +99,7 @@ def test_publishing_promotes_nothing(evaluated: Build, store: ModelStore) -> Non
 def test_a_gate_that_fails_publishes_nothing(
     asked: float | None, sentence: str, evaluated: Build, store: ModelStore, tmp_path: Path
 ) -> None:
-    """Without a wish it asks what the recipe must reach."""
+    """By default the limit is the recipe's."""
     with pytest.raises(GateError, match=f"int8 accuracy must be at least {sentence}"):
         evaluated.publish(store, "mnist", asked)
     assert not (tmp_path / "store").exists()
@@ -112,7 +112,7 @@ def test_a_wish_of_zero_is_a_wish(evaluated: Build) -> None:
 def test_what_was_not_evaluated_is_not_published(
     evaluated: Build, store: ModelStore, tmp_path: Path
 ) -> None:
-    """As after a change of the code: the gate would judge a file that nobody looked at."""
+    """As after a change to the code: the gate would judge a file that was never evaluated."""
     engine = evaluated.engine
     build = dataclasses.replace(evaluated, engine=dataclasses.replace(engine, seed=8))
     for stages in build.recipe.candidates.values():
@@ -220,7 +220,7 @@ def test_a_folder_in_which_nothing_was_begun_is_refused(tmp_path: Path) -> None:
 def test_a_model_is_not_built_on_with_another_data_set_than_its_own(
     evaluated: Build, mnist: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Held-out samples of one data set may be among what was trained on in another."""
+    """Held-out samples of one data set may be training samples of another."""
     evaluated.save(tmp_path)
     other = dataclasses.replace(mnist, name="full", sha256="0" * 64)
     monkeypatch.setattr("model_build.data.datasets.load", lambda _: other)

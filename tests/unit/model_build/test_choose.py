@@ -21,7 +21,7 @@ def candidate(
     validation: float = 0.98,
     held_out: float = 0.98,
 ) -> Measured:
-    """Candidate by what the choice looks at; right: share of the views read, of each sample."""
+    """Candidate with these figures; right: each sample's share of views read correctly."""
     right = [1.0, 1.0, 1.0, 0.8] * 25 if right is None else right
     return replace(
         measured(recipe),
@@ -40,7 +40,7 @@ NOISE = [1.0, 1.0, 1.0, 0.8] * 24 + [1.0, 1.0, 1.0, 0.9]  # one view of a thousa
 
 
 def test_the_most_accurate_of_those_that_keep_the_limits_wins() -> None:
-    """Each of the others is told the first limit it breaks, with its figures."""
+    """Each of the others gets the first limit it exceeds as its reason, with the figures."""
     choice = choose(
         [
             candidate("good", right=BETTER),

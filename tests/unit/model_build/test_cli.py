@@ -42,7 +42,7 @@ type Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process; give its exit code, output and errors."""
+    """Run the command line in this process; return its exit code, output and errors."""
 
     def command(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["model_build", *map(str, arguments)])
@@ -61,7 +61,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def evaluated(
     tmp_path_factory: pytest.TempPathFactory, classifier: bytes, mnist: Dataset
 ) -> Iterator[Path]:
-    """Folder of a build that is ready for the gate, and whose accuracy is about 80 %."""
+    """Folder of a build that is ready for the gate, with an accuracy of about 80 %."""
     folder = tmp_path_factory.mktemp("build")
     with pytest.MonkeyPatch.context() as patch:
         given_network.give(patch, classifier)
@@ -161,7 +161,7 @@ def test_a_step_before_train_is_one_sentence_on_stderr_and_exit_1(
 
 
 def test_a_bug_shows_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is not printed as if the user had done something wrong."""
+    """It is not reported as a user's error."""
     for bug in (ValueError("of ours"), OSError("of ours")):
         monkeypatch.setattr(ModelStore, "resolve", Mock(side_effect=bug))
         with pytest.raises(type(bug), match="of ours"):
@@ -190,7 +190,7 @@ def test_the_process_ends_with_that_sentence_and_that_code(tmp_path: Path) -> No
 
 @pytest.fixture
 def two(tmp_path: Path) -> tuple[str, str, str]:
-    """Address of a store with an fp32 version and its int8 child, which production points to."""
+    """Address of a store with an fp32 version and its int8 child, which is in production."""
     url = (tmp_path / "store").as_uri()
     models = ModelStore(url)
     fp32 = describe(b"fp32 model")
@@ -407,7 +407,7 @@ def test_a_terminal_gets_colour_unless_it_wants_none(
 def test_run_goes_from_the_data_to_a_promoted_model_that_answers(
     run: Run, tmp_path: Path, mnist: Dataset
 ) -> None:
-    """With the folder of one's own recipes, and again in no time."""
+    """With a folder of own recipes; a second run uses the cache."""
     (tmp_path / "small.toml").write_text(SMALL)
     store = (tmp_path / "store").as_uri()
     arguments = [

@@ -1,4 +1,4 @@
-"""Drift: the statistics, the log lines, and the command on top of them."""
+"""Drift: the statistics, the log lines and the command."""
 
 import json
 import math
@@ -33,7 +33,7 @@ VERSION = "20260131T120000Z-01234567"
 
 
 def line(version: str = VERSION, mode: str = "auto", **fields: Any) -> str:
-    """A line as the function writes it, of one image unless told otherwise."""
+    """A log line as the function writes it, for one image by default."""
     fields = {
         "predictions": [3],
         "Confidence": [0.99],
@@ -67,7 +67,7 @@ def test_chi_square_tail_agrees_with_the_printed_tables(
 
 
 def test_p_values_of_two_draws_from_one_distribution_are_uniform() -> None:
-    """What a p-value promises: one in ten is below a tenth."""
+    """By definition, one p-value in ten is below a tenth."""
     generator = np.random.default_rng(5)
     shares = [0.4, 0.2, 0.2, 0.1, 0.1]
     found = [
@@ -114,7 +114,7 @@ def test_a_verdict_needs_a_change_that_is_both_large_and_no_chance() -> None:
 
 
 def test_a_change_into_bins_that_the_baseline_has_empty_is_seen() -> None:
-    """Confidence of a good model is one full bin; the doubt that comes later must show."""
+    """A good model's confidence fills one bin; doubt that appears later must show."""
     assert compared([0] * 19 + [1000], [0] * 12 + [300] + [0] * 6 + [700]) == "drift"
     assert compared([1000] + [0] * 19, [700] + [0] * 6 + [300] + [0] * 12) == "drift"
 
@@ -210,7 +210,7 @@ def test_traits_of_any_picture_are_plain_numbers(shape: tuple[int, ...]) -> None
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_traits_count_pixels_and_edges(height: int, width: int, seed: int) -> None:
-    """Pairs of neighbours of which one is ink, across and down."""
+    """Pairs of horizontal or vertical neighbours of which one is ink."""
     image = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
     written = image > 127
     edges = sum(int(np.abs(np.diff(written.astype(int), axis=axis)).sum()) for axis in (0, 1))
@@ -242,7 +242,7 @@ def test_the_baseline_counts_samples_and_pictures(
 
 @pytest.fixture
 def store(tmp_path: Path) -> tuple[ModelStore, str]:
-    """Store with a version whose baseline for pictures is even over five bins."""
+    """Store with a version whose baseline for pictures is uniform over five bins."""
     content = b"a model"
     manifest = describe(content)
     even = {name: [0] * bins for name, (_, _, bins) in traffic.BINS.items()}
@@ -310,7 +310,7 @@ def test_the_command_gives_json_and_reads_standard_input(
 def test_each_version_is_compared_with_its_own_baseline(
     store: tuple[ModelStore, str], tmp_path: Path
 ) -> None:
-    """What has too little traffic, no manifest or no baseline is named, and does not decide."""
+    """Versions with too little traffic, no manifest or no baseline are listed, but don't decide."""
     models, version = store
     other = "20260201T120000Z-89abcdef"
     mixed = [*lines(version), *lines(version, 30, "none"), *lines(other, 300)]
@@ -360,7 +360,7 @@ def test_a_log_without_predictions_can_not_be_compared() -> None:
 def test_lines_come_from_cloudwatch_logs(
     store: tuple[ModelStore, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over HTTP, page by page, spread over the period: a limit leaves no hour out."""
+    """Over HTTP, page by page, sampled across the period: a limit omits no hour."""
     models, version = store
     with serving(monkeypatch):
         import boto3
@@ -383,7 +383,7 @@ def test_lines_come_from_cloudwatch_logs(
 
 
 def fill(logs: Any, group: str, messages: list[str]) -> None:
-    """Write lines to a log group, evenly over the last day; each carries its time."""
+    """Write lines to a log group, evenly over the last day; each states its time."""
     now = int(time.time() * 1000)
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="one")

@@ -45,7 +45,7 @@ def test_each_product_looks_for_the_range_of_its_input_at_every_call(folder: Pat
 
 
 def test_an_image_is_quantised_by_its_own_batch(folder: Path, mnist: Dataset) -> None:
-    """What dynamic means: the company of a brighter image changes the steps of a faint one."""
+    """The definition of dynamic: a brighter image in the batch changes the scale of a faint one."""
     faint, bright = mnist.test_images[:1] // 4, mnist.test_images[1:2]
     alone = answers(folder / "dynamic.onnx", faint)
     together = answers(folder / "dynamic.onnx", np.concatenate([faint, bright]))

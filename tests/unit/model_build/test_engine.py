@@ -1,4 +1,4 @@
-"""The engine: stages become files once, and are found again by all that decides them."""
+"""The engine: each stage is built once, and cached under everything that determines it."""
 
 import dataclasses
 import importlib
@@ -47,7 +47,7 @@ RECIPES = {
 
 
 class Log:
-    """What the engine says as it goes: (technique, built before)."""
+    """The engine's progress: (technique, whether it was cached)."""
 
     def __init__(self) -> None:
         self.stages: list[tuple[str, bool]] = []
@@ -80,7 +80,7 @@ def engine(dataset: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_a_recipe_becomes_a_graph_through_its_stages(engine: Engine) -> None:
-    """Between network and graph it is converted; each stage leaves a record."""
+    """The network is converted to a graph in between; each stage leaves a record."""
     log = Log()
     built = engine.build(RECIPES["mlp-static"].model, log)
     assert [name for name, _ in log.stages] == [
@@ -97,7 +97,7 @@ def test_a_recipe_becomes_a_graph_through_its_stages(engine: Engine) -> None:
 
 
 def test_what_was_built_is_not_built_again(engine: Engine) -> None:
-    """Another recipe shares the stages that it has in common."""
+    """Another recipe reuses the stages that both have."""
     engine.build(RECIPES["mlp-static"].model, Log())
     log = Log()
     again = engine.build(RECIPES["mlp-static"].model, log)

@@ -1,4 +1,4 @@
-"""Import of a user's own ONNX model: what is checked, what is changed, what is refused."""
+"""Import of a user's ONNX model: what is checked, changed and refused."""
 
 import json
 import re
@@ -77,7 +77,7 @@ def encoder(dtype: str, shape: list[Any]) -> encoding.Encoding:
 
 
 def take(model: onnx.ModelProto | bytes, folder: Path, **options: Any) -> tuple[Adopted, Path]:
-    """Adopt a model; give what is said of it, and the file made."""
+    """Adopt a model; return the result and the file."""
     content = model if isinstance(model, bytes) else model.SerializeToString()
     (folder / "theirs.onnx").write_bytes(content)
     target = folder / "adopted.onnx"
@@ -152,7 +152,7 @@ def test_an_old_opset_is_brought_to_one_that_can_be_quantised(tmp_path: Path) ->
 
 
 def test_names_that_are_taken_inside_make_way(tmp_path: Path) -> None:
-    """A model may call an inner value what the contract calls its ends."""
+    """A model may use the contract's names for inner values."""
     model = linear(names=("numbers_in", "logits"))
     for node in model.graph.node:
         for side in (node.input, node.output):
@@ -448,7 +448,7 @@ def test_calibration_takes_512_pictures_the_same_each_time() -> None:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Run the command line in this process; give its exit code, output and errors."""
+    """Run the command line in this process; return its exit code, output and errors."""
 
     def command(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["model_build", *map(str, arguments)])
@@ -465,7 +465,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def theirs(tmp_path: Path, mnist: Dataset) -> Path:
-    """Folder with a float model of digits in PyTorch's layout, labels, and pictures."""
+    """Folder with a float model of digits in PyTorch's layout, labels and pictures."""
     means = np.stack([mnist.train_images[mnist.train_labels == d].mean(axis=0) for d in range(10)])
     means = (means.reshape(10, 784) / 255 - 0.5) / 0.5
     rows = np.vstack([2 * means.T, -np.square(means).sum(axis=1)]).astype(np.float32)
@@ -560,7 +560,7 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_is_published(
 def test_int8_under_the_gate_is_not_published_unless_fp32_is_allowed(
     theirs: Path, run: Callable[..., Any]
 ) -> None:
-    """One black picture calibrates nothing: int8 then answers by chance."""
+    """A single black picture is useless for calibration: int8 then predicts at random."""
     write_picture(theirs / "black" / "1.png", np.zeros((28, 28), np.uint8))
     other = {"calibration": theirs / "black", "channel": "production"}
     code, _, err = run(*arguments(theirs, **other))

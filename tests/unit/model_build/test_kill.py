@@ -1,4 +1,4 @@
-"""What a reader sees after a writer was killed, whenever that was."""
+"""What a reader sees after a writer was killed at any moment."""
 
 import re
 import subprocess
@@ -106,7 +106,7 @@ def _serves(url: str, version: str, name: str = "mnist") -> bool:
 
 
 def _killed(url: str, operation: str, *arguments: str) -> Iterator[int]:
-    """Number of each point of an operation, after it was killed there."""
+    """Number of each point at which the operation was killed."""
     command = [sys.executable, "-m", "tests.support.kill_points", url, operation, *arguments]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

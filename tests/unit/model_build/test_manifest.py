@@ -57,7 +57,7 @@ def test_an_encoded_manifest_reads_back_the_same_whatever_the_order_of_its_keys(
 
 
 def whole() -> Document:
-    """A manifest with every part that the schema knows."""
+    """A manifest with every part that the schema defines."""
     document = describe(b"a model file", parent=PARENT)
     document["input"]["preprocess"] |= {"background": "dark", "pad": True, "crop": 0.5}
     document["input"]["preprocess"] |= {"scale": 0.5, "mean": [0.5], "std": [0.5]}
@@ -69,7 +69,7 @@ def whole() -> Document:
 
 
 def variants(part: Any) -> Iterator[Any]:
-    """The document with one part missing, unknown or of another value, for each part."""
+    """The document with one part missing, unknown or changed, for each part."""
     yield from WRONG
     if isinstance(part, dict):
         yield part | {"new": 1}
@@ -100,7 +100,7 @@ def accepts(document: Any) -> bool:
 
 
 def test_each_keyword_of_the_schema_is_one_that_the_function_checks() -> None:
-    """A new one has to be taught to both sides."""
+    """A new keyword must be added to both."""
 
     def keywords(schema: Any) -> Iterator[str]:
         for name, value in schema.items() if isinstance(schema, dict) else ():
@@ -141,7 +141,7 @@ def test_a_wrong_value_is_quoted_with_its_place_and_what_was_expected(
 
 
 def test_a_manifest_is_one_object_of_typed_parts() -> None:
-    """Whole numbers are integers however JSON writes them."""
+    """Whole numbers are integers, however they are written in JSON."""
     document = whole()
     document["input"]["shape"] = ["N", 28.0, 28]
     document["output"]["labels"] = [0.0, "one"]
@@ -154,7 +154,7 @@ def test_a_manifest_is_one_object_of_typed_parts() -> None:
 
 
 def test_numbers_that_json_does_not_know_are_never_published(tmp_path: Path) -> None:
-    """The schema alone lets them pass: NaN is not less than anything."""
+    """The schema alone accepts them: NaN is not less than anything."""
     for part, value in (("accuracy", float("nan")), ("load_ms", float("inf"))):
         document = describe(b"a model file")
         document["metrics"][part] = value

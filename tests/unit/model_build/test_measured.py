@@ -1,4 +1,4 @@
-"""The records of a search: their way through JSON, and Wilson's interval."""
+"""The records of a search: their JSON, and Wilson's interval."""
 
 import json
 from dataclasses import replace
@@ -44,7 +44,7 @@ def test_the_interval_is_the_published_one(
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.97, 0.99])
 def test_the_interval_covers_the_true_share_about_as_often_as_it_says(share: float) -> None:
-    """Summed over all counts that 300 samples can give, by the binomial distribution."""
+    """Summed over all possible counts of 300 samples, by the binomial distribution."""
     total = 300
     covered = sum(
         comb(total, correct) * share**correct * (1 - share) ** (total - correct)
@@ -56,7 +56,7 @@ def test_the_interval_covers_the_true_share_about_as_often_as_it_says(share: flo
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_interval_holds_the_share_and_stays_within_0_and_1(counts: tuple[int, int]) -> None:
-    """Also with none or all right, where it touches the end."""
+    """Also at 0 and 100 %, where it touches the end."""
     low, high = wilson_interval(*counts)
     assert 0 <= low <= counts[0] / counts[1] <= high <= 1
     assert low < high
@@ -64,6 +64,6 @@ def test_the_interval_holds_the_share_and_stays_within_0_and_1(counts: tuple[int
 
 @pytest.mark.parametrize(("correct", "total"), [(0, 0), (5, 4), (-1, 4)])
 def test_counts_that_are_no_share_are_refused(correct: int, total: int) -> None:
-    """With both of them quoted."""
+    """The error quotes both."""
     with pytest.raises(ValueError, match=f"got {correct} of {total}"):
         wilson_interval(correct, total)

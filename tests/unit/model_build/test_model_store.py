@@ -26,7 +26,7 @@ def folder_url(tmp_path: Path) -> str:
 
 
 class Watched:
-    """Objects of a real store that tell in which order they are written."""
+    """Objects of a real store that record the order of writes."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -94,7 +94,7 @@ def test_a_file_that_its_manifest_does_not_describe_is_not_written(
 
 
 def test_a_full_disk_leaves_no_file_behind(folder_url: str, tmp_path: Path) -> None:
-    """A limit on the size of a file stands in for the disk; both fail in the middle of a write."""
+    """A file size limit stands in for a full disk: both fail in the middle of a write."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     content = bytes(100_000)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
@@ -212,7 +212,7 @@ models.rollback("mnist", "production")
 
 
 def test_concurrent_changes_of_a_bucket_lose_none(s3_url: str) -> None:
-    """By S3's conditional writes alone: processes and threads are the same to it."""
+    """By S3's conditional writes alone, to which processes and threads are the same."""
     versions = _publish(ModelStore(s3_url), 8)
     stores = [ModelStore(s3_url) for _ in range(4)]
 
@@ -296,7 +296,7 @@ def test_a_channel_is_never_pointed_to_a_damaged_version(damage: str, tmp_path: 
 
 @pytest.mark.parametrize("change", ["promote", "rollback"])
 def test_a_change_whose_answer_was_lost_is_not_made_twice(change: str, url: str) -> None:
-    """S3 did the write, the client asked again, and got 412 for its own write."""
+    """S3 wrote the object, the client retried, and got 412 for its own write."""
 
     class Deaf(Watched):
         def replace(self, key: str, content: bytes, tag: str) -> None:

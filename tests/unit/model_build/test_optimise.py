@@ -14,7 +14,7 @@ from tests.support.networks import trained
 
 
 def _flatten_of_unknown_batch(*, known_shape: bool) -> onnx.ModelProto:
-    """Flatten with a batch size that is looked up at run time."""
+    """Flatten whose batch size is computed at run time."""
     flat = helper.make_tensor_value_info("flat", TensorProto.FLOAT, ["N", 6])
     graph = helper.make_graph(
         [

@@ -1,4 +1,4 @@
-"""Building a version once more from its lineage."""
+"""Rebuild a version from its lineage."""
 
 import json
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def test_a_lineage_of_another_data_set_is_refused(tmp_path: Path) -> None:
 def test_a_lineage_that_does_not_tell_how_is_refused(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    """As that of an imported model."""
+    """Such as the lineage of an imported model."""
     with pytest.raises(StepError, match="the lineage has no recipe"):
         rebuild(lineage(recipe=None, **changes), tmp_path, silent)
 

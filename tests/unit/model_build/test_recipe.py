@@ -1,4 +1,4 @@
-"""Recipes: what is read, what is refused, and in which order they are built."""
+"""Recipes: what is valid, what is refused, and their order."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def write(folder: Path, **recipes: str) -> Path:
 
 
 def test_a_recipe_is_its_stages_in_order_with_their_parameters(tmp_path: Path) -> None:
-    """Whole numbers are taken where a float is asked for."""
+    """Integers are accepted for floats."""
     prune = '[[stage]]\ntechnique = "prune"\nsparsity = 1\nepochs = 2\n'
     one = recipe.load(write(tmp_path, one=TRAIN + prune))["one"]
     assert [stage.technique for stage in one.stages] == ["train", "prune"]
@@ -84,7 +84,7 @@ def test_a_recipe_is_completed_to_a_calibrated_graph_and_its_parent(
 
 
 def test_the_quick_profile_trains_a_tenth_of_the_epochs_teachers_included() -> None:
-    """The full one is the recipe as it is written."""
+    """The full profile is the recipe as written."""
     taught = recipe.load()["cnn-distilled"]
     quick = taught.in_profile("quick")
     assert quick.stages[0].parameters["epochs"] == 6
@@ -116,7 +116,7 @@ def test_what_the_gate_asks_is_inherited_unless_it_is_said_anew(tmp_path: Path) 
 
 
 def test_the_accuracy_asked_of_a_full_build_is_that_of_the_contract() -> None:
-    """Clothes have recipes and limits of their own."""
+    """Fashion-MNIST has its own recipes and limits."""
     loaded = recipe.load(recipe.folder_of("mnist-5k"))
     assert loaded["cnn-static"].min_accuracy["full"] == 0.98
     assert loaded["mlp-static"].min_accuracy["full"] == 0.92
@@ -180,6 +180,6 @@ def test_a_folder_without_recipes_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_technique_stands_in_a_recipe_of_the_project() -> None:
-    """Each is measured by `search`."""
+    """`search` measures each of them."""
     used = {stage.technique for one in recipe.load().values() for stage in one.stages}
     assert used == TECHNIQUES.keys()

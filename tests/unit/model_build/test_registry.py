@@ -23,7 +23,7 @@ NOW = timedelta(0)
 
 
 class Interrupted:
-    """Objects of a real store; before the n-th use of them, something else happens, once."""
+    """Objects of a real store; before the n-th call, another operation runs once."""
 
     def __init__(self, objects: Objects, number: int, other: Callable[[], object]) -> None:
         self._objects = objects
@@ -296,7 +296,7 @@ def test_only_one_gc_works_and_a_dead_one_can_be_taken_over(url: str) -> None:
 def test_a_promotion_at_any_moment_of_a_gc_and_the_other_way_round_leaves_no_empty_channel(
     first: str, channel: str, tmp_path: Path
 ) -> None:
-    """One runs whole before each use of the store that the other makes."""
+    """Each runs completely before each store access of the other."""
     victim = describe(b"model 1", minute=1)["version"]
     promoted: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""The report of a search: the page, the pictures, the table, the data."""
+"""The report of a search: page, figures, table and data."""
 
 import json
 import re
@@ -23,7 +23,7 @@ VOID = {"br", "img", "meta", "use", "path"}
 
 
 class Page(HTMLParser):
-    """Text, addresses and headings of a page; fails on a tag that is not closed."""
+    """Text, links and headings of a page; fails on an unclosed tag."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -91,21 +91,21 @@ def page(html: str) -> Page:
 
 
 def test_the_page_needs_nothing_from_outside(html: str, page: Page) -> None:
-    """No address but parts of the page itself and pictures written into it."""
+    """Its only links are to its own parts and embedded pictures."""
     assert "://" not in html
     assert "url(" not in re.sub(r"url\(#[\w-]+\)", "", html)
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in page.addresses)
 
 
 def test_what_the_drawings_refer_to_is_there_once(html: str) -> None:
-    """Two drawings on a page must not share an id."""
+    """Two figures on a page must not share an id."""
     ids = re.findall(r' id="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="|url\()#([\w.-]+)', html)) <= set(ids)
 
 
 def test_every_candidate_and_every_failure_is_named(made: Search, page: Page) -> None:
-    """With its stages, the reason why it lost, and the error."""
+    """With stages, the reason why it lost, and errors."""
     choice = chosen(made)
     for one in made.candidates:
         assert page.text.count(one.recipe) >= 3
@@ -120,13 +120,13 @@ def test_every_candidate_and_every_failure_is_named(made: Search, page: Page) ->
 
 
 def test_no_figure_is_missing(page: Page, folder: Path) -> None:
-    """What is not a number would be printed as such."""
+    """NaN and None would be printed as such."""
     for text in (page.text, (folder / "table.md").read_text()):
         assert not re.search(r"\b(nan|NaN|inf|None|Undefined)\b", text)
 
 
 def test_the_page_reads_aloud(page: Page) -> None:
-    """Table heads have a scope, pictures a text, drawings a label."""
+    """Table headers have a scope, pictures a text, figures a label."""
     assert all(head.get("scope") in ("col", "row") for head in page.headers)
     assert page.images
     assert all(re.fullmatch(r"A \d read as \d", image["alt"] or "") for image in page.images)
@@ -135,14 +135,14 @@ def test_the_page_reads_aloud(page: Page) -> None:
 
 
 def test_the_misread_digits_are_shown(made: Search, page: Page) -> None:
-    """Each of the chosen candidate's, as there are fewer than twelve of a class."""
+    """All of the chosen candidate's, because no class has more than twelve."""
     winner = chosen(made).chosen
     assert winner is not None
     assert len(page.images) == len(winner.misread) > 5
 
 
 def test_the_pictures_open_at_twice_the_size_of_the_page(folder: Path) -> None:
-    """PNG, with something drawn on them."""
+    """As PNG files that are not blank."""
     assert sorted(path.stem for path in folder.glob("*.png")) == FIGURES
     for name in FIGURES:
         with Image.open(folder / f"{name}.png") as image:
@@ -153,7 +153,7 @@ def test_the_pictures_open_at_twice_the_size_of_the_page(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_search_gives_the_same_bytes(made: Search, tmp_path: Path) -> None:
-    """Of every file."""
+    """For every file."""
     few = replace(made, candidates=made.candidates[:4])
     for name in ("first", "again"):
         report.write(few, chosen(few), tmp_path / name)
@@ -165,7 +165,7 @@ def test_the_same_search_gives_the_same_bytes(made: Search, tmp_path: Path) -> N
 
 
 def test_the_data_comes_back(made: Search, folder: Path) -> None:
-    """So that another choice needs no other run; the choice stands beside it."""
+    """So that another choice needs no new run; the choice is stored as well."""
     assert report.read(folder) == made
     document = json.loads((folder / "results.json").read_text())
     assert document["choice"]["chosen"] == chosen(made).chosen.recipe  # type: ignore[union-attr]
@@ -173,7 +173,7 @@ def test_the_data_comes_back(made: Search, folder: Path) -> None:
 
 
 def test_names_and_errors_are_text_not_markup(tmp_path: Path) -> None:
-    """In the page, in the drawings, and in the Markdown table."""
+    """In the page, in the figures and in the Markdown table."""
     name = "<b>a&b</b>|$\\x$"
     odd = measured(name, description="<script>alert(1)</script>")
     made = search(
@@ -204,7 +204,7 @@ def test_a_search_without_a_choice_still_reports(tmp_path: Path) -> None:
 
 
 def test_a_search_without_candidates_is_refused(tmp_path: Path) -> None:
-    """There is nothing to show."""
+    """There would be nothing to show."""
     empty = replace(search(), candidates=[])
     with pytest.raises(StepError, match="no candidates to report"):
         report.write(empty, choose([]), tmp_path)
@@ -225,12 +225,12 @@ def test_a_search_without_candidates_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_family_is_what_made_it_small(techniques: str, expected: str) -> None:
-    """Quantisation names it only where nothing else was done."""
+    """Quantisation counts only if nothing else was done."""
     assert family(measured("a", techniques)) == expected
 
 
 def test_names_in_a_plot_cover_neither_points_nor_each_other() -> None:
-    """Twelve names about a cluster of points, in an area that has the room."""
+    """Twelve labels around a cluster of points, with enough room."""
     generator = np.random.default_rng(0)
     points = [(x, y) for x, y in generator.normal((300, 200), (60, 40), (12, 2))]
     area = Box(0, 0, 600, 400)

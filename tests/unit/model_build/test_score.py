@@ -1,4 +1,4 @@
-"""score: a folder of images in, answers in parts out, with real processes and a real bucket."""
+"""score: from a folder of images to answers in parts, with real processes and a real bucket."""
 
 import io
 import json
@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, classifier: bytes) -> tuple[
 
 @pytest.fixture
 def images(tmp_path: Path, digits: NDArray[np.uint8]) -> Path:
-    """Folder of the ten digits, in two folders, and a file that is no image."""
+    """Folder of the ten digits in two sub-folders, and a file that is not an image."""
     folder = tmp_path / "in"
     for place, digit in enumerate(digits):
         path = folder / ("even" if place % 2 == 0 else "odd") / f"ä,{place}.png"
@@ -84,7 +84,7 @@ def test_every_image_has_an_answer_and_a_bad_one_an_error(
 def test_a_rerun_does_what_is_left_and_gives_the_same(
     store: tuple[ModelStore, str], images: Path, tmp_path: Path, classifier: bytes
 ) -> None:
-    """Even if the channel points to another version by then."""
+    """Even if the channel has moved to another version."""
     models, version = store
     out = tmp_path / "out"
     run(models, images, out, "--part-size", "4")
@@ -188,7 +188,7 @@ def test_what_can_not_be_scored_is_said(
 def test_what_is_gone_since_it_was_listed_is_an_error_in_its_place(
     store: tuple[ModelStore, str], images: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of others, which are read some at a time."""
+    """In the middle of a chunk of others."""
     models, version = store
     folder = f"mnist/versions/{version}"
     model = {
@@ -222,7 +222,7 @@ def test_a_bucket_that_can_not_be_read_is_said(monkeypatch: pytest.MonkeyPatch) 
 def test_no_process_outlives_a_run_that_is_killed(
     store: tuple[ModelStore, str], images: Path, tmp_path: Path
 ) -> None:
-    """Its output ends when the last process that holds it has ended."""
+    """Its output is closed when the last process that holds it has exited."""
     models, _ = store
     os.mkfifo(images / "waits.png")  # nobody writes to it: the run does not end
     command = ["-m", "model_build", "score", images, tmp_path / "out", "--store", models.url]

@@ -1,4 +1,4 @@
-"""A search: candidates built and measured side by side, failures named, one chosen."""
+"""A search: candidates are built and measured side by side, failures listed, one is chosen."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def test_what_could_not_be_built_is_named_with_the_reason(found: Search) -> None
 
 
 def test_the_figures_agree_with_each_other(found: Search) -> None:
-    """Confusion, per-class shares, misread samples and reliability tell of the same answers."""
+    """Confusion, per-class accuracy, misread samples and reliability are consistent."""
     for one in found.candidates:
         confusion = np.array(one.confusion)
         right = int(confusion.diagonal().sum())
@@ -86,7 +86,7 @@ def test_views_are_of_validation_samples() -> None:
 def test_the_command_reports_chooses_and_publishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Under limits that none keeps, the exit code is 1 and the report is there nevertheless."""
+    """If no candidate is within the limits, the exit code is 1, but the report is written."""
     from model_build.cli.main import main
 
     monkeypatch.setattr("model_build.search.search.PICTURES", FEW)

@@ -1,4 +1,4 @@
-"""Which source a cache key covers, and what a change of it causes to be built again."""
+"""Which source a cache key covers, and what a change to it rebuilds."""
 
 import shutil
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def test_the_closure_is_what_is_imported_at_run_time_wherever_it_is_written(package: Path) -> None:
-    """Packages on the way and imports in functions count; types and others' code do not."""
+    """Parent packages and imports in functions count; imports for types and other code do not."""
     closure = import_closure("package.start", {"package": package})
     assert list(closure) == [
         "package",
@@ -126,7 +126,7 @@ def test_what_runs_changed_code_is_built_anew_and_nothing_else(
 
 
 def copy(packages: Mapping[str, Path], target: Path) -> dict[str, Path]:
-    """Copies of packages' source."""
+    """Copies of the packages' source."""
     for name, folder in packages.items():
         shutil.copytree(folder, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     return {name: target / name for name in packages}

@@ -18,7 +18,7 @@ from tests.support.graphs import CONTRACT, answers, convolutional, ends
 
 
 def test_int8_probabilities_are_not_quantised(variants: Path) -> None:
-    """Confidence comes in more steps than a byte has."""
+    """Confidence takes more values than a byte has."""
     graph = onnx.load(variants / "minmax-channel.onnx").graph
     (softmax,) = [node for node in graph.node if node.op_type == "Softmax"]
     assert list(softmax.output) == ["probabilities"]
@@ -76,7 +76,7 @@ def test_quantising_leaves_the_parent_and_the_log_level_alone(
 
 @pytest.fixture(scope="module")
 def variants(tmp_path_factory: pytest.TempPathFactory, mnist: Dataset) -> Path:
-    """One network quantised in every way, each file named for its method and grain."""
+    """One network quantised in every way, each file named after its method and granularity."""
     folder = tmp_path_factory.mktemp("variants")
     (folder / "fp32.onnx").write_bytes(convolutional())
     samples = mnist.train_images[::36]
@@ -113,7 +113,7 @@ def test_each_method_answers_nearly_as_the_parent_with_the_same_ends(
 
 @pytest.mark.parametrize("method", ["entropy", "percentile"])
 def test_the_other_methods_cut_the_tail_of_activations(method: str, variants: Path) -> None:
-    """So that their steps are finer. With onnxruntime's own bins entropy would cut nothing."""
+    """So that their steps are finer. With onnxruntime's default bins, entropy would cut nothing."""
     widest, found = (_scales(variants / f"{name}-channel.onnx") for name in ("minmax", method))
     assert found["r1"] < widest["r1"]
     assert found["r2"] < widest["r2"]

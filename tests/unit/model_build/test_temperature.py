@@ -23,7 +23,7 @@ KINDS: list[Kind] = ["written", "fp32", "static", "dynamic", "weight-only"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, mnist: Dataset, classifier: bytes) -> Path:
-    """One file a kind of graph, none with a temperature; `written` ends in MatMul and Add."""
+    """One file per kind of graph, without a temperature; `written` ends in MatMul and Add."""
     folder = tmp_path_factory.mktemp("graphs")
     (folder / "written.onnx").write_bytes(classifier)
     (folder / "parent.onnx").write_bytes(convolutional())
@@ -130,7 +130,7 @@ def test_a_scale_that_others_use_too_is_left_alone(
 
 
 def test_a_product_of_dequantised_weights_keeps_its_factors(tmp_path: Path, mnist: Dataset) -> None:
-    """onnxruntime makes a QGemm of it as a session opens only if they are 1."""
+    """onnxruntime turns it into a QGemm only if they are 1."""
     (tmp_path / "fp32.onnx").write_bytes(convolutional())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(static, "optimise_integers", lambda source, target: source.rename(target))

@@ -96,7 +96,7 @@ def test_a_product_that_is_scaled_stays_float(tmp_path: Path, bits: Bits) -> Non
 
 
 def test_convolutions_are_unfolded_once_as_a_session_opens(folder: Path, tmp_path: Path) -> None:
-    """So that memory and latency are those of fp32, as the docstring says."""
+    """So memory and latency are those of fp32, as the docstring says."""
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "opened.onnx")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

@@ -1,4 +1,4 @@
-"""The pre-traffic hook against the real predict function: a bad version never gets traffic.
+"""The pre-traffic hook with the real predict function: a bad version never gets traffic.
 
 The AWS that it talks to is a small server here, as no emulator has CodeDeploy: Lambda's Invoke runs
 the predict function's handler, and CodeDeploy's call is written down.
@@ -32,7 +32,7 @@ CODEDEPLOY = "CodeDeploy_20141006.PutLifecycleEventHookExecutionStatus"
 
 
 class Aws:
-    """What the hook asked for, and the function that answers its calls."""
+    """The hook's calls, and the function that answers them."""
 
     def __init__(self) -> None:
         self.invoked: list[str] = []
@@ -42,7 +42,7 @@ class Aws:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    """A server that the hook's clients take for AWS."""
+    """A server that stands in for AWS."""
     cloud = Aws()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -125,7 +125,7 @@ def serve(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def network(weights: NDArray[np.floating[Any]]) -> bytes:
-    """A linear classifier [784] → [10] in the form of the model store's."""
+    """A linear classifier [784] → [10] in the model store's format."""
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -145,7 +145,7 @@ def network(weights: NDArray[np.floating[Any]]) -> bytes:
 
 @pytest.fixture(scope="module")
 def good() -> bytes:
-    """A model that reads the golden images rightly, and was fitted to them."""
+    """A model that was fitted to the golden images and reads them correctly."""
     from classifier.image.pixels import Picture
     from classifier.prepare.pipeline import from_manifest
 
@@ -162,7 +162,7 @@ def good() -> bytes:
 
 
 def test_there_are_golden_images_of_every_class() -> None:
-    """And they weigh next to nothing: they are in each release."""
+    """And they are tiny, because every release contains them."""
     golden = sorted((hook.GOLDEN / "mnist").glob("*.png"))
     assert sorted({path.name[0] for path in golden}) == list("0123456789")
     assert len(golden) == 20
@@ -170,7 +170,7 @@ def test_there_are_golden_images_of_every_class() -> None:
 
 
 def test_a_good_version_may_have_the_traffic(aws: Aws, serve: Any, good: bytes) -> None:
-    """All golden images went to that very version, and CodeDeploy hears of success."""
+    """All golden images go to exactly that version, and CodeDeploy is told of success."""
     version = serve(good)
     os.environ["MODEL_VERSION"] = version
     verdict = hook.handler(LIFECYCLE, None)
@@ -194,7 +194,7 @@ def refused(aws: Aws) -> str:
 def test_a_model_with_shuffled_labels_never_takes_traffic(
     aws: Aws, serve: Any, good: bytes
 ) -> None:
-    """As sure as the good one, and wrong."""
+    """As confident as the good model, and wrong."""
     serve(good, labels=[*range(1, 10), 0])
     assert "0 accuracy on the golden images" in refused(aws)
 
@@ -233,7 +233,7 @@ def test_without_a_model_the_reason_says_to_publish_one(aws: Aws, serve: Any) ->
 def test_another_model_than_the_pinned_one_is_noticed(
     aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as by a version that was built with another configuration."""
+    """For example by a version with another configuration."""
     serve(good)
     predict = aws.predict
 
@@ -259,7 +259,7 @@ def test_a_version_that_crashes_never_takes_traffic(aws: Aws) -> None:
 def test_a_check_that_fails_itself_is_no_success(
     aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CodeDeploy is told at once, and need not wait for an hour; the log has the traceback."""
+    """CodeDeploy is told immediately instead of waiting for an hour; the log has the traceback."""
     serve(good)
     monkeypatch.delenv("MIN_ACCURACY")
     with logged(hook.logger) as lines:
@@ -273,7 +273,7 @@ def test_a_check_that_fails_itself_is_no_success(
 def test_a_model_without_golden_images_must_at_least_answer(
     aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A model of the user's own, before they have put images beside the hook."""
+    """A user's own model without golden images yet."""
     monkeypatch.setattr(hook, "GOLDEN", tmp_path)
     serve(good)
     verdict = hook.handler({"version": ARN}, None)

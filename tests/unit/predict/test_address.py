@@ -1,4 +1,4 @@
-"""address.py: one reading of an address for the function and for the commands."""
+"""address.py: one parser of addresses for the function and the commands."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from classifier.model.address import AddressError, Bucket, Folder, parse_address
 def test_an_address_is_a_folder_or_a_bucket_and_a_prefix(
     url: str, address: Folder | Bucket
 ) -> None:
-    """Slashes at the end make no difference; only a folder is percent-decoded."""
+    """Trailing slashes are ignored; only a folder is percent-decoded."""
     assert parse_address(url) == address
 
 
@@ -43,7 +43,7 @@ def test_an_address_is_a_folder_or_a_bucket_and_a_prefix(
     ],
 )
 def test_anything_else_is_quoted_with_what_was_expected(url: str) -> None:
-    """What was meant can't be told, or obstore would refuse it without a word of the variable."""
+    """It is ambiguous, or obstore would refuse it without naming the variable."""
     with pytest.raises(AddressError) as caught:
         parse_address(url)
     assert str(caught.value).startswith(f"{url!r} ")
@@ -59,7 +59,7 @@ def test_the_address_of_any_folder_leads_back_to_it(names: list[str]) -> None:
 
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
-    """Never another error."""
+    """No other error is raised."""
     for url in (text, f"s3://{text}", f"file://{text}"):
         try:
             parse_address(url)

@@ -1,4 +1,4 @@
-"""What a cold start must not pay for, by the modules that it imports: true on any machine."""
+"""What a cold start must not pay for: the modules it imports, the same on every machine."""
 
 import base64
 import io
@@ -76,6 +76,6 @@ def imported(
     ],
 )
 def test_a_cold_request_does_not_import(imported: set[str], name: str) -> None:
-    """Classifying a PNG needs none of these, and each costs a cold start milliseconds."""
+    """Classifying a PNG does not need these, and each costs a cold start milliseconds."""
     assert "classifier.prepare.mnist" in imported
     assert name not in imported

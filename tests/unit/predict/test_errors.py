@@ -1,4 +1,4 @@
-"""errors.py: the tree, and what each error tells HTTP."""
+"""errors.py: the tree, and each error's HTTP status."""
 
 import pytest
 

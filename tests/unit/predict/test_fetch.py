@@ -1,4 +1,4 @@
-"""fetch.py and early.py: the model arrives before anybody asks, and a failure costs nothing."""
+"""fetch.py and early.py: the model arrives before it is needed, and a failure costs nothing."""
 
 import importlib
 import sys
@@ -47,7 +47,7 @@ def test_a_fetch_goes_on_while_the_caller_does_something_else() -> None:
 
 
 def test_what_was_fetched_is_given_once() -> None:
-    """A load that fails on it makes the next one look at the store again."""
+    """If loading it fails, the next load reads the store again."""
     early = Early(lambda: FILES)
     assert early.take() == FILES
     assert early.take() is None
@@ -55,7 +55,7 @@ def test_what_was_fetched_is_given_once() -> None:
 
 @pytest.mark.parametrize("error", [ModelUnavailable("there is none"), ValueError("a bug")])
 def test_a_failure_is_left_to_the_request_that_tries_again(error: Exception) -> None:
-    """Nothing is raised, neither in the thread nor where the files are taken."""
+    """Nothing is raised, neither in the thread nor by `take`."""
 
     def fail() -> Files:
         raise error
@@ -73,7 +73,7 @@ def test_a_failed_early_fetch_costs_no_answer(model_store: Path) -> None:
 
 
 def test_a_model_is_opened_from_what_was_fetched_early(model_store: Path) -> None:
-    """The store is not asked a second time."""
+    """The store is not read again."""
     early = Early(fetch_configured)
     model = LazyModel(early)
     early._thread.join()
@@ -83,7 +83,7 @@ def test_a_model_is_opened_from_what_was_fetched_early(model_store: Path) -> Non
 
 
 def test_a_folder_is_not_read_before_it_is_asked(start: Start, model_store: Path) -> None:
-    """It takes no time, and no thread."""
+    """No thread is started."""
     assert start().fetching is None
 
 

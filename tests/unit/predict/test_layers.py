@@ -1,4 +1,4 @@
-"""The function's modules: an image goes through them forward only, none imports a later step."""
+"""The function's modules: an image passes through them in order; none imports a later step."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -30,7 +30,7 @@ STEPS = [
 
 
 def imports() -> dict[str, set[str]]:
-    """Modules of the function that each imports, inside its functions too."""
+    """Modules of the function that each imports, including imports inside functions."""
     paths = {
         ".".join(path.relative_to(FUNCTION).with_suffix("").parts): path
         for path in FUNCTION.rglob("*.py")
@@ -50,13 +50,13 @@ def _imported(path: Path) -> set[str]:
 
 
 def step(module: str) -> int:
-    """Place of a module among the steps, by the longest name that it is under."""
+    """Position of a module among the steps, by its longest matching prefix."""
     under = [name for name in STEPS if f"{module}.".startswith(f"{name}.")]
     return STEPS.index(max(under, key=len))
 
 
 def test_no_two_modules_import_each_other() -> None:
-    """Neither directly nor through others: a circle raises CycleError."""
+    """Neither directly nor indirectly: a cycle raises CycleError."""
     assert len(list(TopologicalSorter(imports()).static_order())) > len(STEPS)
 
 

@@ -1,4 +1,4 @@
-"""session.py: the model is loaded once, checked, and a failure is forgotten."""
+"""session.py: the model is loaded once and checked, and a failure is retried."""
 
 import json
 import re

@@ -42,7 +42,7 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment with credentials that mean nothing, and without an endpoint."""
+    """An environment with dummy credentials and no endpoint."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -86,7 +86,7 @@ def test_a_folder_in_the_place_of_a_file_can_not_be_read(tmp_path: Path) -> None
 def test_an_endpoint_that_is_not_a_url_is_a_misconfiguration(
     account: pytest.MonkeyPatch, variable: str, url: str
 ) -> None:
-    """obstore would panic on most of them, and end the process."""
+    """obstore would panic on most of them and abort the process."""
     account.setenv(variable, url)
     with pytest.raises(Misconfigured) as caught:
         open_store("s3://models")
@@ -134,7 +134,7 @@ def test_a_server_that_is_down_is_given_up(account: pytest.MonkeyPatch) -> None:
 
 
 class _Refusing(BaseHTTPRequestHandler):
-    """Answers /<bucket>/... by what the bucket is called."""
+    """Answers /<bucket>/... according to the bucket's name."""
 
     statuses: ClassVar = {"forbidden": 403, "broken": 500, "busy": 503, "short": 200}
 

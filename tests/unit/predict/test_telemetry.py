@@ -33,7 +33,7 @@ def test_a_line_starts_empty_after_the_last(capsys: pytest.CaptureFixture[str]) 
 def test_a_request_drops_what_was_never_flushed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where metrics are disabled, Powertools keeps them, and prints each hundredth value."""
+    """If metrics are disabled, Powertools keeps them, and prints every hundredth value."""
     monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
     for _ in range(150):
         telemetry.begin("gateway-1", "lambda-1", cold_start=False)
@@ -44,7 +44,7 @@ def test_a_request_drops_what_was_never_flushed(
 def test_a_duration_is_in_milliseconds_to_the_microsecond(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What alarms and the dashboard read."""
+    """The metrics that alarms and the dashboard read."""
     readings = iter([1_000_000, 6_250_999])
     telemetry.begin("gateway-1", "lambda-1", cold_start=False)
     with monkeypatch.context() as patch:

@@ -78,7 +78,7 @@ def task(scoring: dict[str, Any]) -> dict[str, Any]:
 
 
 def substituted(machine: dict[str, Any]) -> str:
-    """Definition as Step Functions gets it: placeholders replaced inside the JSON text."""
+    """Definition as Step Functions receives it: placeholders replaced inside the JSON text."""
     values = dict.fromkeys(machine["DefinitionSubstitutions"], "a-bucket")
     values["FunctionArn"] = "arn:aws:lambda:us-east-1:123456789012:function:score"
     text = json.dumps(machine["Definition"])
@@ -98,7 +98,7 @@ def complaints(definition: str) -> set[str]:
 
 
 def test_the_definition_follows_the_states_language(machine: dict[str, Any]) -> None:
-    """And a wrong field is found, each in another part of it."""
+    """A wrong field in each of its parts is detected."""
     definition = substituted(machine)
     assert complaints(definition) == set()
     for right, wrong in (
@@ -127,7 +127,7 @@ def test_fields_inside_fields_are_documented(scoring: dict[str, Any], task: dict
 
 
 def test_a_field_holds_a_path_where_its_name_says_so(scoring: dict[str, Any]) -> None:
-    """`Name.$` is looked up; under a plain name, Step Functions takes `$.prefix` for a text."""
+    """Step Functions resolves `Name.$`; under a plain name, `$.prefix` is a literal string."""
     places = ["ItemReader.Parameters", "ItemSelector", "ItemBatcher.BatchInput"]
     task_parameters = "ItemProcessor.States.Classify.Parameters"
     for place in [*places, "ResultWriter.Parameters", task_parameters]:
@@ -136,7 +136,7 @@ def test_a_field_holds_a_path_where_its_name_says_so(scoring: dict[str, Any]) ->
 
 
 def test_the_handler_takes_what_the_batcher_makes(scoring: dict[str, Any]) -> None:
-    """The event below, {"BatchInput": …, "Items": […]}, has the fields that are written there."""
+    """The event below, {"BatchInput": …, "Items": […]}, has the documented fields."""
     made = event(["scans/0.png"])
     assert plain(scoring["ItemBatcher"]["BatchInput"]) == made["BatchInput"].keys()
     assert plain(scoring["ItemSelector"]) == made["Items"][0].keys()
@@ -147,7 +147,7 @@ def plain(fields: dict[str, Any]) -> set[str]:
 
 
 def test_numbers_are_numbers(scoring: dict[str, Any], task: dict[str, Any]) -> None:
-    """cfn-lint passes over a text here; Step Functions refuses it, and a substitution makes one."""
+    """cfn-lint accepts a string here; Step Functions refuses it, and a substitution makes one."""
     for name in ("MaxConcurrency", "ToleratedFailurePercentage"):
         assert type(scoring[name]) is int
     for retry in task["Retry"]:
@@ -156,7 +156,7 @@ def test_numbers_are_numbers(scoring: dict[str, Any], task: dict[str, Any]) -> N
 
 
 def test_a_wrong_setting_is_not_tried_again(task: dict[str, Any]) -> None:
-    """No retry can fix it."""
+    """A retry can't fix it."""
     permanent, *_ = task["Retry"]
     assert permanent == {"ErrorEquals": [Misconfigured.__name__], "MaxAttempts": 0}
 
@@ -167,7 +167,7 @@ def test_every_substitution_is_given_and_used(machine: dict[str, Any]) -> None:
 
 
 def test_no_role_may_more_than_it_needs(resources: dict[str, Any]) -> None:
-    """A star alone stands for X-Ray, and nowhere else; no action is a pattern."""
+    """Only X-Ray's statement has the resource `*`; no action is a pattern."""
     for name in ("ScoreRole", "ScoreStateMachineRole"):
         for policy in resources[name]["Properties"]["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
@@ -180,7 +180,7 @@ def test_no_role_may_more_than_it_needs(resources: dict[str, Any]) -> None:
 def test_the_function_runs_with_the_settings_of_the_http_function(
     resources: dict[str, Any],
 ) -> None:
-    """Those that are neither about the model nor about HTTP."""
+    """Those that concern neither the model nor HTTP."""
     http, _ = decode(str(ROOT / "template.yaml"))
     for name in ("ORT_DISABLE_TELEMETRY", "OPENBLAS_NUM_THREADS"):
         ours, theirs = (
@@ -191,7 +191,7 @@ def test_the_function_runs_with_the_settings_of_the_http_function(
 
 
 def event(keys: list[str], preprocess: str = "auto") -> dict[str, Any]:
-    """What a child execution hands on: items as ItemSelector makes them, and BatchInput."""
+    """What a child execution passes on: items as ItemSelector makes them, and BatchInput."""
     return {
         "BatchInput": {"bucket": BUCKET, "preprocess": preprocess},
         "Items": [{"key": key} for key in keys],

@@ -1,4 +1,4 @@
-"""template.yaml, and what CloudFormation makes of it.
+"""template.yaml, and the resources that CloudFormation makes of it.
 
 MiniStack moves aliases at once and raises no alarms: what has to do with those is looked at here.
 """
@@ -70,14 +70,14 @@ def only(resources: Any, kind: str) -> tuple[str, Any]:
 
 
 def test_the_deployed_api_is_the_one_made_of_the_interface(deployed: Any) -> None:
-    """SAM adds no route to it, and opens or closes none."""
+    """SAM adds no route to it, and changes no route's authentication."""
     _, api = only(deployed, "AWS::ApiGateway::RestApi")
     made = yaml.safe_load(openapi.gateway().replace("PredictFunction.Alias", ALIAS))
     assert {name: api["Body"].get(name) for name in made} == made
 
 
 def test_the_api_calls_the_function_that_traffic_is_meant_for(deployed: Any) -> None:
-    """The alias; and Lambda lets it, on every path of this stage alone."""
+    """It calls the alias, and Lambda permits that on every path of this stage only."""
     _, api = only(deployed, "AWS::ApiGateway::RestApi")
     _, permission = only(deployed, "AWS::Lambda::Permission")
     calls = {
@@ -104,7 +104,7 @@ def test_the_api_has_one_stage_and_a_key_with_a_usage_plan(deployed: Any) -> Non
 
 
 def test_a_changed_interface_is_deployed(template: Any) -> None:
-    """A deployment of API Gateway's is a snapshot: SAM names it after the definition."""
+    """An API Gateway deployment is a snapshot, which SAM names after the definition."""
     one, another = snippet(), snippet()
     another["paths"]["/new"] = another["paths"]["/predict"]
     before, after = (translated(template, definition) for definition in (one, another))
@@ -117,7 +117,7 @@ def test_a_changed_interface_is_deployed(template: Any) -> None:
 
 @pytest.mark.parametrize("what", ["RELEASE", "Timeout"])
 def test_a_version_is_code_and_model(template: Any, what: str) -> None:
-    """Any change of the function's properties is a new version, and old ones are kept."""
+    """Any change to the function's properties publishes a version, and old ones are kept."""
     other = json.loads(json.dumps(template))
     properties = other["Resources"]["PredictFunction"]["Properties"]
     if what == "RELEASE":
@@ -139,7 +139,7 @@ def test_the_image_is_tagged_with_the_release(template: Any) -> None:
 
 @pytest.mark.parametrize("preference", ["AllAtOnce", "Canary10Percent5Minutes"])
 def test_codedeploy_moves_the_alias_behind_the_hook(template: Any, preference: str) -> None:
-    """By the preference that the parameter names, and back by itself on a failure or an alarm."""
+    """By the parameter's preference, and back automatically on a failure or an alarm."""
     resources = translated(template, snippet(), DeploymentPreference=preference)
     policy = resources[ALIAS]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
     assert policy["BeforeAllowTrafficHook"] == {"Ref": "PreTrafficFunction"}
@@ -162,7 +162,7 @@ def test_codedeploy_moves_the_alias_behind_the_hook(template: Any, preference: s
 def test_every_alarm_but_those_of_drift_rolls_a_release_back(
     template: Any, deployed: Any, parameter: str, expected: list[str] | None
 ) -> None:
-    """Unless one that is on stands in the way of its repair."""
+    """Unless an active alarm would block its own fix."""
     _, group = only(deployed, "AWS::CodeDeploy::DeploymentGroup")
     alarms = Stack(template, RollbackOnAlarm=parameter).resolve(group["AlarmConfiguration"])
     if expected is None:
@@ -204,7 +204,7 @@ def test_no_data_is_no_alarm_and_the_topic_hears_of_both_ends(template: Any, dep
 
 
 def test_each_alarm_is_explained_on_the_operations_page(deployed: Any) -> None:
-    """Under the heading that its description points to: what it means, how to look, what to do."""
+    """Under the heading that its description links to: meaning, where to look, what to do."""
     page = (ROOT / "docs/operations.md").read_text()
     for name, alarm in alarms_of(deployed).items():
         assert alarm["AlarmDescription"].endswith(f" docs/operations.md#{name.lower()}")
@@ -215,7 +215,7 @@ def test_each_alarm_is_explained_on_the_operations_page(deployed: Any) -> None:
 
 
 def metrics_of(alarm: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Namespace, name and dimensions of each metric that an alarm looks at."""
+    """Namespace, name and dimensions of each metric that an alarm uses."""
     metrics = [m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
     for metric in [*metrics, alarm]:
         if "MetricName" in metric:
@@ -230,7 +230,7 @@ _PREDICT_CODE = [
 
 
 def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
-    """Those of the function by the very names, namespace and dimension that it writes."""
+    """The function's, by the exact names, namespace and dimension that it writes."""
     code = [(ROOT / "functions" / name).read_text() for name in (*_PREDICT_CODE, "drift/daily.py")]
     written = set(re.findall(r'(?:add_metric|timed)\((?:name=)?"(\w+)"', "".join(code)))
     variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
@@ -279,7 +279,7 @@ def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
 def test_an_alarm_is_raised_by(
     template: Any, deployed: Any, alarm: str, values: dict[str, float], *, raised: bool
 ) -> None:
-    """The metric math and the threshold, on figures of one period."""
+    """Evaluate an alarm's metric math and threshold on one period's figures."""
     properties = Stack(template).resolve(alarms_of(deployed)[alarm])
     value = values.get("", 0.0)
     for one in properties.get("Metrics", []):
@@ -310,7 +310,7 @@ def test_the_canary_is_judged_by_its_own_answers(deployed: Any, alarm: str, dime
 
 
 def test_the_dashboard_is_json_and_finds_the_metrics_of_drift(deployed: Any) -> None:
-    """A search finds metrics of these very dimensions: tests/unit/drift/test_drift_function.py."""
+    """A search finds only metrics with these dimensions: see drift/test_drift_function.py."""
     text = deployed["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(re.sub(r"\$\{[\w:]+\}", "1", text))["widgets"]
     assert len({(widget["x"], widget["y"]) for widget in widgets}) == len(widgets)
@@ -328,7 +328,7 @@ def test_the_dashboard_is_json_and_finds_the_metrics_of_drift(deployed: Any) -> 
 def test_each_auth_mode_closes_what_is_closed(
     template: Any, deployed: Any, mode: str, scheme: str, kind: str | None
 ) -> None:
-    """Every method of every closed path, those that are not stated too; open ones stay open."""
+    """Every method of every closed path, documented or not; open paths stay open."""
     pool = "arn:aws:cognito-idp:eu-west-1:000000000000:userpool/eu-west-1_abc"
     chosen = {"AuthMode": mode} | ({"UserPoolArn": pool} if mode == "Jwt" else {})
     body = Stack(template, **chosen).resolve(only(deployed, "AWS::ApiGateway::RestApi")[1]["Body"])
@@ -359,7 +359,7 @@ def test_the_key_and_its_plan_are_there_in_their_mode_alone(template: Any, deplo
 
 
 def test_no_mode_is_without_a_limit(template: Any, deployed: Any) -> None:
-    """The stage's rate and burst hold for all callers together, the plan's for the key."""
+    """The stage's rate and burst apply to all callers together, the plan's to the key."""
     limits = {"StageRateLimit": 7, "StageBurstLimit": 8, "ApiRateLimit": 3, "ApiBurstLimit": 4}
     stack = Stack(template, **limits, ApiDailyQuota=5)
     _, stage = only(deployed, "AWS::ApiGateway::Stage")
@@ -415,12 +415,12 @@ def test_a_web_acl_stands_before_the_stage_if_one_is_named(template: Any, deploy
 
 
 def conditions_of(resources: Any, start: str) -> set[str]:
-    """Conditions of the resources whose names begin so; of those that SAM made of them too."""
+    """Conditions of the resources with this prefix, including those that SAM derives from them."""
     return {one.get("Condition") for name, one in resources.items() if name.startswith(start)}
 
 
 def test_drift_is_checked_every_day(template: Any, deployed: Any) -> None:
-    """By a schedule that any number of stacks can have, as its name is CloudFormation's to make."""
+    """By a schedule that any number of stacks can have, because CloudFormation names it."""
     _, schedule = only(deployed, "AWS::Scheduler::Schedule")
     assert schedule["ScheduleExpression"] == "rate(1 day)"
     assert "Name" not in schedule
@@ -437,7 +437,7 @@ def test_drift_is_checked_every_day(template: Any, deployed: Any) -> None:
 
 
 def test_drift_can_go_unchecked(template: Any, deployed: Any) -> None:
-    """Then nothing of it is there, its schedule and alarms included."""
+    """Then it leaves no resource, not even its schedule and alarms."""
     assert conditions_of(deployed, "Drift") == {"ChecksDrift"}
     assert template["Outputs"]["DriftFunctionName"]["Condition"] == "ChecksDrift"
     assert Stack(template).condition("ChecksDrift")
@@ -461,7 +461,7 @@ def test_the_check_may_read_answers_and_manifests_alone(template: Any, deployed:
 
 
 def test_the_schedule_may_call_the_check_alone(deployed: Any) -> None:
-    """And no other account's schedule can take its role."""
+    """And no other account's schedule can assume its role."""
     role = deployed["DriftScheduleRole"]
     (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
@@ -500,7 +500,7 @@ def test_captured_inputs_are_written_to_a_bucket_of_their_own(template: Any, dep
 
 
 def test_captured_inputs_expire_and_nothing_of_them_is_public(template: Any, deployed: Any) -> None:
-    """Also once the stack is gone: a version of an expired object would stay, so there are none."""
+    """Even after the stack is deleted. There is no versioning: old versions would remain."""
     bucket = Stack(template, CaptureExpiryDays="7").resolve(deployed["CaptureBucket"])
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
     properties = bucket["Properties"]
@@ -526,7 +526,7 @@ def test_a_bucket_takes_no_request_without_tls(deployed: Any, bucket: str) -> No
 
 @pytest.mark.parametrize("name", ["DriftFunction", "PreTrafficFunction"])
 def test_what_a_small_function_carries_is_what_is_tested(template: Any, name: str) -> None:
-    """Its handler is there, and its packages are pinned to the versions of the tests'."""
+    """Its handler exists, and its packages are pinned to the versions that the tests use."""
     properties = template["Resources"][name]["Properties"]
     folder = ROOT / properties["CodeUri"]
     module, function = properties["Handler"].split(".")
@@ -570,7 +570,7 @@ def test_what_a_small_function_carries_is_what_is_tested(template: Any, name: st
 def test_a_parameters_pattern_refuses_what_would_fail_later(
     template: Any, name: str, good: list[str], bad: list[str]
 ) -> None:
-    """CloudFormation checks it before it changes anything."""
+    """CloudFormation checks them before it changes anything."""
     pattern = re.compile(template["Parameters"][name]["AllowedPattern"])
     assert all(map(pattern.fullmatch, [*good, template["Parameters"][name]["Default"]]))
     assert not any(map(pattern.fullmatch, bad))
@@ -627,14 +627,14 @@ def test_models_outlive_the_stack_and_nothing_of_them_is_public(deployed: Any) -
 
 
 def statements(role: Any) -> list[Any]:
-    """What a role allows, its conditions resolved."""
+    """What a role allows, with conditions resolved."""
     policies = [policy["PolicyDocument"]["Statement"] for policy in role["Properties"]["Policies"]]
     return [statement for policy in policies for statement in policy]
 
 
 @pytest.mark.parametrize("share", ["0", "0.01"])
 def test_roles_may_do_what_they_need(template: Any, deployed: Any, share: str) -> None:
-    """Actions are named one by one; a resource is a star only where there is no narrower one."""
+    """Actions are listed individually; a resource is `*` only if AWS supports no narrower one."""
     unrestrictable = {
         "xray:PutTraceSegments",
         "xray:PutTelemetryRecords",
@@ -667,7 +667,7 @@ def test_every_log_group_is_kept_for_as_long_as_is_asked(deployed: Any) -> None:
 
 
 def test_the_role_of_a_pipeline_may_make_what_the_stack_has(deployed: Any) -> None:
-    """A service that it may not use, or may not pass a role to, fails a deploy half-way."""
+    """A service that it may not use, or pass a role to, would fail a deploy half-way."""
     document, mistakes = decode(str(ROOT / ".github/oidc-role.yaml"))
     assert not mistakes
     (policy,) = document["Resources"]["ExecutionRole"]["Properties"]["Policies"]

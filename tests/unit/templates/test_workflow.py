@@ -1,4 +1,4 @@
-"""The GitHub workflows and the roles they take: valid, pinned, with no more rights than needed."""
+"""The GitHub workflows and the roles they assume: valid, pinned, with least privilege."""
 
 import re
 import subprocess
@@ -28,13 +28,13 @@ def roles() -> Any:
 
 
 def test_workflows_pass_actionlint() -> None:
-    """Names of jobs, expressions and what they may speak of, inputs of the called workflow."""
+    """Names of jobs, expressions and their contexts, inputs of the called workflow."""
     done = actionlint(*WORKFLOWS)
     assert done.returncode == 0, done.stdout
 
 
 def actionlint(*workflows: Path) -> subprocess.CompletedProcess[str]:
-    """By its own rules alone, whatever other linters a machine has on its PATH."""
+    """By its own rules alone, whatever other linters are on the PATH."""
     program = Path(sys.executable).with_name("actionlint")
     command = [str(program), "-shellcheck=", "-pyflakes=", *map(str, workflows)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -42,14 +42,14 @@ def actionlint(*workflows: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned_by_commit(path: Path) -> None:
-    """With the release beside it, for whoever reads it; a tag or a branch can be moved."""
+    """With the release in a comment; a tag or a branch could be moved."""
     for line in re.findall(r"uses: (.*)", path.read_text()):
         commit = re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
         assert commit or line.startswith("./.github/workflows/"), line
 
 
 def test_nothing_is_allowed_but_what_a_job_needs(workflow: Any) -> None:
-    """A token for AWS where it is released, and no stored key anywhere."""
+    """The release job gets a token for AWS; there is no stored key."""
     assert workflow["permissions"] == {"contents": "read"}
     for name, job in workflow["jobs"].items():
         allowed = {"contents": "read"} | ({} if name == "check" else {"id-token": "write"})
@@ -79,7 +79,7 @@ def test_prod_comes_after_staging_and_staging_after_the_checks() -> None:
 
 
 def test_the_role_is_taken_by_one_environment_of_one_repository(roles: Any) -> None:
-    """Exactly, without a star: a fork, a branch or a pull request has another subject."""
+    """Exactly, without a wildcard: a fork, a branch or a pull request has another subject."""
     (trust,) = roles["DeployRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
     issuer = "token.actions.githubusercontent.com"
@@ -97,7 +97,7 @@ def test_the_role_with_the_rights_is_cloudformations_alone(roles: Any) -> None:
 
 
 def test_a_star_stands_only_where_there_is_nothing_narrower(roles: Any) -> None:
-    """And roles can be made, changed and passed by the stack's name alone."""
+    """And roles can be created, changed and passed only under the stack's name."""
     stars = {"LogInToImages", "WithoutNarrowerResource"}
     for role in ("DeployRole", "ExecutionRole"):
         for policy in roles[role]["Properties"]["Policies"]:

@@ -28,7 +28,7 @@ def zipped(image: Any) -> Any:
 
 
 def differing(one: Any, other: Any) -> set[str]:
-    """Keys that are in one of two mappings alone, or have another value."""
+    """Keys that only one of two mappings has, or whose values differ."""
     return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
 
 
@@ -40,14 +40,14 @@ def test_a_function_is_replaced_and_not_merged() -> None:
 
 
 def test_what_a_patch_removes_must_be_there() -> None:
-    """The patch would otherwise go stale unseen; RFC 7396 passes over it."""
+    """The patch would otherwise go stale unnoticed; RFC 7396 ignores it."""
     assert packaging.merged({"a": 1, "b": 2}, {"a": None}) == {"b": 2}
     with pytest.raises(KeyError, match="c"):
         packaging.merged({"a": 1}, {"c": None})
 
 
 def test_the_zip_differs_in_its_packaging_alone(image: Any, zipped: Any) -> None:
-    """A zip carries no model and has no base image; its dependencies are a layer."""
+    """A zip contains no model and has no base image; its dependencies are a layer."""
     assert differing(image, zipped) == {
         "Metadata",
         "Parameters",
@@ -66,7 +66,7 @@ def test_the_zip_differs_in_its_packaging_alone(image: Any, zipped: Any) -> None
 
 
 def test_the_zip_template_parses_to_what_was_made(zipped: Any) -> None:
-    """A text such as "true" or "2012-10-17" is a text after it was written, too."""
+    """A string such as "true" or "2012-10-17" is still a string after it was written."""
     packaging.main()
     assert packaging.load(packaging.ZIP) == zipped
 
@@ -90,7 +90,7 @@ def test_the_paths_of_the_zip_template_lead_somewhere(zipped: Any) -> None:
 
 
 def test_snapstart_excludes_provisioned_concurrency(zipped: Any) -> None:
-    """Lambda would refuse both, after minutes; the rule does before anything is changed."""
+    """Lambda would refuse both after minutes; the rule does so before anything changes."""
     rule = zipped["Rules"]["SnapStartOrProvisionedConcurrency"]
     (assertion,) = rule["Assertions"]
     for snapstart, provisioned, allowed in (

@@ -1,4 +1,4 @@
-"""The demonstration's parts that need no AWS: drawing, addresses, environments, processes."""
+"""The parts of the demonstration that don't need AWS: drawing, addresses, processes."""
 
 import json
 import os
@@ -22,7 +22,7 @@ AWS = Emulator(4566, https_port=4567, certificate=Path("tls.pem"), log=Path("min
 
 
 def test_digit_is_drawn_two_rows_of_pixels_a_line() -> None:
-    """Each character shows an upper and a lower pixel, faint ink is paper."""
+    """Each character shows an upper and a lower pixel; faint ink counts as paper."""
     image = np.array([[255, 255, 0, 0], [255, 0, 255, 95]], np.uint8)
     assert terminal.draw(image) == ["█▀▄ "]
 
@@ -32,12 +32,12 @@ def test_digit_is_drawn_two_rows_of_pixels_a_line() -> None:
     [(0.0, "    "), (1.0, "████"), (0.5, "██  "), (1 / 32, "▏   "), (0.999, "████")],
 )
 def test_bar_is_exact_to_an_eighth_of_a_character(share: float, expected: str) -> None:
-    """Bars have one width, whatever they show."""
+    """All bars have the same width."""
     assert terminal.bar(share, 4) == expected
 
 
 def test_steps_are_lines_in_a_log(tmp_path: Path) -> None:
-    """Without a terminal a step says when it begins, and how long it took or that it failed."""
+    """Without a terminal a step reports its start, and its duration or failure."""
     with (tmp_path / "log").open("w+") as file:
         step = terminal.Steps(Console(file=file, width=40))
         with step("first"):
@@ -55,7 +55,7 @@ def test_steps_are_lines_in_a_log(tmp_path: Path) -> None:
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With NO_COLOR no line carries a colour, even on a terminal."""
+    """With NO_COLOR no line is coloured, even on a terminal."""
     monkeypatch.setenv("NO_COLOR", "1")
     with (tmp_path / "log").open("w+") as file:
         terminal.Steps(Console(file=file, force_terminal=True)).say("done", "green")
@@ -71,7 +71,7 @@ def test_cloud_url_becomes_one_of_the_emulator() -> None:
 
 
 def test_children_see_the_emulator_and_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials, profile and endpoints of the user's reach no child; a CA bundle does."""
+    """Child processes get no credentials, profile or endpoints of the user, but a CA bundle."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE"):
         monkeypatch.setenv(name, "users")
     environment = AWS.environment()
@@ -83,7 +83,7 @@ def test_children_see_the_emulator_and_no_account(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 @pytest.mark.emulator
 def test_port_in_use_is_left_alone() -> None:
-    """Where 4566 is taken, another port is found."""
+    """If 4566 is in use, another port is chosen."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -104,7 +104,7 @@ def test_port_in_use_is_left_alone() -> None:
 def test_bridge_address_is_found_even_where_the_engine_does_not_name_it(
     configuration: list[dict[str, str]], expected: list[str]
 ) -> None:
-    """Docker 20.10 gives the default bridge's subnet alone."""
+    """Docker 20.10 reports only the default bridge's subnet."""
     assert emulator.gateways(configuration) == expected
 
 
@@ -121,7 +121,7 @@ def test_failed_command_shows_the_end_of_its_output(tmp_path: Path) -> None:
 
 
 def test_command_that_is_missing_is_named(tmp_path: Path) -> None:
-    """A program that is not there is an error with a sentence, too."""
+    """A missing program is reported in a sentence too."""
     with pytest.raises(processes.CommandFailed, match="no-such-program\ncould not be started"):
         processes.run(["no-such-program"], log=tmp_path / "log", env=os.environ)
 

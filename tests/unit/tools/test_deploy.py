@@ -1,4 +1,4 @@
-"""`make deploy` and `make rollback`: names, records and repairs; tests/e2e runs them whole."""
+"""`make deploy` and `make rollback`: names, records and recovery; tests/e2e runs them whole."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def test_a_state_that_needs_a_person_is_named(stack: Stack) -> None:
 def test_an_operation_under_way_is_waited_for(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Up to a limit, which a canary and its rollback stay within."""
+    """Up to a limit that leaves time for a canary and its rollback."""
     put(stack, "a")
     set_status("UPDATE_IN_PROGRESS")
     monkeypatch.setattr("tools.stack.PATIENCE_SECONDS", 0.1)
@@ -130,7 +130,7 @@ def test_a_deploy_that_failed_leaves_no_release_to_go_back_to(stack: Stack) -> N
 
 
 def test_a_release_is_named_by_commit_model_and_parameters() -> None:
-    """A change of any gives another name; it fits an image tag."""
+    """A change to any of them gives another name, which is a valid image tag."""
     parameters = {"Environment": "dev", "MemorySize": "1769"}
     version = "20260131T120000Z-0123abcd"
     name = deploy.release_name("1a2b3c4", version, parameters)
@@ -280,7 +280,7 @@ def test_an_image_on_the_stand_in_is_not_shipped(
 def test_an_emulator_is_not_an_account(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, *, expected: bool
 ) -> None:
-    """There an image on the stand-in does no harm."""
+    """There, an image on the stand-in does no harm."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     assert Stack(NAME, REGION).is_local is expected
 

@@ -81,7 +81,7 @@ OF_THE_GATEWAY = {"403", "429", "502", "504"}
 
 
 def test_every_refusal_of_predict_is_stated(document: dict[str, Any]) -> None:
-    """And those of the gateway's own."""
+    """And the gateway's own responses."""
     stated = set(document["paths"]["/predict"]["post"]["responses"])
     raised = {str(kind.status.value) for kind in tree(errors.PredictError) if kind not in UNSTATED}
     assert stated == raised | {"200"} | OF_THE_GATEWAY
@@ -95,7 +95,7 @@ def test_every_refusal_of_infer_is_stated(document: dict[str, Any], version: str
 
 
 def test_what_is_open_is_what_needs_no_model(document: dict[str, Any]) -> None:
-    """Closed by default: a key is needed for everything else."""
+    """Everything else needs a key."""
     assert document["security"] == [{"api_key": []}]
     assert openapi.open_paths(document) == {"/", "/health", "/openapi.json"}
 

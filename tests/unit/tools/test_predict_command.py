@@ -36,7 +36,7 @@ def answer() -> dict[str, Any]:
 
 
 class Service(ThreadingHTTPServer):
-    """Sends every POST the same answer; keeps the requests."""
+    """Sends the same response to every POST, and records the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Exchange)

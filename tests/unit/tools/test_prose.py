@@ -1,4 +1,4 @@
-"""tools/prose.py: what is prose in a file, and which phrases of it are reported."""
+"""tools/prose.py: what counts as prose in a file, and which phrases are reported."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The version of Python is stated once for each reader that can't read .python-version."""
+"""The Python version is stated once for each reader that can't read .python-version."""
 
 import subprocess
 
@@ -21,7 +21,7 @@ def test_every_statement_of_the_python_version_agrees(path: str, statement: str)
 
 
 def test_the_python_version_is_stated_nowhere_else() -> None:
-    """But on pages, and in requirements, which name packages' Pythons."""
+    """Except on pages and in requirements, which name other Python versions."""
     major, minor = VERSION.split(".")
     after_py = rf"[Pp][Yy][A-Za-z_]*[^0-9]{{0,9}}{major}\.?{minor}([^0-9.]|$|\.\*)"
     pattern = rf"{after_py}|\({major}, {minor}\)"

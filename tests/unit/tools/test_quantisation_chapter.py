@@ -1,4 +1,4 @@
-"""docs/quantisation.md says what the code does: its blocks are run."""
+"""docs/quantisation.md describes what the code does: its blocks are run."""
 
 import doctest
 import re

@@ -15,7 +15,7 @@ from tools.serve import MAX_BODY, Context, Event, Gateway
 
 
 def echo(event: Event, context: Context) -> dict[str, Any]:
-    """A handler that answers with its event, as base64, and two cookies."""
+    """A handler that returns its event, as base64, and two cookies."""
     body = json.dumps({"event": event, "id": context.aws_request_id}).encode()
     return {
         "statusCode": 201,
@@ -51,7 +51,7 @@ def ask(
 
 
 def test_a_request_becomes_the_event_of_a_rest_api(gateway: Gateway) -> None:
-    """Body in base64, stage off the path, query and headers as one and as many values."""
+    """Body in base64, path without the stage, query and headers as single and multiple values."""
     response, body = ask(gateway, "POST", "/prod/predict?a=1&a=2&b=", b"\x89PNG\xff")
     assert response.status == 201
     assert response.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
@@ -70,7 +70,7 @@ def test_a_request_becomes_the_event_of_a_rest_api(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("path", ["/prod", "/prod/", "/prod?x"])
 def test_the_stage_itself_is_the_root(gateway: Gateway, path: str) -> None:
-    """With a slash or without; what has no body has none in the event."""
+    """With or without a slash; a request without a body has none in the event."""
     response, body = ask(gateway, "GET", path, headers={"Accept": "*/*"})
     assert response.status == 201
     event = json.loads(body)["event"]
@@ -93,7 +93,7 @@ def test_the_stage_itself_is_the_root(gateway: Gateway, path: str) -> None:
 def test_what_the_gateway_refuses_does_not_reach_the_handler(
     gateway: Gateway, path: str, key: str, kind: str
 ) -> None:
-    """Without the key, or outside of the stage, with the stack's own gateway responses."""
+    """Without the key, or outside the stage, with the stack's gateway responses."""
     response, body = ask(gateway, "POST", path, b"x", {"x-api-key": key})
     refused_as(kind, response, body)
 
@@ -106,7 +106,7 @@ def test_the_paths_that_the_interface_leaves_open_need_no_key(gateway: Gateway) 
 
 
 def test_a_body_over_the_gateways_limit_is_refused(gateway: Gateway) -> None:
-    """The response is there for a client that sends to its end first."""
+    """A client that first sends its whole request still gets the response."""
     key = {"x-api-key": "sesame"}
     response, body = ask(gateway, "POST", "/prod/predict", bytes(MAX_BODY + 1), key)
     refused_as("REQUEST_TOO_LARGE", response, body)
@@ -123,7 +123,7 @@ def test_a_body_over_the_gateways_limit_is_refused(gateway: Gateway) -> None:
 def test_a_body_without_a_length_is_refused(
     gateway: Gateway, headers: dict[str, str], status: int
 ) -> None:
-    """The connection ends: what follows could be taken for the next request."""
+    """The connection is closed: what follows could be read as the next request."""
     response, _ = ask(gateway, "POST", "/prod/predict", b"3\r\nabc\r\n0\r\n\r\n", headers)
     assert (response.status, response.headers["Connection"]) == (status, "close")
 
@@ -138,7 +138,7 @@ def refused_as(kind: str, response: HTTPResponse, body: bytes) -> None:
 
 
 def test_head_has_the_headers_and_no_body(gateway: Gateway) -> None:
-    """The length is that of the body that GET would have."""
+    """Its length is that of GET's body."""
     response, body = ask(gateway, "HEAD", "/prod/health", headers={"Accept": "*/*"})
     assert response.status == 201
     assert int(response.headers["Content-Length"]) > 0
@@ -147,7 +147,7 @@ def test_head_has_the_headers_and_no_body(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_every_method_reaches_the_handler(gateway: Gateway, method: str) -> None:
-    """As the stack's routes take any."""
+    """Like the stack's routes."""
     response, body = ask(gateway, method, "/prod/predict")
     assert response.status == 201
     assert json.loads(body)["event"]["httpMethod"] == method
