@@ -87,7 +87,9 @@ class Engine:
         records = []
         for count, stage in enumerate(stages, 1):
             source, folder = folder, self.folder(stages[:count])
-            inputs = tuple(self.build(others, on_stage).folder for others in stage.inputs)
+            inputs = tuple(
+                self.build(input_stages, on_stage).folder for input_stages in stage.inputs
+            )
             cached = (folder / _RECORD).exists()
             on_epoch = on_stage(stage.technique, cached)
             if not cached:
@@ -108,7 +110,7 @@ class Engine:
                 "libraries": library_versions(),
                 "code": source_digest(_module(stage), tuple(self.packages.items())),
                 "source": key,
-                "inputs": [self.folder(others).name for others in stage.inputs],
+                "inputs": [self.folder(input_stages).name for input_stages in stage.inputs],
             }
             key = hashlib.sha256(manifest.encode(determinants)).hexdigest()[:24]
         return self.cache / str(key)

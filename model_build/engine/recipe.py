@@ -182,10 +182,10 @@ def _resolve(
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RecipeError(f"{file}: stage must be a list of tables; write [[stage]] before each")
     teachers = [name for table in tables for name in _teachers(file, table)]
-    for other in teachers if after is None else [after, *teachers]:
-        if other not in documents:
-            raise RecipeError(f"{file}: there is no recipe {other!r} in the same folder")
-        _resolve(other, documents, loaded, (*pending, name))
+    for required in teachers if after is None else [after, *teachers]:
+        if required not in documents:
+            raise RecipeError(f"{file}: there is no recipe {required!r} in the same folder")
+        _resolve(required, documents, loaded, (*pending, name))
     stages = tuple(_stage(file, table, loaded) for table in tables)
     min_accuracy = _min_accuracy(file, document.get("min_accuracy", {}))
     if after is not None:
@@ -244,20 +244,20 @@ def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe]) -> Stage
 
 def _check_order(file: str, stages: Stages) -> None:
     """Check that each stage gets what it needs, and that networks come before graphs."""
-    made: Kind | None = None
+    available: Kind | None = None
     for stage in stages:
         technique = TECHNIQUES[stage.technique]
-        if technique.needs is None and made is not None:
+        if technique.needs is None and available is not None:
             raise RecipeError(f"{file}: {stage.technique} must be the first stage")
-        if technique.needs is not None and made is None:
+        if technique.needs is not None and available is None:
             raise RecipeError(
                 f"{file}: {stage.technique} needs a {technique.needs}; start with a stage that "
                 "trains one, or use `after`"
             )
-        if technique.needs == "network" and made == "graph":
+        if technique.needs == "network" and available == "graph":
             raise RecipeError(
                 f"{file}: {stage.technique} needs a network, but an earlier stage made a graph"
             )
-        made = technique.makes
-    if made is None:
+        available = technique.makes
+    if available is None:
         raise RecipeError(f"{file}: there are no stages; add [[stage]] with a technique")

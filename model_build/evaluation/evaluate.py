@@ -51,7 +51,7 @@ def evaluate(
 def probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Output of a model file for images uint8 [N, H, W]: [N, classes]."""
     model_session = session(path)
-    parts = [images[at : at + _BATCH] for at in range(0, len(images), _BATCH)]
+    parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
     return np.concatenate(
         [model_session.run([OUTPUT_NAME], {INPUT_NAME: part})[0] for part in parts]
     )

@@ -149,15 +149,15 @@ def _take_input(graph: GraphProto, notes: list[str]) -> tuple[str, list[Any]]:
         kind = TensorProto.DataType.Name(tensor.elem_type)
         raise ImportRefused(f"the input {image.name!r} must be FLOAT or UINT8, got {kind}")
     batch, *sides = [side.dim_value or side.dim_param or "?" for side in tensor.shape.dim] or ["?"]
-    shown = [batch, *sides]
+    dimensions = [batch, *sides]
     if len(sides) not in (2, 3) or not all(isinstance(side, int) for side in sides):
         raise ImportRefused(
             f"the input {image.name!r} must be [N, H, W], [N, C, H, W] or [N, H, W, C] with a "
-            f"fixed height and width, got {shown}"
+            f"fixed height and width, got {dimensions}"
         )
     if max(int(side) for side in sides) > MAX_SIDE:
         raise ImportRefused(
-            f"the input {image.name!r} must be at most {MAX_SIDE} pixels per side, got {shown}"
+            f"the input {image.name!r} must be at most {MAX_SIDE} pixels per side, got {dimensions}"
         )
     if isinstance(batch, int):
         if batch != 1:
@@ -214,8 +214,8 @@ def _rename_all(graph: GraphProto, renamed: dict[str, str]) -> None:
         for attribute in node.attribute:  # subgraphs of branches and loops see outer values
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
                 _rename_all(inner, renamed)
-    for named in (*graph.initializer, *graph.input, *graph.output):
-        named.name = renamed.get(named.name, named.name)
+    for entry in (*graph.initializer, *graph.input, *graph.output):
+        entry.name = renamed.get(entry.name, entry.name)
 
 
 def _forward(model: ModelProto, encode: encoding.Encoding, classes: int) -> NDArray[np.float32]:

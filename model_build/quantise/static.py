@@ -144,7 +144,9 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has n
     def __init__(self, images: NDArray[np.uint8], max_size: int = 64) -> None:
         # All of equal size: the histograms of entropy and percentile fail on a smaller last batch.
         size = max(size for size in range(1, max_size + 1) if len(images) % size == 0)
-        self._batches = iter([images[at : at + size] for at in range(0, len(images), size)])
+        self._batches = iter(
+            [images[start : start + size] for start in range(0, len(images), size)]
+        )
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         batch = next(self._batches, None)

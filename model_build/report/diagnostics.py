@@ -65,7 +65,7 @@ def confusion(candidate: Measured) -> Figure:
     counts = np.array(candidate.confusion)
     classes = len(counts)
     wrong = counts - np.diag(counts.diagonal())
-    most = max(int(wrong.max()), 10)  # one or two mistakes should not look alarming
+    scale_maximum = max(int(wrong.max()), 10)  # one or two mistakes should not look alarming
     colours = mpl.colormaps["YlOrRd"]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 5.6), layout="constrained")
@@ -77,7 +77,7 @@ def confusion(candidate: Measured) -> Figure:
                 cell = Rectangle(corner, 1, 1, facecolor=MUTED, alpha=0.22)
                 colour = INK
             else:
-                share = 0.15 + 0.75 * math.log(count) / math.log(most)
+                share = 0.15 + 0.75 * math.log(count) / math.log(scale_maximum)
                 cell = Rectangle(corner, 1, 1, facecolor=colours(share))
                 # The page's theme changes neither this colour nor the cell's.
                 colour = "#ffffff" if share > 0.65 else "#000000"

@@ -192,8 +192,8 @@ def _command(search: Search, choice: Choice) -> str:
         "--max-latency-ratio": choice.limits.max_latency_ratio,
         "--min-accuracy": choice.limits.min_accuracy,
     }
-    given = [f"{option} {value}" for option, value in options.items() if value is not None]
-    return " ".join(["python -m model_build search", *given])
+    arguments = [f"{option} {value}" for option, value in options.items() if value is not None]
+    return " ".join(["python -m model_build search", *arguments])
 
 
 def _percent(share: float, digits: int = 1) -> str:

@@ -167,18 +167,18 @@ class S3Objects:
     def _errors(self, key: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        where = f"s3://{self._bucket}/{self._prefix}{key}"
+        address = f"s3://{self._bucket}/{self._prefix}{key}"
         try:
             yield
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code in ("NoSuchKey", "404"):
-                raise NotInStore(f"there is no {where}") from error
+                raise NotInStore(f"there is no {address}") from error
             if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
-                raise Conflict(f"{where} was written by another writer") from error
-            raise StoreError(f"{where}: {error}") from error
+                raise Conflict(f"{address} was written by another writer") from error
+            raise StoreError(f"{address}: {error}") from error
         except BotoCoreError as error:
-            raise StoreError(f"{where}: {error}") from error
+            raise StoreError(f"{address}: {error}") from error
 
 
 def open_objects(url: str) -> Objects:

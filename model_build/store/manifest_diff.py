@@ -38,9 +38,9 @@ def compare(left: dict[str, Any], right: dict[str, Any]) -> list[Difference]:
     """Every field of two manifests side by side, except the baseline's histograms."""
     differences = []
     for section in ("metrics", "quantization", "file", "lineage", "input", "output"):
-        ours, theirs = _flat(left[section]), _flat(right[section])
-        for name in dict.fromkeys([*ours, *theirs]):
-            values = ours.get(name, ABSENT), theirs.get(name, ABSENT)
+        left_fields, right_fields = _flat(left[section]), _flat(right[section])
+        for name in dict.fromkeys([*left_fields, *right_fields]):
+            values = left_fields.get(name, ABSENT), right_fields.get(name, ABSENT)
             differences.append(Difference(section, name, *values))
     return differences
 
@@ -54,5 +54,5 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if prefix == "per_class_accuracy":
         return {f"class {label}": share for label, share in enumerate(value)}
     if isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
-        return _flat({str(at): inner for at, inner in enumerate(value, 1)}, prefix)
+        return _flat({str(index): inner for index, inner in enumerate(value, 1)}, prefix)
     return {prefix: value} if prefix else {}

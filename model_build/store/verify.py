@@ -53,69 +53,69 @@ def verify(store: ModelStore, name: str | None = None, step: Step | None = None)
 def _verify_version(
     store: ModelStore, name: str, version: str, listing: Listing, report: Report
 ) -> None:
-    where, files = f"{name} {version}", listing.versions[version]
+    label, files = f"{name} {version}", listing.versions[version]
     report.notes += [
-        f"{where}: {file} is not part of a version" for file in files if file not in _PARTS
+        f"{label}: {file} is not part of a version" for file in files if file not in _PARTS
     ]
     if MANIFEST not in files:
-        report.notes.append(f"{where}: no manifest; the publish was interrupted or is in progress")
+        report.notes.append(f"{label}: no manifest; the publish was interrupted or is in progress")
         return
     report.versions += 1
     try:
         manifest = store.manifest(name, version)
     except BuildError as error:
-        report.problems.append(f"{where}: {error}")
+        report.problems.append(f"{label}: {error}")
         return
     if (manifest.name, manifest.version) != (name, version):
         report.problems.append(
-            f"{where}: its manifest belongs to {manifest.name} {manifest.version}"
+            f"{label}: its manifest belongs to {manifest.name} {manifest.version}"
         )
     expected = manifest.file
     if not version.endswith(expected.sha256[:8]):
         report.problems.append(
-            f"{where}: its name does not end with its sha256, {expected.sha256[:8]}"
+            f"{label}: its name does not end with its sha256, {expected.sha256[:8]}"
         )
     if MODEL not in files:
-        report.problems.append(f"{where}: {MODEL} is missing")
+        report.problems.append(f"{label}: {MODEL} is missing")
     else:
         content = store.file(name, version)
         report.bytes += len(content)
         digest = hashlib.sha256(content).hexdigest()
         if len(content) != expected.bytes:
             report.problems.append(
-                f"{where}: {MODEL} has {len(content):,} bytes, its manifest says {expected.bytes:,}"
+                f"{label}: {MODEL} has {len(content):,} bytes, its manifest says {expected.bytes:,}"
             )
         elif digest != expected.sha256:
             report.problems.append(
-                f"{where}: {MODEL} has sha256 {digest[:12]}…, its manifest says "
+                f"{label}: {MODEL} has sha256 {digest[:12]}…, its manifest says "
                 f"{expected.sha256[:12]}…"
             )
     parent = manifest.lineage.parent
     if parent and parent not in listing.complete:
-        report.notes.append(f"{where}: its parent {parent} is not in the store")
+        report.notes.append(f"{label}: its parent {parent} is not in the store")
 
 
 def _verify_channel(
     store: ModelStore, name: str, channel: str, listing: Listing, report: Report
 ) -> None:
-    where = f"{name} {channel}"
+    label = f"{name} {channel}"
     report.channels += 1
     try:
         content = store.channel(name, channel)
     except StoreError as error:
-        report.problems.append(f"{where}: {error}")
+        report.problems.append(f"{label}: {error}")
         return
     if content is None:
-        report.notes.append(f"{where}: has no version yet; its first promotion did not finish")
+        report.notes.append(f"{label}: has no version yet; its first promotion did not finish")
         return
     complete = set(listing.complete)
     if content["version"] not in complete:
         report.problems.append(
-            f"{where}: points to {content['version']}, which is missing or incomplete"
+            f"{label}: points to {content['version']}, which is missing or incomplete"
         )
     remembered = dict.fromkeys([*content["previous"], *content.get("rolled_back", [])])
     report.notes += [
-        f"{where}: its history has {version}, which is gone"
+        f"{label}: its history has {version}, which is gone"
         for version in remembered
         if version not in complete
     ]

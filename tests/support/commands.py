@@ -32,8 +32,8 @@ def environment_without_account() -> dict[str, str]:
     """Return the environment of a user without an AWS account."""
     names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"}
     names |= {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"}
-    kept = {name: value for name, value in os.environ.items() if name not in names}
-    return kept | {
+    remaining = {name: value for name, value in os.environ.items() if name not in names}
+    return remaining | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -51,8 +51,8 @@ def convolutional() -> bytes:
 
 def answers(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Probabilities [N, 10] of a model file."""
-    (found,) = ort.InferenceSession(path).run(["probabilities"], {"image": images})
-    return np.asarray(found)
+    (probabilities,) = ort.InferenceSession(path).run(["probabilities"], {"image": images})
+    return np.asarray(probabilities)
 
 
 def operators(path: Path) -> list[str]:
@@ -64,7 +64,7 @@ def ends(path: Path) -> list[tuple[str, str, list[int | str]]]:
     """Name, type and shape of a model file's inputs and outputs."""
     session = ort.InferenceSession(path)
     return [
-        (one.name, one.type, one.shape) for one in (*session.get_inputs(), *session.get_outputs())
+        (end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())
     ]
 
 
@@ -87,7 +87,7 @@ def _model(
                 output, TensorProto.FLOAT, ["N", 10 if output == "probabilities" else 400]
             )
         ],
-        [numpy_helper.from_array(one, name) for name, one in arrays.items() if name in used],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items() if name in used],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     onnx.checker.check_model(model)

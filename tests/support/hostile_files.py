@@ -209,8 +209,8 @@ def flip(content: bytes, seed: int) -> bytes:
     dice = random.Random(seed)
     turned = bytearray(content)
     for _ in range(1 + seed % 8):
-        place = dice.randrange(min(len(turned), dice.choice([40, 200, len(turned)])))
-        turned[place] ^= 1 << dice.randrange(8)
+        position = dice.randrange(min(len(turned), dice.choice([40, 200, len(turned)])))
+        turned[position] ^= 1 << dice.randrange(8)
     return bytes(turned)
 
 
@@ -472,8 +472,8 @@ def tiff_of_floats_that_hardly_differ() -> bytes:
     """Brightnesses one step of float32 apart, between which a histogram finds no room."""
     image = Image.new("F", (60, 60))
     dice = random.Random(0)
-    for place in range(400):
-        image.putpixel((20 + place % 20, 20 + place // 20), 200 + dice.choice([0, 2e-5]))
+    for position in range(400):
+        image.putpixel((20 + position % 20, 20 + position // 20), 200 + dice.choice([0, 2e-5]))
     return saved(image, "TIFF")
 
 

@@ -29,7 +29,7 @@ class Stack:
 
     def _resolve(self, node: Any) -> Any:  # noqa: C901, PLR0911 - one for each function
         if isinstance(node, list):
-            return [one for one in map(self._resolve, node) if one is not _GONE]
+            return [item for item in map(self._resolve, node) if item is not _GONE]
         if not isinstance(node, dict):
             return node
         if len(node) == 1:
@@ -40,8 +40,8 @@ class Stack:
             if name == "Fn::If":
                 return self._resolve(value[1] if self.condition(value[0]) else value[2])
             if name == "Fn::Equals":
-                one, another = map(self._resolve, value)
-                return str(one) == str(another)
+                left, right = map(self._resolve, value)
+                return str(left) == str(right)
             if name == "Fn::And":
                 return all(map(self._resolve, value))
             if name == "Condition" and isinstance(value, str):

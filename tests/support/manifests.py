@@ -13,7 +13,7 @@ PARENT = "20260130T080000Z-0123abcd"
 
 def evaluation(accuracy: float = 0.99, **other: Any) -> Evaluation:
     """A possible result of `evaluate`."""
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "accuracy": accuracy,
         "per_class_accuracy": [accuracy] * 10,
         "expected_calibration_error": 0.01,
@@ -24,7 +24,7 @@ def evaluation(accuracy: float = 0.99, **other: Any) -> Evaluation:
         "latency_p99_ms": 0.2,
         "load_ms": 1.5,
     }
-    return Evaluation(**found | other)
+    return Evaluation(**figures | other)
 
 
 def training() -> dict[str, Any]:

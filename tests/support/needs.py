@@ -35,8 +35,8 @@ def _docker() -> str:
 
 
 def _browser() -> str:
-    found = shutil.which("chromium") and shutil.which("chromedriver")
-    return "" if found else "no browser: install Debian's `chromium` and `chromium-driver`"
+    browser = shutil.which("chromium") and shutil.which("chromedriver")
+    return "" if browser else "no browser: install Debian's `chromium` and `chromium-driver`"
 
 
 def _program(name: str, hint: str) -> Callable[[], str]:
