@@ -38,10 +38,10 @@ def page(results: dict[str, Any], tree: list[imports.Import]) -> str:
     vnni = "with" if machine["vnni"] else "without"
     return f"""# Performance
 
-Written by `make bench`, which measures everything again except *What was tried*.
+Written by `make bench`, which repeats every measurement except those in *What was tried*.
 {results["date"]}, {machine["cpu"]}, {machine["cores"]} cores, {vnni} VNNI, Linux {machine["kernel"]},
 Python {machine["python"]}; load average {machine["load"]} before and {machine["load after"]} after.
-Absolute times depend on the machine; the ratios are what to compare: candidates took turns, A B A B, in one run.
+Absolute times depend on the machine; compare the ratios: candidates took turns, A B A B, in one run.
 
 ## Targets
 
@@ -53,7 +53,7 @@ Process start to the first answer of `/predict`, timed from outside, under Lambd
 {results["rounds"]} rounds of all candidates in shuffled order (TensorFlow 5). All have the same Python, packages and
 compiled bytecode; the page cache is warm. S3 is moto on loopback, in its own process.
 *Ratio* is the median of the rounds' own ratios to the floor, with quartiles. *CPU* is the kernel's accounting of the
-function's processes, without the emulator: which a busy machine distorts least. *Read* counts `read()` and touched mapped
+function's processes, without the emulator, which load on the machine distorts least. *Read* counts `read()` and touched mapped
 pages.
 
 {cold_table(cold)}
@@ -70,7 +70,7 @@ Milliseconds of `python -X importtime`, modules over 4 ms in total:
 
 ## Where a warm request goes
 
-Microseconds, median, each stage called by itself:
+Microseconds, median, each stage called separately:
 
 {stage_table(results["stages"])}
 
@@ -204,7 +204,7 @@ def warm_table(requests: dict[str, Any]) -> str:
     against = {
         "digit": ("28 × 28 PNG in JSON", "decode, resize and run alone"),
         "drawing": (
-            "280 × 280 PNG in JSON, through all of `auto`",
+            "280 × 280 PNG in JSON, with all of `auto`",
             "decode, resize and run of a 28 × 28 PNG",
         ),
         "photo": ("12-megapixel JPEG in JSON", "full decode with Pillow alone"),
