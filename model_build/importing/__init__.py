@@ -1,1 +1,1 @@
-"""ONNX classifiers from elsewhere, checked and published."""
+"""Check, convert and publish ONNX classifiers from elsewhere."""
