@@ -47,9 +47,9 @@ def lineage(**changes: Any) -> dict[str, Any]:
 def test_a_version_s_lineage_is_enough_to_build_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """fp32 and int8 come out byte for byte, by a lineage of the time before recipes as well.
+    """fp32 and int8 come out byte for byte, also from a lineage older than recipes.
 
-    With another seed they do not, nor by schedules that are not known any more.
+    With another seed they do not, nor with a schedule that was not recorded.
     """
     monkeypatch.setattr(recipe, "FOLDER", tmp_path)
     (tmp_path / "mlp-static.toml").write_text(RECIPE)
@@ -90,7 +90,7 @@ def test_a_version_s_lineage_is_enough_to_build_it_again(
     assert "expected sha256" in out
     code, out = again(fp32, lambda described: described.update(profile="quick"))
     assert code == 1
-    assert "profile quick" in out
+    assert "profile is quick" in out
 
 
 def test_a_lineage_of_another_data_set_is_refused(tmp_path: Path) -> None:
