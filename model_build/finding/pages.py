@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from model_build.finding.strokes import Strokes
+from model_build.finding.strokes import Strokes, trace
+from model_build.training.augment import Strength, warp
 
 SIDE = 96  # pixels of a page's longer side, as the finder sees it
 _DRAWN = 2 * SIDE  # pixels at which shapes are drawn, for smooth edges
@@ -34,6 +35,7 @@ class Page(NamedTuple):
 
     picture: NDArray[np.uint8]
     targets: NDArray[np.uint8]
+    digits: list[tuple[int, float, float]]  # label, and the row and column of its middle in cells
 
 
 class _Layer(NamedTuple):
@@ -43,16 +45,28 @@ class _Layer(NamedTuple):
     colour: Floats
 
 
-def draw_page(strokes: Strokes, generator: Generator) -> Page:
-    """Draw a page with no digit, one, or several, and whatever else lies on it."""
-    return _Drawing(strokes, generator).page()
+class Pens(NamedTuple):
+    """What is written with: digits, and letters that are to be told from them."""
+
+    digits: Strokes
+    letters: Strokes
+
+
+def draw_page(pens: Pens, generator: Generator, *, close: bool = False) -> Page:
+    """Draw a page with no digit, one, or several, and whatever else lies on it.
+
+    close: a digit, or something else in its place, fills a good part of the page: as the finder
+    looks at one for the second time.
+    """
+    return _Drawing(pens, generator, close=close).page()
 
 
 class _Drawing:
-    def __init__(self, strokes: Strokes, generator: Generator) -> None:
-        self._strokes, self._g = strokes, generator
+    def __init__(self, pens: Pens, generator: Generator, *, close: bool) -> None:
+        self._pens, self._g, self._close = pens, generator, close
+        self.digits: list[tuple[int, float, float]] = []
         wide = generator.random() < 0.4
-        longer, shorter = SIDE, int(SIDE * (generator.uniform(0.3, 1) if wide else 1))
+        longer, shorter = SIDE, int(SIDE * (generator.uniform(0.2, 1) if wide and not close else 1))
         turned = generator.random() < 0.4
         self.width, self.height = (shorter, longer) if turned else (longer, shorter)
         self.digit = np.zeros((SIDE, SIDE), np.float32)
@@ -69,13 +83,15 @@ class _Drawing:
         ink = self._ink_for(sheet)
         picture = self._ground(sheet)
         area = (0.0, 0.0, float(self.width), float(self.height))
-        if g.random() < 0.28:
+        if g.random() < (0.1 if self._close else 0.28):
             picture, area = self._put_on_something(picture, sheet)
         if g.random() < 0.22:
             picture = self._over(picture, self._ruling(), self._shifted(sheet, 90))
-        kind = g.choice(5, p=(0.1, 0.55, 0.19, 0.12, 0.04))
+        kind = g.choice(6, p=_CLOSE_KINDS if self._close else _KINDS)
         if kind == 1:
             self._single(area)
+        elif kind == 5:
+            self._cut_row()
         elif kind == 2:
             self._row(area)
         elif kind == 3:
@@ -89,7 +105,7 @@ class _Drawing:
         written = np.maximum(self._ink, self._other_ink)
         picture = self._inked(picture, written, ink, sheet)
         picture = self._lit(picture)
-        return Page(self._photographed(picture), self._targets())
+        return Page(self._photographed(picture), self._targets(), self.digits)
 
 
 
@@ -98,7 +114,10 @@ class _Drawing:
         left, top, right, bottom = area
         room = min(right - left, bottom - top)
         g = self._g
-        size = room * (g.uniform(0.75, 1.0) if g.random() < 0.2 else g.uniform(0.14, 0.8))
+        if self._close:
+            size = room * g.uniform(0.5, 0.95)
+        else:
+            size = room * (g.uniform(0.7, 1.0) if g.random() < 0.25 else g.uniform(0.12, 0.75))
         size = max(size, 9.0)
         x = g.uniform(left + size / 2, max(right - size / 2, left + size / 2 + 1e-3))
         y = g.uniform(top + size / 2, max(bottom - size / 2, top + size / 2 + 1e-3))
@@ -106,7 +125,7 @@ class _Drawing:
             x, y = (x + (left + right) / 2) / 2, (y + (top + bottom) / 2) / 2
         pen = self._pen()
         self._put_digit(x, y, size, pen, g.normal(0, 8))
-        if g.random() < 0.13:
+        if g.random() < 0.25:
             self._enclose(x, y, size)
 
     def _row(self, area: tuple[float, float, float, float]) -> None:
@@ -124,15 +143,30 @@ class _Drawing:
             at = y + slope * index * size + g.normal(0, 0.05) * size
             self._put_digit(x + index * gap * size, at, height, pen, g.normal(0, 6))
 
+    def _cut_row(self) -> None:
+        """A digit in the middle, and parts of those beside it."""
+        g = self._g
+        size = SIDE * g.uniform(0.5, 0.75)
+        gap, pen = size * g.uniform(0.75, 1.05), self._pen()
+        for step in (-1, 1, 0):
+            if step == 0 or g.random() < 0.7:
+                x = self.width / 2 + step * gap + g.normal(0, 2)
+                self._put_digit(x, self.height / 2 + g.normal(0, 3), size, pen, g.normal(0, 6))
+
     def _pen(self) -> float:
         """Width of the stroke as a share of the digit's height."""
         g = self._g
         return float(g.uniform(0.02, 0.06) if g.random() < 0.35 else g.uniform(0.06, 0.24))
 
     def _put_digit(self, x: float, y: float, size: float, pen: float, angle: float) -> None:
-        """Write a random digit, `size` pixels high, around a point; `pen` as in `_pen`."""
+        self._put(self._pens.digits, x, y, size, pen, angle, is_digit=True)
+
+    def _put(
+        self, strokes: Strokes, x: float, y: float, size: float, pen: float, angle: float, *, is_digit: bool
+    ) -> None:
+        """Write a random sign, `size` pixels high, around a point; `pen` as in `_pen`."""
         g = self._g
-        index = int(g.integers(len(self._strokes.images)))
+        index = int(g.integers(len(strokes.images)))
         scale = size / 20  # pixels of the page for a pixel of the sample
         stretch = g.uniform(0.8, 1.15)
         shear = g.normal(0, 0.08)
@@ -144,10 +178,10 @@ class _Drawing:
         centre = np.array([x * 2, y * 2])
         kind = g.random()
         if kind < 0.3:
-            source, cells = self._strokes.images[index], 28
+            source, cells = strokes.images[index], 28
             source = source.astype(np.float32) / 255
         else:
-            source, cells = self._strokes.distances[index], 56
+            source, cells = strokes.distances[index], 56
         a = a * (cells / 28)
         offset = cells / 2 - a @ centre
         reach = np.linalg.inv(a) @ np.array([[-1, 1, 1, -1], [-1, -1, 1, 1]]) * cells / 2
@@ -179,7 +213,7 @@ class _Drawing:
             half = max(pen * size, 0.9)
             ink = np.clip(half - distance + 0.5, 0, 1)
             target = np.clip(max(half, _LEAST_PEN * size * 2, 2.0) - distance + 0.5, 0, 1)
-            if g.random() < 0.05 and half > 3:  # outlined
+            if g.random() < 0.1 and half > 3:  # outlined
                 line = max(g.uniform(0.12, 0.3) * half, 1.0)
                 ink = np.clip(line - np.abs(distance - half + line) + 0.5, 0, 1)
             elif g.random() < 0.04:  # glowing
@@ -190,6 +224,11 @@ class _Drawing:
         if not len(written):
             return
         part = np.s_[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2]
+        if not is_digit:
+            free = self.digit[part] < 0.1
+            self._other_ink[part] = np.maximum(self._other_ink[part], _halved(ink) * free)
+            self.other[part] = np.maximum(self.other[part], _halved(target) * free)
+            return
         self._ink[part] = np.maximum(self._ink[part], _halved(ink))
         self.digit[part] = np.maximum(self.digit[part], _halved(target))
         low, high = written.min(axis=0) / 2, (written.max(axis=0) + 1) / 2
@@ -198,16 +237,24 @@ class _Drawing:
         rows, columns = np.ogrid[0:SIDE, 0:SIDE]
         inside = ((rows + 0.5 - middle[0]) / axes[0]) ** 2 + ((columns + 0.5 - middle[1]) / axes[1]) ** 2 <= 1
         self.core = np.maximum(self.core, inside.astype(np.float32))
+        self.digits.append((int(strokes.labels[index]), middle[0] / 2, middle[1] / 2))
 
     def _writing(self, area: tuple[float, float, float, float]) -> None:
         """Something that is no digit: letters, symbols, a scribble, a drawing."""
         g = self._g
         left, top, right, bottom = area
         room = min(right - left, bottom - top)
-        for _ in range(int(g.integers(1, 4))):
+        for _ in range(1 if self._close else int(g.integers(1, 4))):
             size = room * g.uniform(0.12, 0.8)
             x, y = g.uniform(left, right), g.uniform(top, bottom)
-            if g.random() < 0.6:
+            if self._close:
+                size = room * g.uniform(0.5, 0.95)
+                x, y = (left + right) / 2 + g.normal(0, 4), (top + bottom) / 2 + g.normal(0, 4)
+            kind = g.random()
+            if kind < 0.45:
+                self._put(self._pens.letters, x, y, size, self._pen(), g.normal(0, 8), is_digit=False)
+                continue
+            if kind < 0.75:
                 text = "".join(g.choice(_LETTERS, size=int(g.integers(1, 2 + int(3 * g.random())))))
                 mask = self._text(text, x, y, size, g.normal(0, 10))
             else:
@@ -231,7 +278,7 @@ class _Drawing:
             (0.04, self._finger),
             (0.04, self._neighbour),
             (0.04, self._corners),
-            (0.04, self._specks),
+            (0.08, self._specks),
             (0.04, self._lines),
             (0.03, self._cursor),
             (0.02, self._holes),
@@ -397,7 +444,9 @@ class _Drawing:
         """A ring or a box around a digit, or a line under it or through it, by the same pen."""
         g = self._g
         image, draw = self._canvas()
-        wide, tall = size * g.uniform(0.62, 1.0), size * g.uniform(0.62, 1.0)
+        wide, tall = size * g.uniform(0.6, 1.05), size * g.uniform(0.6, 1.05)
+        if g.random() < 0.5:
+            wide = tall = max(wide, tall)
         line = int(max(1, g.uniform(0.015, 0.08) * 2 * size))
         box = (2 * (x - wide), 2 * (y - tall), 2 * (x + wide), 2 * (y + tall))
         kind = g.random()
@@ -415,7 +464,7 @@ class _Drawing:
 
     def _scribble(self, x: float, y: float, size: float) -> Floats:
         g = self._g
-        count = int(g.integers(3, 9))
+        count = int(g.integers(4, 10))
         knots = g.uniform(-0.5, 0.5, (count, 2)) * size + (x, y)
         t = np.linspace(0, count - 1, 8 * count)
         smooth = g.random() < 0.6
@@ -563,7 +612,7 @@ class _Drawing:
             light *= 1 - g.uniform(0, 0.6) * (0.5 + 0.7 * (np.cos(angle) * x + np.sin(angle) * y)).clip(0, 1)
         if g.random() < 0.08:
             light *= 1 - g.uniform(0.1, 0.7) * (2 * (x * x + y * y))
-        if g.random() < 0.22:
+        if g.random() < 0.33:
             light *= 1 - g.uniform(0.2, 0.75) * self._shadow()
         if g.random() < 0.07:
             cx, cy, r = *g.uniform(-0.5, 0.5, 2), g.uniform(0.08, 0.4)
@@ -577,7 +626,7 @@ class _Drawing:
         image, draw = self._canvas()
         w, h = _DRAWN, _DRAWN
         kind = g.random()
-        if kind < 0.5:
+        if kind < 0.45:
             angle, d = g.uniform(0, 2 * np.pi), g.normal(0, 0.2) * w
             nx, ny = math.cos(angle), math.sin(angle)
             cx, cy = w / 2 + d * nx, h / 2 + d * ny
@@ -587,7 +636,7 @@ class _Drawing:
                  (cx + far * (ny + nx), cy - far * (nx - ny)), (cx - far * (ny - nx), cy + far * (nx + ny))],
                 fill=255,
             )
-        elif kind < 0.8:
+        elif kind < 0.72:
             x, y = g.uniform(0, w), g.uniform(0, h)
             dx, dy = g.uniform(0.15, 0.8, 2) * w
             draw.rounded_rectangle((x - dx / 2, y - dy / 2, x + dx / 2, y + dy / 2), g.uniform(0, 20), fill=255)
@@ -656,6 +705,9 @@ class _Drawing:
         return ((along * w, 0.0), (along * w, float(h)), (0.0, along * h), (float(w), along * h))[int(g.integers(4))]
 
 
+# Shares of pages with nothing, a digit, a row, other writing, a digit and other writing, a cut row.
+_KINDS = (0.11, 0.51, 0.18, 0.13, 0.05, 0.02)
+_CLOSE_KINDS = (0.05, 0.56, 0.0, 0.2, 0.04, 0.15)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _LETTERS = list("ABCDEFGHJKLMNPQRTUVWXYabcdefhkmnprtuvwxy&?!%$#@+=*/ÄßçΔΣΨЖЯ")
 _LETTERS_AND_DIGITS = [*"ABCDEFGHabcdefgh", *"0123456789" * 2]
@@ -692,3 +744,22 @@ def _reduced(image: Image.Image) -> Floats:
 def _halved(values: Floats) -> Floats:
     height, width = values.shape
     return values.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+
+
+def letters(generator: Generator, count: int = 900) -> Strokes:
+    """Letters and signs, none shaped like a digit, as if written by hand: bent from those of fonts."""
+    drawn = np.zeros((count, 28, 28), np.uint8)
+    for index in range(count):
+        sign = _LETTERS[index % len(_LETTERS)]
+        font = _fonts(26)[int(generator.integers(_FONT_COUNT))]
+        image = Image.new("L", (56, 56))
+        ImageDraw.Draw(image).text((28, 28), sign, fill=255, font=font, anchor="mm")
+        box = image.getbbox()
+        if box is None:
+            continue
+        scale = 20 / max(box[2] - box[0], box[3] - box[1])
+        size = max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale))
+        sample = image.crop(box).resize(size, Image.Resampling.BICUBIC)
+        drawn[index, 14 - size[1] // 2 : 14 - size[1] // 2 + size[1], 14 - size[0] // 2 : 14 - size[0] // 2 + size[0]] = np.asarray(sample)
+    bent = warp(drawn.astype(np.float32) / 255, generator, Strength(rotation=6, elastic=1.6))
+    return trace(np.rint(np.clip(bent, 0, 1) * 255).astype(np.uint8), np.full(count, -1))

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import Part, Pixels
-from classifier.prepare.ink import connected, contrast, find_ink, otsu, without_specks
+from classifier.prepare.ink import contrast, find_ink, otsu, without_specks
+from classifier.prepare.pieces import connected
 
 
 def page(height: int = 240, width: int = 200, *, fall_off: float = 0.0) -> NDArray[np.uint8]:

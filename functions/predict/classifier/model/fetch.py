@@ -25,6 +25,7 @@ class Files(NamedTuple):
     version: str
     manifest: Manifest
     content: bytes  # of model.onnx; not yet checked
+    read_finder: Callable[[], bytes]  # content of finder.onnx, if the manifest has one
 
 
 def fetch(store: Store, name: str, version: str) -> Files:
@@ -46,7 +47,13 @@ def fetch(store: Store, name: str, version: str) -> Files:
         manifest = Manifest.from_document(_read_json(store, f"{folder}/manifest.json"))
     except InvalidManifest as error:
         raise ModelUnavailable(f"{name} {version}: {error}") from error
-    return Files(name, version, manifest, store.read(f"{folder}/model.onnx"))
+    return Files(
+        name,
+        version,
+        manifest,
+        store.read(f"{folder}/model.onnx"),
+        lambda: store.read(f"{folder}/finder.onnx"),
+    )
 
 
 def fetch_configured() -> Files:

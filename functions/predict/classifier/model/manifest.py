@@ -63,6 +63,18 @@ class Dataset(NamedTuple):
     sha256: str
 
 
+class Rejection(NamedTuple):
+    """When a picture is taken for something that the model has no class for.
+
+    The largest softmax p gives the probability that it has one, 1 / (1 + exp(-(slope x + offset)))
+    with x = log(p / (1 - p)); below the threshold, the answer is that there is none.
+    """
+
+    threshold: float
+    slope: float
+    offset: float
+
+
 class Lineage(NamedTuple):
     """Origin of the version. `Manifest.document` has whatever else its build recorded."""
 
@@ -80,8 +92,10 @@ class Manifest(NamedTuple):
     version: str
     created: str
     file: File
+    finder: File | None  # the network that finds digits in pictures
     input: Input
     output: Output
+    rejection: Rejection | None
     quantization: Document | None  # None for fp32
     metrics: Metrics
     baseline: dict[str, Any]  # histograms that drift is measured against
@@ -98,7 +112,9 @@ class Manifest(NamedTuple):
             name=document["name"],
             version=document["version"],
             created=document["created"],
-            file=File(document["file"]["sha256"], int(document["file"]["bytes"])),
+            file=_file(document["file"]),
+            finder=_file(document["finder"]) if "finder" in document else None,
+            rejection=_pick(Rejection, document["rejection"]) if "rejection" in document else None,
             input=Input(
                 source["name"],
                 source["dtype"],
@@ -115,6 +131,10 @@ class Manifest(NamedTuple):
             lineage=_pick(Lineage, lineage | {"dataset": _pick(Dataset, lineage["dataset"])}),
             document=document,
         )
+
+
+def _file(members: Document) -> File:
+    return File(members["sha256"], int(members["bytes"]))
 
 
 def _pick[T](record: type[T], members: Document) -> T:

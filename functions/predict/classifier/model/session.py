@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from classifier.errors import ModelUnavailable
 from classifier.model.fetch import Early, Files, fetch, fetch_configured
-from classifier.model.manifest import Manifest
+from classifier.model.manifest import File, Manifest
 from classifier.model.store import Store
 from classifier.prepare import pipeline
 from classifier.prepare.encoding import Encoding, Tensor
@@ -71,6 +71,30 @@ class LazyModel:
         return self._model
 
 
+class LazyFinder:
+    """The network that finds digits, loaded by the first picture that needs it."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._lock = threading.Lock()
+        self._session: ort.InferenceSession | None = None
+
+    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Maps [H / 2, W / 2, 3] of a picture [H, W, 3], H and W multiples of 32.
+
+        Raises ModelUnavailable if the file is missing or corrupt.
+        """
+        with self._lock:
+            session = self._session = self._session or self._load()
+        (maps,) = session.run(["maps"], {"picture": picture[np.newaxis]})
+        return np.asarray(maps[0], dtype=np.float32)
+
+    def _load(self) -> ort.InferenceSession:
+        name, version, manifest, _, read_finder = self._files
+        assert manifest.finder is not None
+        return _session(read_finder(), manifest.finder, f"the finder of {name} {version}")
+
+
 def load(store: Store, name: str, version: str) -> Model:
     """Load a model by its version, or by the channel that points to one.
 
@@ -81,22 +105,21 @@ def load(store: Store, name: str, version: str) -> Model:
 
 
 def _open(files: Files, started: float) -> Model:
-    name, version, manifest, content = files
+    name, version, manifest, content, _ = files
+    finder = LazyFinder(files) if manifest.finder else None
     try:
         _, dtype, shape, parameters = manifest.input
         encode = Encoding.from_manifest(dtype, shape, parameters)
-        preprocess = pipeline.from_manifest(encode.samples_shape, parameters)
+        preprocess = pipeline.from_manifest(encode.samples_shape, parameters, finder)
     except (ValueError, OverflowError) as error:
         raise ModelUnavailable(f"the manifest of {name} {version}: {error}") from error
-    if hashlib.sha256(content).hexdigest() != manifest.file.sha256:
-        raise ModelUnavailable(f"the model file of {name} {version} does not match its manifest")
     model = Model(
         name=name,
         version=version,
         labels=manifest.output.labels,
         preprocess=preprocess,
         encode=encode,
-        session=_session(content, name, version),
+        session=_session(content, manifest.file, f"the model file of {name} {version}"),
         input_name=manifest.input.name,
         output_name=manifest.output.name,
         manifest=manifest,
@@ -122,7 +145,10 @@ def _check(model: Model) -> None:
         )
 
 
-def _session(content: bytes, name: str, version: str) -> ort.InferenceSession:
+def _session(content: bytes, expected: File, label: str) -> ort.InferenceSession:
+    """Open a file whose content is what the manifest says; label: names it in errors."""
+    if hashlib.sha256(content).hexdigest() != expected.sha256:
+        raise ModelUnavailable(f"{label} does not match its manifest")
     options = ort.SessionOptions()
     # A Lambda has a share of one or two cores: a second thread has the same median and 30 times the
     # p99, and the sandbox does not let onnxruntime look for cores.
@@ -131,4 +157,4 @@ def _session(content: bytes, name: str, version: str) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which share no public base
-        raise ModelUnavailable(f"the model file of {name} {version} does not load") from error
+        raise ModelUnavailable(f"{label} does not load") from error

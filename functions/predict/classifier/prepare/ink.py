@@ -17,6 +17,7 @@ from PIL import Image
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import DetailLoader, Part, Pixels
+from classifier.prepare.pieces import around, connected, extent
 from classifier.prepare.ruling import without_ruling
 
 type Ink = NDArray[np.float32]
@@ -26,7 +27,7 @@ _DETAIL = 128  # of the digit's longer side: six times what a box of 20 can show
 _SMALL = 40  # pixels: a digit below that is looked at closer, if there is more to see
 _GRID = 64  # cells on the longer side: enough for the light, and to tell specks from strokes
 _MIN_CONTRAST = 10.0  # of 255: fainter than this is paper grain, JPEG noise or shadow
-_BLANK = (
+BLANK = (
     "the image is blank: nothing stands out from its background; send one dark digit on light "
     "paper, or a light one on dark"
 )
@@ -48,9 +49,9 @@ def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
     colour /= max(float(np.linalg.norm(colour)), 1e-6)
     kept = without_specks(without_ruling(contrast(away @ colour) > _WRITTEN))
     if not kept.any():
-        raise BlankImage(_BLANK)
+        raise BlankImage(BLANK)
 
-    rows, columns = _extent(kept.any(axis=1)), _extent(kept.any(axis=0))
+    rows, columns = extent(kept.any(axis=1)), extent(kept.any(axis=0))
     if load_detail and max(rows.stop - rows.start, columns.stop - columns.start) * step < _SMALL:
         detail = load_detail(_surroundings(rows, columns, kept.shape))
         if detail is not None:
@@ -60,8 +61,8 @@ def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
     ink = np.where(window.look_up(_grown(kept)), ink, 0)
     written = ink > _WRITTEN
     if not written.any():
-        raise BlankImage(_BLANK)
-    return ink[_extent(written.any(axis=1)), _extent(written.any(axis=0))]
+        raise BlankImage(BLANK)
+    return ink[extent(written.any(axis=1)), extent(written.any(axis=0))]
 
 
 def _surroundings(rows: slice, columns: slice, shape: tuple[int, ...]) -> Part:
@@ -121,7 +122,7 @@ def contrast(signed: Ink) -> Ink:
     written = ink[ink > otsu(ink[ink > 0])]
     level = float(quantile(written, 0.9)) if written.size else 0.0
     if level < max(_MIN_CONTRAST, 3 * noise):
-        raise BlankImage(_BLANK)
+        raise BlankImage(BLANK)
     return np.asarray(np.minimum(ink / level, 1), dtype=np.float32)
 
 
@@ -182,28 +183,9 @@ def without_specks(written: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return written & kept.repeat(step, axis=0).repeat(step, axis=1)[:height, :width]
 
 
-def connected(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Label [H, W] of 8-connected pieces; 0 is background. Labels are not consecutive."""
-    padded = np.zeros(np.add(mask.shape, 2), dtype=np.int64)
-    labels = padded[1:-1, 1:-1]
-    labels[mask] = np.arange(1, int(mask.sum()) + 1)
-    while True:  # each piece takes its largest label, one cell a round
-        spread = _around(padded, np.maximum) * mask
-        if np.array_equal(spread, labels):
-            return spread
-        labels[:] = spread
-
-
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Grow by a pixel: the faint edge of a stroke belongs to it."""
-    return _around(np.pad(mask, 1), np.logical_or)
-
-
-def _around[T: np.generic](padded: NDArray[T], combine: np.ufunc) -> NDArray[T]:
-    """Combine each cell of an array, padded by one, with its eight neighbours."""
-    across = combine(padded[:, 1:-1], combine(padded[:, :-2], padded[:, 2:]))
-    around: NDArray[T] = combine(across[1:-1], combine(across[:-2], across[2:]))
-    return around
+    return around(np.pad(mask, 1), np.logical_or)
 
 
 class _Window(NamedTuple):
@@ -236,11 +218,6 @@ class _Window(NamedTuple):
             for start, stop in ((self.top, self.bottom), (self.left, self.right))
         )
         return overview[np.ix_(y, x)]
-
-
-def _extent(occupied: NDArray[np.bool_]) -> slice:
-    found = np.flatnonzero(occupied)
-    return slice(int(found[0]), int(found[-1]) + 1)
 
 
 def _enlarged(cells: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

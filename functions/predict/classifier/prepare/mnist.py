@@ -1,29 +1,49 @@
-"""Pixels → sample: any picture of one digit becomes a sample like those of the training set."""
+"""Pixels → samples: the digits of any picture become samples like those of the training set."""
 
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.image.pixels import DetailLoader, Pixels
+from classifier.errors import BlankImage
+from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
 from classifier.prepare.exact import exact_sample, in_channels
-from classifier.prepare.ink import Ink, find_ink, quantile
+from classifier.prepare.ink import BLANK, Ink, find_ink, quantile
 
+if TYPE_CHECKING:
+    from classifier.prepare.finder import MapsOf
+
+MAX_DIGITS = 32
 _FULL_INK = 200  # of 255, at least somewhere
 
 
-class MnistPipeline(NamedTuple):
-    """How MNIST was made (LeCun et al. 1998, section III-A), for any picture of a digit.
+class Located(NamedTuple):
+    """Samples of a picture and where they come from.
 
-    height, width: the model's input, in pixels. box: the digit's longer side, in pixels.
+    boxes: of each sample; empty where the whole picture was taken. others: digits beside the one
+    that was asked for. is_found: False where the finder saw something, but no digit.
+    """
+
+    samples: list[Sample]
+    boxes: list[Part] = []  # noqa: RUF012 - never changed
+    others: int = 0
+    is_found: bool = True
+
+
+class MnistPipeline(NamedTuple):
+    """How MNIST was made (LeCun et al. 1998, section III-A), for any picture of digits.
+
+    height, width: the model's input, in pixels. box: the digit's longer side, in pixels. maps_of:
+    finds the digits; without it, everything that stands out from the picture's border is one.
     """
 
     height: int
     width: int
     box: int = 20
+    maps_of: "MapsOf | None" = None
 
     @classmethod
     def from_manifest(cls, shape: list[Any], parameters: dict[str, Any]) -> Self:
@@ -49,11 +69,40 @@ class MnistPipeline(NamedTuple):
         """
         if mode == "none":
             return exact_sample(pixels, self.height, self.width, channels=1)
+        return self.locate(pixels, load_detail).samples[0]
+
+    def locate(
+        self, pixels: Pixels, load_detail: DetailLoader | None = None, *, many: bool = False
+    ) -> Located:
+        """Samples of the most prominent digit of a picture [H, W, C], or of all in reading order.
+
+        Raises BlankImage if nothing is written there.
+        """
         if pixels.shape == (self.height, self.width, 1):
             sample = in_channels(pixels, channels=1)
             if self.is_sample(sample):
-                return sample
-        return self.normalise(find_ink(pixels, load_detail))
+                return Located([sample])
+        if not self.maps_of:
+            return Located([self.normalise(find_ink(pixels, load_detail))])
+        from classifier.prepare import finder  # noqa: PLC0415 - finished samples don't need it
+
+        findings = finder.find(pixels, self.maps_of)
+        if not findings.digits:
+            if not findings.has_other:
+                raise BlankImage(BLANK)
+            if many:
+                return Located([], is_found=False)
+            return Located([self.normalise(find_ink(pixels, load_detail))], is_found=False)
+        chosen = findings.digits[: MAX_DIGITS if many else 1]
+        digits = [
+            finder.look_closer(digit, pixels, self.maps_of, load_detail)
+            for digit in finder.in_reading_order(chosen)
+        ]
+        return Located(
+            [self.normalise(digit.ink) for digit in digits],
+            [digit.box for digit in digits],
+            len(findings.digits) - len(digits),
+        )
 
     def is_sample(self, picture: Sample) -> bool:
         """Whether a picture [height, width] was made as MNIST already, so that it stays as it is.

@@ -1,0 +1,215 @@
+"""Pixels → digits: where they are in a picture, and the ink of each, by a small network.
+
+The network (model_build/finding) looks at the whole picture at 96 pixels, and says of each cell of
+2 x 2 pixels how much of it is a digit's ink, whether it lies in a digit's middle, and whether it is
+other writing. A digit that is small there is looked at a second time, alone and larger.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from classifier.image.pixels import DetailLoader, Part, Pixels
+from classifier.prepare.pieces import connected, extent
+
+type Maps = NDArray[np.float32]  # [h, w, 3], 0 to 1: a digit's ink, a digit's middle, other writing
+type MapsOf = Callable[[NDArray[np.uint8]], Maps]  # picture [H, W, 3] → maps [H / 2, W / 2, 3]
+type Ink = NDArray[np.float32]
+
+SIDE = 96  # pixels of the longer side that the network is shown
+_LARGE = 26  # cells: a digit at least as high or wide is seen well enough the first time
+_CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
+_IN_MIDDLE = 0.4  # from here on a cell belongs to a digit's middle
+_WRITTEN = 0.45  # of full ink: from here on a cell belongs to a digit
+_OTHER = 0.5
+_MIDDLE_SHARE = 0.6  # of a digit's height and width that its middle takes (model_build/finding)
+_REACH = 1.5  # times the digit's half height and width: ink further away is another's
+_LEAST_OTHER = 4  # cells of other writing that count
+
+
+class Digit(NamedTuple):
+    """One digit of a picture.
+
+    box: where it is. ink: [h, w] of 0 to 1, cropped to it. score: of its middle, 0 to 1.
+    """
+
+    box: Part
+    ink: Ink
+    score: float
+    prominence: float  # the more ink, and the nearer to the middle of the picture, the higher
+
+    @property
+    def cells(self) -> int:
+        """Height or width in cells of the map, whichever is more."""
+        return max(self.ink.shape)
+
+
+class Findings(NamedTuple):
+    """Digits of a picture, the most prominent first, and whether there is other writing."""
+
+    digits: list[Digit]
+    has_other: bool
+
+
+def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
+    """Find the digits of a picture [H, W, C], 0 to 255, as they show at a first look."""
+    maps = _look(pixels, maps_of)
+    digits = sorted(digits_of(maps), key=lambda digit: -digit.prominence)
+    return Findings(digits, int((maps[:, :, 2] > _OTHER).sum()) >= _LEAST_OTHER)
+
+
+def look_closer(
+    digit: Digit, pixels: Pixels, maps_of: MapsOf, load_detail: DetailLoader | None
+) -> Digit:
+    """The same digit with all the detail that a sample can show."""
+    if digit.cells >= _LARGE:
+        return digit
+    part = _around(digit.box, pixels)
+    height, width, _ = pixels.shape
+    detail = None
+    if load_detail and (part.bottom - part.top) * height < SIDE:
+        detail = load_detail(part)
+    if detail is None:
+        rows = slice(int(part.top * height), math.ceil(part.bottom * height))
+        columns = slice(int(part.left * width), math.ceil(part.right * width))
+        detail = pixels[rows, columns]
+    candidates = [
+        (_overlap(box, digit.box), closer._replace(box=box))
+        for closer in digits_of(_look(detail, maps_of))
+        for box in (_within(closer.box, part),)
+    ]
+    overlap, closer = max(candidates, key=lambda candidate: candidate[0], default=(0.0, digit))
+    return closer._replace(score=max(closer.score, digit.score)) if overlap > 0 else digit
+
+
+def in_reading_order(digits: list[Digit]) -> list[Digit]:
+    """Order digits by line, from top to bottom, and from left to right in each."""
+    lines: list[list[Digit]] = []
+    for digit in sorted(digits, key=lambda digit: digit.box.top + digit.box.bottom):
+        middle = (digit.box.top + digit.box.bottom) / 2
+        for line in lines:
+            if line[-1].box.top < middle < line[-1].box.bottom:
+                line.append(digit)
+                break
+        else:
+            lines.append([digit])
+    return [digit for line in lines for digit in sorted(line, key=lambda digit: digit.box.left)]
+
+
+def digits_of(maps: Maps) -> list[Digit]:
+    """Digits of maps [h, w, 3]: each has a middle of its own, and the ink that is nearest to it."""
+    middles = _middles(maps[:, :, 1])
+    if not middles:
+        return []
+    rows, columns, _ = maps.shape
+    y, x = np.arange(rows)[:, np.newaxis] + 0.5, np.arange(columns) + 0.5
+    distances = np.stack(
+        [
+            np.maximum(
+                np.abs(y - middle.row) / middle.half_height,
+                np.abs(x - middle.column) / middle.half_width,
+            )
+            for middle in middles
+        ]
+    )
+    nearest = distances.argmin(axis=0)
+    digits = []
+    for index, middle in enumerate(middles):
+        own = (nearest == index) & (distances[index] < _REACH)
+        ink = np.where(own, maps[:, :, 0], np.float32(0))
+        written = ink > _WRITTEN
+        if not written.any():
+            continue
+        down, across = extent(written.any(axis=1)), extent(written.any(axis=0))
+        box = Part(
+            down.start / rows, down.stop / rows, across.start / columns, across.stop / columns
+        )
+        off = math.hypot(middle.row / rows - 0.5, middle.column / columns - 0.5)
+        prominence = float(ink.sum()) * middle.score * (1 - off / 2)
+        digits.append(Digit(box, ink[down, across], middle.score, prominence))
+    return digits
+
+
+class _Middle(NamedTuple):
+    """Middle of a digit, and half of the digit's height and width, in cells."""
+
+    row: float
+    column: float
+    half_height: float
+    half_width: float
+    score: float
+
+
+def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
+    pieces = connected(scores > _IN_MIDDLE)
+    middles = []
+    for piece in np.unique(pieces[pieces > 0]):
+        mask = pieces == piece
+        score = float(scores[mask].mean())
+        down, across = extent(mask.any(axis=1)), extent(mask.any(axis=0))
+        if np.count_nonzero(mask) < 3 or scores[mask].max() < 0.5:
+            continue
+        middles.append(
+            _Middle(
+                (down.start + down.stop) / 2,
+                (across.start + across.stop) / 2,
+                (down.stop - down.start) / 2 / _MIDDLE_SHARE,
+                (across.stop - across.start) / 2 / _MIDDLE_SHARE,
+                score,
+            )
+        )
+    return middles
+
+
+def _look(pixels: Pixels, maps_of: MapsOf) -> Maps:
+    """Maps of a picture, its longer side brought to 96 pixels."""
+    height, width, channels = pixels.shape
+    scale = SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    whole = np.asarray(pixels if pixels.dtype == np.uint8 else np.rint(pixels), dtype=np.uint8)
+    image = Image.fromarray(whole[:, :, 0] if channels == 1 else whole)
+    method = Image.Resampling.BILINEAR if scale < 1 else Image.Resampling.BICUBIC
+    small = np.asarray(image.resize(size, method, reducing_gap=2.0))
+    if channels == 1:
+        small = small[:, :, np.newaxis].repeat(3, axis=2)
+    rows, columns, _ = small.shape
+    padding = ((0, SIDE - rows), (0, SIDE - columns), (0, 0))
+    maps = maps_of(np.pad(small, padding, mode="edge"))
+    return maps[: -(-rows // 2), : -(-columns // 2)]
+
+
+def _around(box: Part, pixels: Pixels) -> Part:
+    """A square around a box, as far as the picture goes, in which the digit fills a good part."""
+    height, width, _ = pixels.shape
+    reach = max((box.bottom - box.top) * height, (box.right - box.left) * width) / _CLOSE_SHARE / 2
+    row, column = (box.top + box.bottom) / 2 * height, (box.left + box.right) / 2 * width
+    return Part(
+        max(row - reach, 0) / height,
+        min(row + reach, height) / height,
+        max(column - reach, 0) / width,
+        min(column + reach, width) / width,
+    )
+
+
+def _within(box: Part, part: Part) -> Part:
+    """A box of a part of the picture, as a box of the picture."""
+    height, width = part.bottom - part.top, part.right - part.left
+    return Part(
+        part.top + box.top * height,
+        part.top + box.bottom * height,
+        part.left + box.left * width,
+        part.left + box.right * width,
+    )
+
+
+def _overlap(first: Part, second: Part) -> float:
+    """Common area of two boxes by the area that they cover together."""
+    height = min(first.bottom, second.bottom) - max(first.top, second.top)
+    width = min(first.right, second.right) - max(first.left, second.left)
+    common = max(height, 0.0) * max(width, 0.0)
+    areas = ((box.bottom - box.top) * (box.right - box.left) for box in (first, second))
+    return common / max(sum(areas) - common, 1e-9)
