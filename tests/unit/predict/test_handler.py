@@ -722,8 +722,19 @@ def damaged_images(draw: st.DrawFn) -> bytes:
 @SHARED
 @given(
     make=st.sampled_from([rest_event, http_event]),
-    content_type=st.sampled_from(["application/json", "image/png", None, "text/plain"]),
+    content_type=st.sampled_from(
+        [
+            "application/json",
+            "image/png",
+            None,
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+        ]
+    ),
     body=st.binary(max_size=60)
+    | damaged_images().map(base64.b64encode)
+    | st.text(alphabet="image=&%2B+/-_ \\n\"'{}[]:;,.", max_size=40).map(str.encode)
     | damaged_images()
     | json_value.map(lambda document: json.dumps(document).encode())
     | st.lists(damaged_images().map(text), min_size=1, max_size=3).map(

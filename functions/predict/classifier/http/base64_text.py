@@ -5,7 +5,6 @@ import binascii
 import json
 import re
 from reprlib import repr as short  # don't echo kilobytes back
-from urllib.parse import unquote
 
 from classifier.errors import BadRequest, UnsupportedMediaType
 from classifier.http import mistakes
@@ -13,7 +12,10 @@ from classifier.image import formats
 
 _MAX_HEADER = 1024  # characters of a data URL in front of its data
 _MIN_LINE = 60  # characters; base64 is wrapped at 60, 64, 72 or 76
-_WRITTEN_OUT = re.compile(r"\\[rnt]|\\(?=/)")  # escapes that nobody undid, JSON's "\/" too
+# Escapes that nobody undid: of URLs and of JSON. One replacement of a text each, which is fast.
+_ESCAPES = {f"%{ord(character):02X}": character for character in "+/=-_:;, \r\n\"'"}
+_ESCAPES |= {escape.lower(): character for escape, character in _ESCAPES.items()}
+_ESCAPES |= {r"\r": "", r"\n": "", r"\t": "", r"\/": "/"}
 _LINE_ENDS = str.maketrans("", "", "\r\n\t\f\v")
 
 
@@ -57,13 +59,12 @@ def _decode_leniently(text: str, where: str) -> bytes:
     trimmed = text.strip().strip("\ufeff")
     if len(trimmed) > 1 and trimmed[0] == trimmed[-1] and trimmed[0] in "\"'`":
         trimmed = trimmed[1:-1].strip()
-    if "%" in trimmed:
-        trimmed = unquote(trimmed)
     if mistake := mistakes.name_of_text(trimmed):
         raise BadRequest(f"{where} is not base64: {mistake}")
+    if "%" in trimmed or "\\" in trimmed:
+        for escape, character in _ESCAPES.items():
+            trimmed = trimmed.replace(escape, character)
     kind, data = _split_data_url(trimmed, where)
-    if "\\" in data:
-        data = _WRITTEN_OUT.sub("", data)
     data = data.translate(_LINE_ENDS).strip(" ")
     content = _best([_unpadded(variant) for variant in _without_spaces(data)])
     if content is None:

@@ -33,7 +33,7 @@ _TEXTS = (
     ),
     (r"<", "markup was sent, {text}; send the base64 of the file's bytes"),
     (
-        r"https?:",
+        r"https?(?::|%3a)",
         "an http(s) URL was sent, {text}; the service does not fetch it: send the file's bytes",
     ),
     (
@@ -61,8 +61,9 @@ _HEX = re.compile(r"(?:0x)?((?:[0-9a-f]{2}){8,16})", re.IGNORECASE)
 
 def name_of_text(text: str) -> str | None:
     """Return the mistake that a text shows, as a sentence, or None if it shows none."""
+    start = text[:_LONGEST_PATH]
     for pattern, words in _PATTERNS:
-        if pattern.match(text):
+        if pattern.match(start):
             return words.format(text=short(text))
     if len(text) <= _LONGEST_PATH and _PATH.fullmatch(text):
         return f"a file name or path was sent, {short(text)}, not the file's bytes"
