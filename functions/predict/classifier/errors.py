@@ -11,7 +11,7 @@ PredictError
 ├── ModelUnavailable      503  the model store is missing, empty, corrupt or unreachable
 └── Misconfigured         500  an invalid environment variable, which no retry fixes
 
-UnsupportedEvent is none of them: it fails the invocation.
+UnsupportedEvent stands outside the tree: it fails the invocation.
 
 Only `handler.py` turns them into responses.
 """

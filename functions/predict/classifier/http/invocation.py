@@ -1,7 +1,7 @@
 """Invocations without HTTP: warm-ups, and an image handed over by `aws lambda invoke`.
 
 Imported for events that are not HTTP's. Their answer is the body alone, a problem document if the
-request was refused, so that a client's mistake is no failure of the function.
+request was refused, so that a client's mistake does not count as a failure of the function.
 """
 
 import json
