@@ -79,7 +79,7 @@ def test_an_event_of_vpc_lattice_has_its_form_and_is_read() -> None:
     assert read.request_context.identity.source_vpc_arn
     request = event.parse(payload, "lambda's own id")
     assert (request.method, request.path) == (read.http_method, read.path) == ("POST", "/predict")
-    assert [request.headers["content-type"]] == read.headers["content-type"]
+    assert [request.headers["content-type"]] == payload["headers"]["content-type"]
     with Image.open(io.BytesIO(request.body)) as image:
         assert image.get_format_mimetype() == request.headers["content-type"]
 
