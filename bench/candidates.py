@@ -31,7 +31,12 @@ BASE_IMAGES = (  # the real one, and the stand-in of .ci/base-image
 INVOKE = "/2015-03-31/functions/function/invocations"
 
 # The function's environment variables, as the templates set them by default.
-OWN: dict[str, Any] = {"OPENBLAS_NUM_THREADS": "1", "CORS_ORIGIN": "", "CAPTURE_URL": ""}
+OWN: dict[str, Any] = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "CORS_ORIGIN": "",
+    "BASE_PATH": "",
+    "CAPTURE_URL": "",
+}
 
 LABELS = {
     "floor, one BLAS thread": "The floor with this function's OPENBLAS_NUM_THREADS=1",

@@ -1,4 +1,4 @@
-"""Write the sample events: real API Gateway payloads with held-out digits.
+"""Write the sample events: payloads as AWS sends them, with held-out digits.
 
 .venv/test/bin/python -m events.make_events
 """
@@ -46,6 +46,9 @@ def make_events() -> dict[str, dict[str, Any]]:
             {"image": _base64(encode_png(_digit(2)))}, {"preprocess": "none"}
         ),
         "health": _event("GET", "/health"),
+        "direct": {"image": _base64(encode_png(_digit(4)))},
+        "vpc-lattice": _lattice_event(encode_png(_digit(6)), "image/png"),
+        "warm-up": _scheduled_event(),
         "bad-base64": json_event({"image": "this is not base64!"}),
         "not-an-image": _raw(b"This is text, not an image.", "image/png"),
         "blank-page": _raw(encode_png(empty_page), "image/png"),
@@ -120,6 +123,53 @@ def _event(
         },
         "body": _base64(body) if body is not None else None,
         "isBase64Encoded": body is not None,
+    }
+
+
+def _lattice_event(body: bytes, content_type: str) -> dict[str, Any]:
+    """Event of POST /predict from VPC Lattice, version 2.0 of its structure.
+
+    Source: VPC Lattice user guide, "Lambda functions as targets in VPC Lattice".
+    """
+    service = "arn:aws:vpc-lattice:us-east-1:123456789012"
+    return {
+        "version": "2.0",
+        "path": "/predict",
+        "method": "POST",
+        "headers": {
+            "accept": ["*/*"],
+            "content-type": [content_type],
+            "host": ["example.7d67968.vpc-lattice-svcs.us-east-1.on.aws"],
+        },
+        "queryStringParameters": None,
+        "body": _base64(body),
+        "isBase64Encoded": True,
+        "requestContext": {
+            "serviceNetworkArn": f"{service}:servicenetwork/sn-0123456789abcdef0",
+            "serviceArn": f"{service}:service/svc-0123456789abcdef0",
+            "targetGroupArn": f"{service}:targetgroup/tg-0123456789abcdef0",
+            "identity": {"sourceVpcArn": "arn:aws:ec2:us-east-1:123456789012:vpc/vpc-01234567"},
+            "region": "us-east-1",
+            "timeEpoch": "1767225600000000",
+        },
+    }
+
+
+def _scheduled_event() -> dict[str, Any]:
+    """Event of an EventBridge rule with a schedule, such as rate(5 minutes).
+
+    Source: EventBridge user guide, "Scheduled events".
+    """
+    return {
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/keep-warm"],
+        "detail": {},
     }
 
 

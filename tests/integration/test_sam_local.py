@@ -43,6 +43,9 @@ EXPECTED = {
     "batch.json": Expected(digits=list(range(10)), batch=True),
     "preprocess-none.json": Expected(digits=[2]),
     "health.json": Expected(),
+    "direct.json": Expected(digits=[4]),
+    "vpc-lattice.json": Expected(digits=[6]),
+    "warm-up.json": Expected(),
     "bad-base64.json": Expected(status=400),
     "not-an-image.json": Expected(status=422),
     "blank-page.json": Expected(status=422),
@@ -191,7 +194,9 @@ def send(url: str, body: bytes | None = None, content_type: str = "") -> Answer:
 
 
 def from_lambda(response: dict[str, Any]) -> Answer:
-    """Read what the handler returns to API Gateway."""
+    """Read what the handler returns to a gateway, or the body alone to any other caller."""
+    if "statusCode" not in response:
+        return Answer(200, {"content-type": "application/json"}, json.dumps(response))
     headers = {name.lower(): value for name, value in response["headers"].items()}
     return Answer(response["statusCode"], headers, response["body"])
 

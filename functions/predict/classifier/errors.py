@@ -11,10 +11,16 @@ PredictError
 ├── ModelUnavailable      503  the model store is missing, empty, corrupt or unreachable
 └── Misconfigured         500  an invalid environment variable, which no retry fixes
 
+UnsupportedEvent stands outside the tree: it fails the invocation.
+
 Only `handler.py` turns them into responses.
 """
 
 from http import HTTPStatus
+
+
+class UnsupportedEvent(Exception):
+    """An event of a queue or stream. It fails the invocation, so that nothing counts as done."""
 
 
 class PredictError(Exception):

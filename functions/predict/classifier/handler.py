@@ -15,6 +15,7 @@ from classifier.errors import (
     NotFound,
     PredictError,
     TooLarge,
+    UnsupportedEvent,
 )
 from classifier.http import event as http_event
 from classifier.http.event import Request
@@ -39,17 +40,27 @@ if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency
 
 
 def handler(event: Any, context: Any) -> Response:
-    """Handle one HTTP event; always returns a response and never raises."""
+    """Handle one event; return a response, or its body alone if the event is not HTTP's.
+
+    Raises UnsupportedEvent for events of queues and streams, and nothing else.
+    """
     global _cold_start  # noqa: PLW0603 - it marks the first call of an environment
-    event = event if isinstance(event, dict) else {}
-    request_id = http_event.request_id(event, context.aws_request_id)
+    source: Any = http_event
+    if not http_event.is_http(event):
+        from classifier.http import invocation  # noqa: PLC0415 - HTTP does not need it
+
+        source = invocation
+    request_id = source.request_id(event, context.aws_request_id)
     begin(request_id, context.aws_request_id, cold_start=_cold_start)
     _cold_start = False
     path = ""
     try:
-        request = http_event.parse(event, context.aws_request_id)
+        request = source.parse(event, context.aws_request_id)
         path = request.path
         response = _answer(request)
+    except UnsupportedEvent as unsupported:
+        logger.error("unsupported event", detail=str(unsupported))  # noqa: TRY400 - Lambda logs the rest
+        raise
     except MemoryError:
         error = TooLarge("the request needs too much memory; send fewer or smaller images")
         logger.warning("refused", status=error.status.value, detail=error.detail)
@@ -68,11 +79,16 @@ def handler(event: Any, context: Any) -> Response:
         metrics.flush_metrics()
     if origin := os.environ.get("CORS_ORIGIN"):  # pages of this site may read the response
         response["headers"]["Access-Control-Allow-Origin"] = origin
-    return http_event.reply(event, response)
+    reply: Response = source.reply(event, response)
+    return reply
 
 
 def _answer(request: Request) -> Response:
     served = Served(model)
+    if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+        from classifier.http.routes import preflight  # noqa: PLC0415 - as below
+
+        return preflight()
     if request.path == "/predict":
         _allow(request, "POST")
         return predict(request, served)

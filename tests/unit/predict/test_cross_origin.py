@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from classifier import handler
+from classifier.http import routes
+from tests.support import ROOT
 
 SITE = "https://www.example.org"
 
@@ -31,3 +33,17 @@ def test_by_default_no_other_site_may(value: str | None, monkeypatch: pytest.Mon
     else:
         monkeypatch.setenv("CORS_ORIGIN", value)
     assert "Access-Control-Allow-Origin" not in headers("/health")
+
+
+def test_a_preflight_is_granted_what_the_gateway_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack's REST API answers preflights itself, from infra/apigateway.yaml."""
+    monkeypatch.setenv("CORS_ORIGIN", SITE)
+    gateway = (ROOT / "infra/apigateway.yaml").read_text()
+    granted = {
+        name: value
+        for name, value in routes.preflight()["headers"].items()
+        if name.startswith("Access-Control-")
+    }
+    assert len(granted) == 3
+    for name, value in granted.items():
+        assert f"method.response.header.{name}: '''{value}'''" in gateway

@@ -77,6 +77,29 @@ def balancer_event(*, lists: bool, **changes: Any) -> dict[str, Any]:
     return event | changes
 
 
+def lattice_event(version: int, /, **changes: Any) -> dict[str, Any]:
+    """An event of VPC Lattice, by the version of its structure. Its path carries the query."""
+    body = base64.b64encode(BODY).decode()
+    event: dict[str, Any] = {"method": "POST", "body": body}
+    if version == 1:
+        event |= {
+            "raw_path": "/predict?preprocess=none",
+            "headers": {"content-type": "image/png", "x-api-key": "Secret"},
+            "query_string_parameters": {"preprocess": "none"},
+            "is_base64_encoded": True,
+        }
+    else:
+        event |= {
+            "version": "2.0",
+            "path": "/predict?preprocess=none",
+            "headers": {"content-type": ["image/png"], "x-api-key": ["Secret"]},
+            "queryStringParameters": {"preprocess": ["auto", "none"]},
+            "isBase64Encoded": True,
+            "requestContext": {"serviceArn": "arn:aws:vpc-lattice:-", "region": "eu-central-1"},
+        }
+    return event | changes
+
+
 @pytest.mark.parametrize(
     ("event", "identity"),
     [
@@ -85,8 +108,10 @@ def balancer_event(*, lists: bool, **changes: Any) -> dict[str, Any]:
         (function_url_event(), "url-1"),
         (balancer_event(lists=False), "lambda-1"),
         (balancer_event(lists=True), "lambda-1"),
+        (lattice_event(1), "lambda-1"),
+        (lattice_event(2), "lambda-1"),
     ],
-    ids=["v1", "v2", "function url", "load balancer", "load balancer with lists"],
+    ids=["v1", "v2", "url", "balancer", "balancer with lists", "lattice 1", "lattice 2"],
 )
 def test_every_kind_of_event_gives_the_same_request(event: dict[str, Any], identity: str) -> None:
     assert parse(event, "lambda-1") == Request(
@@ -201,6 +226,55 @@ def test_the_route_of_an_http_api_says_the_path_without_stage_and_base_path(
     assert parse(event, "-").path == route
 
 
+@pytest.mark.parametrize(
+    ("base", "path", "route"),
+    [
+        ("/digits", "/digits/predict", "/predict"),
+        ("digits/", "/digits/predict", "/predict"),
+        ("/api/digits", "/api/digits/v2/health/live", "/v2/health/live"),
+        ("/digits", "/digits", "/"),
+        ("/digits", "/digits/", "/"),
+        ("/digits", "/digitsx/predict", "/digitsx/predict"),
+        ("/digits", "/%64igits/predict", "/predict"),
+        ("/digits", "/health", "/health"),
+        ("/digits", "/digits/digits", "/digits"),
+        ("/", "/predict", "/predict"),
+        ("", "/digits/predict", "/digits/predict"),
+        (None, "/digits/predict", "/digits/predict"),
+    ],
+)
+def test_a_base_path_that_the_event_does_not_tell_is_a_setting(
+    monkeypatch: pytest.MonkeyPatch, base: str | None, path: str, route: str
+) -> None:
+    """A custom domain's before $default, a load balancer's rule. Health checks come without it."""
+    monkeypatch.delenv("BASE_PATH", raising=False)
+    if base is not None:
+        monkeypatch.setenv("BASE_PATH", base)
+    for event in (
+        balancer_event(lists=False, path=path),
+        http_event(routeKey="$default", rawPath=path),
+        function_url_event(rawPath=path),
+        lattice_event(1, raw_path=path),
+        lattice_event(2, path=path + "?a=b"),
+        rest_event(pathParameters={"proxy": path.strip("/")}, path=f"/x{path}"),
+    ):
+        assert parse(event, "-").path == route
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_query_of_vpc_lattice_is_read_from_the_path_or_beside_it(version: int) -> None:
+    name = "raw_path" if version == 1 else "path"
+    event = lattice_event(version, **{name: "/predict?preprocess=auto&input=tr%75e"})
+    assert parse(event, "-").query == {"preprocess": "auto", "input": "true"}
+    assert parse(lattice_event(version, **{name: "/predict"}), "-").query == {"preprocess": "none"}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_text_body_of_vpc_lattice_is_taken_as_it_is(version: int) -> None:
+    plain = {"is_base64_encoded" if version == 1 else "isBase64Encoded": False}
+    assert parse(lattice_event(version, body="{}", **plain), "-").body == b"{}"
+
+
 @pytest.mark.parametrize("lists", [False, True])
 def test_the_query_of_a_load_balancer_is_decoded(*, lists: bool) -> None:
     query = {"a%20b": "c+d%C3%B6", "preprocess": "%6Eone"}
@@ -218,7 +292,7 @@ def test_of_repeated_headers_and_parameters_the_last_one_counts() -> None:
         multiValueQueryStringParameters={"preprocess": ["auto", "none"]},
     )
     request = parse(event, "-")
-    assert (request.headers, request.query) == ({"x-a": "2"}, {"preprocess": "none"})
+    assert (request.headers, request.query) == ({"x-a": "2", "x-d": "text"}, {"preprocess": "none"})
 
 
 RESPONSE = {
@@ -234,8 +308,9 @@ def test_a_gateway_gets_the_response_as_it_is(event: dict[str, Any]) -> None:
     assert reply(event, RESPONSE) == RESPONSE
 
 
-def test_a_load_balancer_gets_the_status_in_words() -> None:
-    response = reply(balancer_event(lists=False), RESPONSE)
+@pytest.mark.parametrize("event", [balancer_event(lists=False), lattice_event(1), lattice_event(2)])
+def test_a_load_balancer_and_vpc_lattice_get_the_status_in_words(event: dict[str, Any]) -> None:
+    response = reply(event, RESPONSE)
     words = response.pop("statusDescription")
     assert words.startswith("413 ")
     assert len(words) > 4
@@ -391,7 +466,13 @@ json_value = st.recursive(
 
 @given(
     st.sampled_from(
-        [rest_event, http_event, lambda **changes: balancer_event(lists=True, **changes)]
+        [
+            rest_event,
+            http_event,
+            lambda **changes: balancer_event(lists=True, **changes),
+            lambda **changes: lattice_event(1, **changes),
+            lambda **changes: lattice_event(2, **changes),
+        ]
     ),
     st.dictionaries(
         st.sampled_from(

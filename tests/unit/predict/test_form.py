@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from urllib3.filepost import encode_multipart_formdata
 
 from classifier.errors import BadRequest, PredictError, TooLarge
-from classifier.http.form import MAX_FIELDS, read_fields
+from classifier.http.form import MAX_FIELDS, choose_images, read_multipart
 
 PNG = b"\x89PNG\r\n\x1a\n\x00--x\r\n--\xff"
 IMAGE = b'Content-Disposition: form-data; name="image"\r\n'
@@ -21,7 +21,8 @@ def form(*fields: bytes) -> bytes:
 
 
 def read(body: bytes, content_type: str = "multipart/form-data; boundary=x") -> list[bytes]:
-    return read_fields(content_type, body, "image")
+    fields = read_multipart(content_type, body)
+    return [content for name, content in fields if name == "image"]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,36 @@ def test_a_name_is_read_in_every_form_that_clients_write(head: bytes) -> None:
     assert read(form(field(PNG, head))) == [PNG]
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b"\n\n", b"\r\n", b"a\n--", PNG, b"\r" + PNG])
+def test_bare_line_feeds_are_read_and_the_content_keeps_its_own(content: bytes) -> None:
+    """Line feeds around the file are the form's, those within are the file's."""
+    parts = [field(b"").replace(b"\r\n", b"\n")[:-1] + text + b"\n" for text in (content, PNG)]
+    assert read(b"".join(parts) + b"--x--\n") == [content, PNG]
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["note", "image", "file"], ["image"]),
+        (["file", "images[]", "images[]"], ["images[]", "images[]"]),
+        (["file[1]", "file[2]"], ["file[1]", "file[2]"]),
+        (["files", "file"], ["file"]),
+    ],
+)
+def test_the_fields_of_the_first_name_that_is_there_are_chosen(
+    names: list[str], chosen: list[str]
+) -> None:
+    fields = [(name, PNG) for name in names]
+    assert choose_images(fields) == [(name, PNG) for name in chosen]
+
+
+@pytest.mark.parametrize("names", [[], ["Image"], ["imagee"], ["image[a]"], ["my image"]])
+def test_a_form_without_such_a_field_is_refused_with_its_names(names: list[str]) -> None:
+    with pytest.raises(BadRequest, match='no field "image"') as refused:
+        choose_images([(name, PNG) for name in names])
+    assert all(repr(name) in refused.value.detail for name in names)
+
+
 @pytest.mark.parametrize(
     "content_type", ["multipart/form-data", 'multipart/form-data; boundary=""']
 )
@@ -62,7 +93,8 @@ def test_a_missing_boundary_is_named(content_type: str) -> None:
         PNG,
         field(PNG),  # the end is missing
         form(field(PNG)).replace(b"--x", b"--y"),
-        form(field(PNG)).replace(b"\r\n", b"\n"),
+        form(field(PNG)).replace(b"\r\n", b"\r"),
+        form(field(PNG)).replace(b"--x\r\n", b"--x\n"),  # bare LF in places
         form(field(PNG, b"Content-Type: image/png\r\n")),
         form(field(PNG, b"Content-Disposition: form-data\r\n")),
         form(field(PNG, b'Content-Disposition: attachment; name="image"\r\n')),

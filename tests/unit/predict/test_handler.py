@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier import predict
+from classifier.errors import UnsupportedEvent
 from classifier.image import formats
 from classifier.monitoring import telemetry
 from tests.support import ROOT
@@ -267,14 +268,120 @@ def test_another_method_is_told_the_allowed_ones(
     assert app.handler(event, Context())["headers"]["Allow"] == allow
 
 
-@pytest.mark.parametrize(
-    "event", [None, [], "event", 7, {}, {"Records": []}, {"source": "aws.events"}]
-)
+@pytest.mark.parametrize("event", [None, [], [{}], "event", 7, {}, {"picture": "Zm9v"}])
 def test_an_event_that_is_no_http_request_is_a_bad_request(app: ModuleType, event: Any) -> None:
     status, problem = call(app, event)
     assert status == 400
     assert "API Gateway" in problem["detail"]
     assert problem["request_id"] == "lambda-1"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
+        {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"},
+        {"source": "serverless-plugin-warmup"},
+    ],
+    ids=lambda event: event["source"],
+)
+def test_a_warm_up_loads_the_model_and_says_which(
+    app: ModuleType, model_store: Path, publish: Publish, event: Event
+) -> None:
+    (version,) = (path.name for path in (model_store / "mnist" / "versions").iterdir())
+    assert not app.model.is_loaded
+    assert app.handler(event, Context()) == {
+        "status": "ready",
+        "model": {"name": "mnist", "version": version},
+    }
+    assert app.model.is_loaded
+
+
+def test_a_warm_up_without_a_model_says_so_and_counts_as_a_failed_load(
+    app: ModuleType, model_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(model_store)
+    problem = app.handler({"source": "serverless-plugin-warmup"}, Context())
+    assert (problem["status"], problem["request_id"]) == (503, "lambda-1")
+    (metric_line,), _ = lines(capsys)
+    assert metric_line["ModelLoadFailure"] == [1.0]
+
+
+def test_a_direct_invocation_gets_the_body_that_http_gets(app: ModuleType, digits: Digits) -> None:
+    images = [text(image_file(digits[number])) for number in (3, 5)]
+    for document in ({"image": images[0]}, {"images": images}):
+        _, body = call(app, rest_event(*_json(document)))
+        direct = app.handler(document, Context())
+        assert direct == body | {"request_id": "lambda-1"}
+
+
+def test_a_direct_invocation_holds_query_parameters_beside_its_image(
+    app: ModuleType, digits: Digits
+) -> None:
+    event = {
+        "image": text(image_file(digits[3])),
+        "preprocess": "none",
+        "input": True,
+        "note": None,
+    }
+    assert app.handler(event, Context())["input"].startswith("data:image/png;base64,")
+    problem = app.handler(event | {"preprocess": "all"}, Context())
+    assert "preprocess must be auto or none" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "fact"),
+    [
+        ({"image": "seven.png"}, 400, "file name or path"),
+        ({"image": text(b"seven")}, 422, "no image"),
+        ({"images": []}, 400, "a list of 1 to 32"),
+        ({"image": GOOD, "images": [GOOD]}, 400, "either"),
+        ({"images": [GOOD] * 33}, 413, "at most 32"),
+    ],
+)
+def test_what_a_direct_invocation_did_wrong_comes_back_as_a_problem(
+    app: ModuleType, event: Event, status: int, fact: str
+) -> None:
+    """It is the client's mistake, and so no failure of the function."""
+    problem = app.handler(event, Context())
+    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert (problem["status"], problem["request_id"]) == (status, "lambda-1")
+    assert fact in problem["detail"]
+
+
+def test_an_event_of_a_queue_fails_the_invocation(
+    app: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lambda takes any answer for success, and the queue would delete its messages."""
+    event = {"Records": [{"eventSource": "aws:sqs", "body": json.dumps({"image": GOOD})}]}
+    with pytest.raises(UnsupportedEvent, match="aws:sqs"):
+        app.handler(event, Context())
+    _, logs = lines(capsys)
+    (error,) = (line for line in logs if line["level"] == "ERROR")
+    assert "aws:sqs" in error["detail"]
+    assert not app.model.is_loaded
+
+
+@pytest.mark.parametrize("path", ["/predict", "/health", "/nothing"])
+@pytest.mark.parametrize("origin", ["https://www.example.org", ""])
+def test_a_preflight_is_granted_to_the_site_that_is_named_and_to_no_other(
+    app: ModuleType, monkeypatch: pytest.MonkeyPatch, path: str, origin: str
+) -> None:
+    """Function URLs and load balancers leave preflights to the function."""
+    monkeypatch.setenv("CORS_ORIGIN", origin)
+    asked = {"origin": "https://www.example.org", "access-control-request-method": "POST"}
+    context = {"http": {"method": "OPTIONS", "path": path}}
+    event = {"version": "2.0", "rawPath": path, "headers": asked, "requestContext": context}
+    response = app.handler(event, Context())
+    assert (response["statusCode"], response["body"]) == (204, "")
+    granted = {name for name in response["headers"] if name.startswith("Access-Control-")}
+    names = ("Allow-Origin", "Allow-Methods", "Allow-Headers", "Max-Age")
+    assert granted == ({f"Access-Control-{name}" for name in names} if origin else set())
+    if origin:
+        assert response["headers"]["Access-Control-Allow-Origin"] == origin
+        assert "POST" in response["headers"]["Access-Control-Allow-Methods"]
+        allowed = response["headers"]["Access-Control-Allow-Headers"].split(",")
+        assert {"content-type", "x-api-key", "authorization"} <= set(allowed)
 
 
 @pytest.mark.parametrize(
@@ -557,7 +664,9 @@ def test_an_init_without_a_model_still_starts_and_recovers(
 def test_every_sample_event_is_answered_without_an_error_of_ours(
     app: ModuleType, event: Path
 ) -> None:
-    assert call(app, json.loads(event.read_text()))[0] < 500
+    response = app.handler(json.loads(event.read_text()), Context())
+    assert response.get("statusCode", 200) < 500
+    assert response.get("status", 200) != 503
 
 
 json_value = st.recursive(
@@ -578,8 +687,10 @@ SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), json_value, max_size=8)
 )
 @example(event={"requestContext": "prod"})
+@example(event={"image": None})
 def test_any_event_is_answered_and_never_with_an_error_of_ours(app: ModuleType, event: Any) -> None:
-    assert call(app, event)[0] < 500
+    response = app.handler(event, Context())
+    assert response.get("statusCode", response.get("status")) < 500
 
 
 @SHARED
@@ -611,8 +722,19 @@ def damaged_images(draw: st.DrawFn) -> bytes:
 @SHARED
 @given(
     make=st.sampled_from([rest_event, http_event]),
-    content_type=st.sampled_from(["application/json", "image/png", None, "text/plain"]),
+    content_type=st.sampled_from(
+        [
+            "application/json",
+            "image/png",
+            None,
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+        ]
+    ),
     body=st.binary(max_size=60)
+    | damaged_images().map(base64.b64encode)
+    | st.text(alphabet="image=&%2B+/-_ \\n\"'{}[]:;,.", max_size=40).map(str.encode)
     | damaged_images()
     | json_value.map(lambda document: json.dumps(document).encode())
     | st.lists(damaged_images().map(text), min_size=1, max_size=3).map(

@@ -17,8 +17,9 @@ from classifier.errors import (
     UnreadableImage,
     UnsupportedMediaType,
 )
+from classifier.http import MAX_BODY, MAX_IMAGES
 from classifier.http.event import Request
-from classifier.http.payload import MAX_BODY, MAX_IMAGES, Payload, read
+from classifier.http.payload import Payload, read
 from classifier.image import formats
 
 FILE = b"\x89PNG\r\n\x1a\n?>\xfb\xff"  # its base64 holds both "+" and "/"
@@ -121,12 +122,11 @@ def test_data_urls_and_line_breaks_in_base64_are_taken(text: str) -> None:
     ("text", "reason"),
     [
         ("###", "not valid base64"),
-        (TEXT[:-1], "not valid base64"),
+        (TEXT[:-3], "not valid base64"),
         (TEXT.rstrip("=") + "=====x", "not valid base64"),
-        (TEXT.replace("/", "_").replace("+", "-"), "standard alphabet"),
         ("größe", "not valid base64"),
         ("\ud800", "not valid base64"),
-        ("https://example.com/7.png", "not valid base64"),
+        ("https://example.com/7.png", "URL"),
         ("data:image/png," + TEXT, "base64"),
         ("data:image/png;base64", "base64"),
         ("data:,", "base64"),
@@ -163,10 +163,11 @@ def test_identity_is_no_compression() -> None:
     assert read(Request("POST", "/predict", {}, headers, FILE, "-")).images == [FILE]
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/pdf", ""])
-def test_a_data_url_of_another_type_than_an_image_is_refused(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["text/plain", "application/pdf", "text/html;charset=utf-8"])
+def test_a_data_url_of_another_type_is_refused_unless_its_bytes_are_an_image(kind: str) -> None:
+    assert post_json({"image": f"data:{kind};base64,{TEXT}"}).images == [FILE]
     with pytest.raises(UnsupportedMediaType, match="data URL"):
-        post_json({"image": f"data:{kind};base64,{TEXT}"})
+        post_json({"image": f"data:{kind};base64,c2V2ZW4="})
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,6 @@ def test_an_image_that_is_no_string_is_named_for_what_it_is(value: Any, name: st
         {"Image": TEXT},
         {"image": TEXT, "images": [TEXT]},
         [TEXT],
-        TEXT,
         None,
         7,
         True,
@@ -216,12 +216,11 @@ def test_a_batch_that_is_no_list_of_images_is_refused(images: Any) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
         b"{",
         b"{'image': 1}",
         b'{"image": ',
         b"\xff\xfe\x00",
-        b"\xff\xd8\xff\xe0",
+        b"\xff\xd8\xfe\xe0",
         b'{"image": "' + b"\x01" + b'"}',
         b"image=Zm9v",
         b"1" * 5000,
@@ -322,14 +321,14 @@ def test_the_boundary_of_a_form_is_read_in_its_own_case() -> None:
 
 def test_a_form_without_an_image_is_told_how_to_send_one() -> None:
     with pytest.raises(BadRequest, match=r'no field "image".*curl -F image=@'):
-        post(form(("file", FILE)), FORM)
+        post(form(("photo", FILE)), FORM)
     with pytest.raises(BadRequest, match='no field "image"'):
         post(b"--x--\r\n", FORM)
 
 
 def test_a_form_takes_thirty_two_images_and_one_more_is_too_many() -> None:
     assert len(post(form(*[("image", FILE)] * 32), FORM).images) == 32
-    with pytest.raises(TooLarge, match='33 fields "image"; send at most 32'):
+    with pytest.raises(TooLarge, match="33 images; send at most 32"):
         post(form(*[("image", FILE)] * 33), FORM)
 
 

@@ -398,6 +398,7 @@ def test_other_sites_may_not_call_it_unless_one_is_named(template: Any, deployed
         assert response["responseParameters"][f"gatewayresponse.header.{allow}"] == f"'{site}'"
     variables = deployed["PredictFunction"]["Properties"]["Environment"]["Variables"]
     assert variables["CORS_ORIGIN"] == {"Ref": "CorsOrigin"}
+    assert variables["BASE_PATH"] == {"Ref": "BasePath"}
 
 
 def test_a_web_acl_stands_before_the_stage_if_one_is_named(template: Any, deployed: Any) -> None:
@@ -558,6 +559,11 @@ def test_what_a_small_function_carries_is_what_is_tested(template: Any, name: st
             "CorsOrigin",
             ["", "*", "https://www.example.org", "http://localhost:8080"],
             ["example.org", "https://example.org/", "https://a https://b", "'"],
+        ),
+        (
+            "BasePath",
+            ["", "/digits", "/api/v1.0/digits"],
+            ["digits", "/", "/digits/", "//digits", "/a b"],
         ),
         (
             "WebAclArn",

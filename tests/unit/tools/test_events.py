@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from aws_lambda_powertools.utilities.data_classes import (
+    APIGatewayProxyEvent,
+    EventBridgeEvent,
+    VPCLatticeEventV2,
+)
 from PIL import Image
 
-from classifier.http import event
+from classifier.http import event, invocation
 from events.make_events import FOLDER, main, make_events
 
 COMMITTED = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
+REST = [name for name, payload in COMMITTED.items() if "resource" in payload]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def test_writing_them_again_changes_no_byte_and_drops_what_is_stale(
     assert written == {path.name: path.read_bytes() for path in FOLDER.glob("*.json")}
 
 
-@pytest.mark.parametrize("name", COMMITTED)
+@pytest.mark.parametrize("name", REST)
 def test_an_event_is_what_a_rest_api_hands_to_its_function(name: str) -> None:
     payload = COMMITTED[name]
     read = APIGatewayProxyEvent(payload)
@@ -55,7 +60,7 @@ def test_an_event_is_what_a_rest_api_hands_to_its_function(name: str) -> None:
     assert "version" not in payload
 
 
-@pytest.mark.parametrize("name", COMMITTED)
+@pytest.mark.parametrize("name", REST)
 def test_the_function_reads_an_event(name: str) -> None:
     payload = COMMITTED[name]
     request = event.parse(payload, "lambda's own id")
@@ -66,8 +71,36 @@ def test_the_function_reads_an_event(name: str) -> None:
     assert dict(request.query) == (payload["queryStringParameters"] or {})
 
 
+def test_an_event_of_vpc_lattice_has_its_form_and_is_read() -> None:
+    payload = COMMITTED["vpc-lattice"]
+    read = VPCLatticeEventV2(payload)
+    assert read.version == "2.0"
+    assert read.request_context.service_arn
+    assert read.request_context.identity.source_vpc_arn
+    request = event.parse(payload, "lambda's own id")
+    assert (request.method, request.path) == (read.http_method, read.path) == ("POST", "/predict")
+    assert [request.headers["content-type"]] == payload["headers"]["content-type"]
+    with Image.open(io.BytesIO(request.body)) as image:
+        assert image.get_format_mimetype() == request.headers["content-type"]
+
+
+def test_a_warm_up_is_a_scheduled_event_of_eventbridge() -> None:
+    payload = COMMITTED["warm-up"]
+    read = EventBridgeEvent(payload)
+    assert (read.source, read.detail_type) == ("aws.events", "Scheduled Event")
+    assert read.resources
+    assert invocation.parse(payload, "-").path == "/ready"
+
+
+def test_a_direct_invocation_is_an_image_alone() -> None:
+    payload = COMMITTED["direct"]
+    assert payload.keys() == {"image"}
+    assert json.loads(invocation.parse(payload, "-").body) == payload
+
+
 def test_there_is_an_event_for_every_use_and_every_usual_error() -> None:
     uses = {"json", "png", "jpeg-photo", "batch", "preprocess-none", "health"}
+    uses |= {"direct", "vpc-lattice", "warm-up"}
     errors = {"bad-base64", "not-an-image", "blank-page"}
     assert uses | errors <= COMMITTED.keys()
 

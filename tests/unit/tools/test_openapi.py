@@ -201,13 +201,13 @@ def test_a_gateway_response_is_the_refusal_that_is_stated(
 
 
 def test_the_limits_stated_are_those_that_are_kept(document: dict[str, Any]) -> None:
-    from classifier.http import payload
+    from classifier import http
 
     schemas = document["components"]["schemas"]
     form = document["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert schemas["ManyImages"]["properties"]["images"]["maxItems"] == payload.MAX_IMAGES
-    assert form["schema"]["properties"]["image"]["maxItems"] == payload.MAX_IMAGES
-    assert payload.MAX_BODY == 4 * 1024 * 1024
+    assert schemas["ManyImages"]["properties"]["images"]["maxItems"] == http.MAX_IMAGES
+    assert form["schema"]["properties"]["image"]["maxItems"] == http.MAX_IMAGES
+    assert http.MAX_BODY == 4 * 1024 * 1024
     assert "4 MiB" in schemas["File"]["description"]
 
 

@@ -1,12 +1,19 @@
-"""Event → request: turns an event from API Gateway or a load balancer into a plain request."""
+"""Event → request: turns an event from a gateway or a load balancer into a plain request."""
 
 import base64
 import binascii
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from classifier.errors import BadRequest
+
+NOT_A_REQUEST = (
+    "this is neither an HTTP event nor an object with an image; invoke with an API Gateway "
+    'payload such as those in events/, or with {"image": "<base64>"}'
+)
+_HTTP = frozenset({"requestContext", "httpMethod", "method", "headers", "path", "rawPath"})
 
 
 class Request(NamedTuple):
@@ -20,33 +27,43 @@ class Request(NamedTuple):
     request_id: str
 
 
+def is_http(event: Any) -> bool:
+    """Whether an event has any of the parts of an HTTP request."""
+    return isinstance(event, dict) and not _HTTP.isdisjoint(event)
+
+
 def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
-    """Read an event of a REST API (v1), an HTTP API or function URL (v2), or a load balancer.
+    """Read an event of an API Gateway, a function URL, a load balancer or VPC Lattice.
 
     Raises BadRequest for any other event, and for a body that is not base64 although
     `isBase64Encoded` is true.
     """
     context = _part(event, "requestContext")
+    raw_query = event.get("rawQueryString")  # version 2.0 joins repeated values by commas
+    template = ""
     if "http" in context:  # version 2.0
         method = _part(context, "http").get("method")
         path = event.get("rawPath") or _part(context, "http").get("path")
         template = str(event.get("routeKey")).partition(" ")[2]
+    elif _is_lattice(event):
+        method, path = event["method"], event.get("raw_path") or event.get("path")
+        path, _, raw_query = str(path or "").partition("?")
     else:
         method, path = event.get("httpMethod"), event.get("path")
         template = str(event.get("resource") or "")
     if not isinstance(method, str) or not isinstance(path, str):
-        raise BadRequest(
-            "this is not an HTTP event; invoke with an API Gateway payload such as those in events/"
-        )
-    path = _from_template(template, _texts(event, "pathParameters")) or _without_stage(
-        path, context.get("stage")
+        raise BadRequest(NOT_A_REQUEST)
+    path = _from_template(template, _texts(event, "pathParameters")) or _without(
+        f"/{context.get('stage')}", path
     )
-    headers = _last(event, "headers", "multiValueHeaders")
     return Request(
         method=method.upper(),
-        path="/" + _unquoted(path).strip("/"),
-        query=_query(event, encoded="elb" in context),
-        headers={name.lower(): value for name, value in headers.items()},
+        path=_without_base("/" + _unquoted(path).strip("/")),
+        query=_query(event, raw_query, encoded="elb" in context),
+        headers={
+            name.lower(): value
+            for name, value in _last(event, "headers", "multiValueHeaders").items()
+        },
         body=_body(event),
         request_id=request_id(event, lambda_request_id),
     )
@@ -55,9 +72,10 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
 def reply(event: Mapping[str, Any], response: dict[str, Any]) -> dict[str, Any]:
     """Adapt a response to the event's source.
 
-    A load balancer needs a statusDescription, and lists of header values if it sent lists.
+    A load balancer needs a statusDescription, and lists of header values if it sent lists. VPC
+    Lattice takes the former and no lists.
     """
-    if "elb" not in _part(event, "requestContext"):
+    if "elb" not in _part(event, "requestContext") and not _is_lattice(event):
         return response
     status = HTTPStatus(response["statusCode"])
     response = {**response, "statusDescription": f"{status.value} {status.phrase}"}
@@ -81,23 +99,35 @@ def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
     return {key: value for key, value in _part(event, name).items() if isinstance(value, str)}
 
 
-def _last(event: Mapping[str, Any], single: str, multiple: str) -> dict[str, str]:
-    """Single values by name; the last of each list where only lists were sent."""
-    return _texts(event, single) or {
-        name: values[-1]
-        for name, values in _part(event, multiple).items()
-        if isinstance(values, list) and values and isinstance(values[-1], str)
-    }
+def _is_lattice(event: Mapping[str, Any]) -> bool:
+    """VPC Lattice names the method at the top; version 1 has raw_path, version 2 path."""
+    return isinstance(event.get("method"), str) and "httpMethod" not in event
 
 
-def _query(event: Mapping[str, Any], *, encoded: bool) -> dict[str, str]:
+def _last(event: Mapping[str, Any], *names: str) -> dict[str, str]:
+    """Values by name, of the first of these parts that has any; the last one of each list."""
+    for part in names:
+        values = {
+            name: value[-1] if isinstance(value, list) and value else value
+            for name, value in _part(event, part).items()
+        }
+        if texts := {name: value for name, value in values.items() if isinstance(value, str)}:
+            return texts
+    return {}
+
+
+def _query(event: Mapping[str, Any], raw: Any, *, encoded: bool) -> dict[str, str]:
     """Query parameters. encoded: still percent-encoded, as from a load balancer."""
-    query = _last(event, "queryStringParameters", "multiValueQueryStringParameters")
+    query = _last(
+        event,
+        "queryStringParameters",
+        "multiValueQueryStringParameters",
+        "query_string_parameters",
+    )
     if encoded and query:
         from urllib.parse import unquote_plus  # noqa: PLC0415 - as below
 
         return {unquote_plus(name): unquote_plus(value) for name, value in query.items()}
-    raw = event.get("rawQueryString")  # version 2.0 joins repeated values above with commas
     if isinstance(raw, str) and raw:
         from urllib.parse import parse_qsl  # noqa: PLC0415 - as below
 
@@ -120,15 +150,20 @@ def _from_template(template: str, parameters: Mapping[str, str]) -> str | None:
     return template if template.startswith("/") and "{" not in template else None
 
 
-def _without_stage(path: str, stage: Any) -> str:
-    """Remove the stage name that HTTP APIs prepend to the path."""
-    prefix = f"/{stage}"
-    return path.removeprefix(prefix) if path == prefix or path.startswith(f"{prefix}/") else path
+def _without(prefix: str, path: str) -> str:
+    """Remove a first part of the path, such as the stage that HTTP APIs prepend."""
+    return path.removeprefix(prefix) if f"{path}/".startswith(f"{prefix}/") else path
+
+
+def _without_base(path: str) -> str:
+    """Remove BASE_PATH, under which a custom domain or a load balancer serves the function."""
+    base = os.environ.get("BASE_PATH", "").strip("/")
+    return (_without(f"/{base}", path) or "/") if base else path
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
     body = str(event.get("body") or "")
-    if not event.get("isBase64Encoded"):
+    if not event.get("isBase64Encoded", event.get("is_base64_encoded")):
         return body.encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode("".join(body.splitlines()), validate=True)

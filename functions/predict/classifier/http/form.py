@@ -1,27 +1,69 @@
-"""Files of a `multipart/form-data` body (RFC 7578), read by the strict parser of `multipart`."""
+"""Fields of a form: `multipart/form-data` (RFC 7578) and `application/x-www-form-urlencoded`."""
 
+import re
 from io import BytesIO
 from reprlib import repr as short  # don't echo kilobytes back
+from urllib.parse import unquote_to_bytes
 
 from multipart import MultipartParser, ParserLimitReached, parse_options_header
 
 from classifier.errors import BadRequest, TooLarge
+from classifier.http import base64_text
 
 MAX_FIELDS = 100
+NAMES = ("image", "images", "file", "files")  # of the fields that hold images, by preference
+
+type Field = tuple[str, bytes]
+
+_INDEX = re.compile(r"\[\d*\]$")  # as in image[] and images[0]
+_IMAGE_FIELD = rb"(?:images?|files?)(?:\[\d*\]|%5[Bb]\d*%5[Dd])?="
+_FIRST_FIELD = re.compile(rb"\s*" + _IMAGE_FIELD)
+_ANY_FIELD = re.compile(rb"(?:\A\s*|&)" + _IMAGE_FIELD)
 
 
-def read_fields(content_type: str, body: bytes, name: str) -> list[bytes]:
-    """Return the contents of all fields called `name`, byte for byte and in order.
+def choose_images(fields: list[Field]) -> list[tuple[str, bytes]]:
+    """Return the fields of the first of `NAMES` that the form has, in order."""
+    for name in NAMES:
+        if chosen := [field for field in fields if _INDEX.sub("", field[0]) == name]:
+            return chosen
+    names = ", ".join(short(name) for name, _ in fields[:5]) or "no field at all"
+    raise BadRequest(
+        f'the form has no field "image" (it has {names}); '
+        "send it as `curl -F image=@photo.png` does"
+    )
 
+
+def has_image(body: bytes, *, urlencoded: bool) -> bool:
+    """Whether a body has a field for images; of another type, whether it begins with one."""
+    return bool(_ANY_FIELD.search(body) if urlencoded else _FIRST_FIELD.match(body))
+
+
+def read_urlencoded(body: bytes) -> list[Field]:
+    """Return all fields, their values as bytes. Raises TooLarge for over 100 fields."""
+    fields = body.strip().split(b"&", MAX_FIELDS)
+    if len(fields) > MAX_FIELDS:
+        raise TooLarge(f"the form is too large; send at most {MAX_FIELDS} fields")
+    pairs = (field.replace(b"+", b" ").partition(b"=") for field in fields)
+    return [
+        (unquote_to_bytes(name).decode("latin-1"), unquote_to_bytes(value))
+        for name, _, value in pairs
+    ]
+
+
+def read_multipart(content_type: str, body: bytes) -> list[Field]:
+    """Return all fields, their contents byte for byte and in order.
+
+    Undoes `Content-Transfer-Encoding: base64`, which RFC 7578 deprecates and some clients send.
     Raises BadRequest for a malformed body, TooLarge for over 100 fields or 4 KiB of field header.
     """
     boundary = parse_options_header(content_type)[1].get("boundary")
     if not boundary:
         raise BadRequest(
-            "multipart/form-data needs its boundary parameter in Content-Type, "
-            f"got {short(content_type)}"
+            "multipart/form-data needs its boundary parameter in Content-Type, which client "
+            f"libraries add if that header is left to them, got {short(content_type)}"
         )
     try:
+        body = _with_crlf(body, boundary.encode())
         parts = MultipartParser(
             BytesIO(body),
             boundary,
@@ -31,7 +73,10 @@ def read_fields(content_type: str, body: bytes, name: str) -> list[bytes]:
             spool_limit=len(body),  # in memory, never in a temporary file
             memory_limit=len(body),
         )
-        return [part.raw for part in parts.get_all(name)]
+        fields = [
+            (part.name, part.raw, part.headers.get("Content-Transfer-Encoding", ""))
+            for part in parts
+        ]
     except ParserLimitReached as error:
         raise TooLarge(
             f"the form is too large ({error}); send at most {MAX_FIELDS} fields, each with a "
@@ -42,3 +87,22 @@ def read_fields(content_type: str, body: bytes, name: str) -> list[bytes]:
             f"the form is malformed ({error}); its fields must be separated by the boundary of "
             "Content-Type, each with a Content-Disposition: form-data and a name"
         ) from error
+    return [
+        (name, _decoded(content, name) if encoding.strip().lower() == "base64" else content)
+        for name, content, encoding in fields
+    ]
+
+
+def _decoded(content: bytes, name: str) -> bytes:
+    return base64_text.decode(content.decode("latin-1"), f"the field {short(name)}")
+
+
+def _with_crlf(body: bytes, boundary: bytes) -> bytes:
+    """Restore the line ends of boundaries and field headers that were sent as bare LF."""
+    if not body.startswith(b"--" + boundary + b"\n"):
+        return body
+    fields = []
+    for field in (b"\n" + body).split(b"\n--" + boundary, MAX_FIELDS + 2):
+        head, blank, content = field.partition(b"\n\n")
+        fields.append(head.replace(b"\n", b"\r\n") + (b"\r\n\r\n" if blank else b"") + content)
+    return (b"\r\n--" + boundary).join(fields).removeprefix(b"\r\n")

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import BadRequest, NotFound, TooLarge
+from classifier.http import MAX_BODY, MAX_IMAGES
 from classifier.http.event import Request
-from classifier.http.payload import MAX_BODY, MAX_IMAGES
 from classifier.http.response import Response, ok
 from classifier.http.routes import Route
 from classifier.model.session import Model

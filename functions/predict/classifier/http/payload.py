@@ -1,25 +1,20 @@
-"""Request → encoded images: extracts the image files from a body by its content type."""
+"""Request → encoded images: extracts the image files from a body, whatever its declared type."""
 
-import base64
-import binascii
-import json
 from reprlib import repr as short  # don't echo megabytes back
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from classifier.errors import BadRequest, TooLarge, UnreadableImage, UnsupportedMediaType
+from classifier.http import MAX_BODY, MAX_IMAGES
 from classifier.http.event import Request
 from classifier.image import formats
 from classifier.mode import MODES, Mode
 
-MAX_BODY = 4 * 1024 * 1024  # bytes; Lambda accepts 6 MB per call, base64 and envelope included
-MAX_IMAGES = 32
-
 _FILE_TYPES = formats.MEDIA_TYPES | {"application/octet-stream", ""}
+_URLENCODED = "application/x-www-form-urlencoded"
 _ACCEPTED = (
     'application/json with {"image": "<base64>"}, multipart/form-data with a field "image", or the '
     f"image file itself as {formats.REGISTERED_TYPES}"
 )
-_MAX_DATA_URL_HEADER = 1024  # characters in front of the data: a type and a parameter or two
 
 
 class Payload(NamedTuple):
@@ -34,10 +29,9 @@ class Payload(NamedTuple):
 def read(request: Request) -> Payload:
     """Extract the images from a request.
 
-    The declared type distinguishes JSON, forms and image files; an image's format is detected from
-    its bytes. Raises TooLarge for over 4 MiB or 32 images, UnsupportedMediaType for an unsupported
-    type whose bytes are not an image, and BadRequest for a wrong parameter, malformed JSON or
-    base64.
+    Raises TooLarge for over 4 MiB or 32 images, UnsupportedMediaType for an unsupported type whose
+    bytes are not an image, UnreadableImage for an empty file, and BadRequest for a wrong parameter,
+    malformed JSON, base64 or form, and for a known mistake of a client.
     """
     mode = _choice(request, "preprocess", MODES)
     with_input = _choice(request, "input", ("false", "true")) == "true"
@@ -51,21 +45,8 @@ def read(request: Request) -> Payload:
         raise UnsupportedMediaType(
             f"unsupported content encoding {short(coding)}; send the body uncompressed"
         )
-    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type == "application/json":
-        images, is_batch = _from_json(request.body)
-        return Payload(images, is_batch, mode, with_input)
-    if content_type == "multipart/form-data":
-        images = _from_multipart(request)
-        return Payload(images, len(images) > 1, mode, with_input)
-    if content_type not in _FILE_TYPES and not formats.recognise(request.body):
-        formats.refuse_known(request.body)
-        raise UnsupportedMediaType(
-            f"unsupported content type {short(content_type)}; send {_ACCEPTED}"
-        )
-    if not request.body:
-        raise UnreadableImage(f"the body is empty; send {_ACCEPTED}")
-    return Payload([request.body], False, mode, with_input)  # noqa: FBT003 - not a batch
+    images, is_batch = _images(request.headers.get("content-type", ""), request.body)
+    return Payload(images, is_batch, mode, with_input)
 
 
 def _choice[T: str](request: Request, name: str, choices: tuple[T, ...]) -> T:
@@ -76,75 +57,63 @@ def _choice[T: str](request: Request, name: str, choices: tuple[T, ...]) -> T:
     raise BadRequest(f"{name} must be {' or '.join(choices)}, got {short(value)}")
 
 
-def _from_json(body: bytes) -> tuple[list[bytes], bool]:
-    """Images of a JSON body, and whether it is a batch."""
+def _images(declared: str, body: bytes) -> tuple[list[bytes], bool]:
+    """Images of a body, and whether it is a batch. The bytes decide; the type is a hint."""
+    if formats.recognise(body):
+        return [body], False
+    # What follows is imported for bodies that are not the file itself.
+    from classifier.http import json_body  # noqa: PLC0415
+
+    kind = declared.partition(";")[0].strip().lower()
+    is_form = kind in ("multipart/form-data", _URLENCODED)
+    is_json = json_body.is_json(kind)
+    if not body.strip():
+        empty = BadRequest if is_form or is_json else UnreadableImage
+        raise empty(f"the body is empty; send {_ACCEPTED}")
+    if kind == "multipart/form-data":
+        from classifier.http import form  # noqa: PLC0415
+
+        return _from_fields(form.choose_images(form.read_multipart(declared, body)))
+    if is_json or json_body.looks_like_json(body):
+        return json_body.read(body, _ACCEPTED)
+    return _from_text(kind, body)
+
+
+def _from_text(kind: str, body: bytes) -> tuple[list[bytes], bool]:
+    """Images of a body that is form fields or base64 text; any other one is refused or a file."""
+    from classifier.http import base64_text, form, mistakes  # noqa: PLC0415
+
+    if form.has_image(body, urlencoded=kind == _URLENCODED):
+        return _from_fields(form.choose_images(form.read_urlencoded(body)))
+    formats.refuse_known(body)
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        reason = _reason(error)
-        raise BadRequest(f"the body is not valid JSON ({reason}); send {_ACCEPTED}") from error
-    if not isinstance(document, dict) or len(document.keys() & {"image", "images"}) != 1:
-        raise BadRequest(
-            'the JSON body must be an object with either "image", a base64 string, or "images", '
-            f"a list of 1 to {MAX_IMAGES} base64 strings"
-        )
-    if "image" in document:
-        return [_from_base64(document["image"], "image")], False
-    images = document["images"]
-    if not isinstance(images, list) or not images:
-        raise BadRequest(f'"images" must be a list of 1 to {MAX_IMAGES} base64 strings')
-    if len(images) > MAX_IMAGES:
-        raise TooLarge(f'"images" has {len(images)} entries; send at most {MAX_IMAGES}')
-    return [_from_base64(image, f"images[{index}]") for index, image in enumerate(images)], True
+        image = base64_text.image_in(body, "the body")
+    except BadRequest as error:
+        if kind not in _FILE_TYPES:
+            raise
+        raise UnreadableImage(error.detail) from error
+    if image is not None:
+        return [image], False
+    if mistake := mistakes.name_of_bytes(body):
+        raise UnreadableImage(mistake)
+    if kind == _URLENCODED:
+        return _from_fields(form.choose_images(form.read_urlencoded(body)))
+    if kind not in _FILE_TYPES:
+        raise UnsupportedMediaType(f"unsupported content type {short(kind)}; send {_ACCEPTED}")
+    return [body], False
 
 
-def _from_multipart(request: Request) -> list[bytes]:
-    """Contents of the fields called `image`; other fields are ignored."""
-    from classifier.http.form import read_fields  # noqa: PLC0415 - most requests are not forms
+def _from_fields(fields: list[tuple[str, bytes]]) -> tuple[list[bytes], bool]:
+    """Files of the fields of a form, which may hold base64 or a data URL instead."""
+    from classifier.http import base64_text  # noqa: PLC0415
 
-    images = read_fields(request.headers["content-type"], request.body, "image")
-    if not images:
-        raise BadRequest(
-            'the form has no field "image"; send it as `curl -F image=@photo.png` does'
-        )
-    if len(images) > MAX_IMAGES:
-        raise TooLarge(f'the form has {len(images)} fields "image"; send at most {MAX_IMAGES}')
-    return images
-
-
-def _from_base64(text: Any, where: str) -> bytes:
-    if not isinstance(text, str):
-        raise BadRequest(f'"{where}" must be a base64 string, got {_json_type(text)}')
-    text = text.lstrip()
-    if text[:5].lower() == "data:":
-        text = _data_url_content(text, where)
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadRequest(
-            f'"{where}" is not valid base64 ({error}); encode the image file\'s bytes with the '
-            "standard alphabet (A-Z a-z 0-9 + /) and padding"
-        ) from error
-
-
-def _data_url_content(text: str, where: str) -> str:
-    header, comma, _ = text[:_MAX_DATA_URL_HEADER].partition(",")
-    kind, *parameters = header[len("data:") :].split(";")
-    if not comma or not parameters or parameters[-1].lower() != "base64":
-        raise BadRequest(f'"{where}" is a data URL without ";base64,"; send base64 data')
-    if not kind.lower().startswith(("image/", "application/octet-stream")):
-        raise UnsupportedMediaType(f'"{where}" is a data URL of type {short(kind)}; send an image')
-    return text[len(header) + 1 :]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return str(error)
-    return "a number has too many digits"  # Python's own message is advice for programmers
-
-
-def _json_type(value: Any) -> str:
-    names = {dict: "an object", list: "a list", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+    if len(fields) > MAX_IMAGES:
+        raise TooLarge(f"the form has {len(fields)} images; send at most {MAX_IMAGES}")
+    images = []
+    is_batch = len(fields) > 1
+    for index, (name, content) in enumerate(fields):
+        where = f"images[{index}]" if is_batch else f"the field {short(name)}"
+        if not formats.recognise(content):
+            content = base64_text.image_in(content, where) or content  # noqa: PLW2901 - decoded
+        images.append(content)
+    return images, is_batch

@@ -1,5 +1,6 @@
 """Routes about the service itself: health, readiness, the model, its OpenAPI document, the page."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,21 @@ def interface(_request: Request, _served: Served) -> Response:
 def show_page(_request: Request, _served: Served) -> Response:
     """GET /: a page to try the model on."""
     return document(*page.page())
+
+
+def preflight() -> Response:
+    """Answer a browser's CORS preflight, on any path: which requests CORS_ORIGIN may send.
+
+    API Gateway answers it itself; function URLs and load balancers leave it to the function.
+    Source: https://fetch.spec.whatwg.org/#cors-preflight-request
+    """
+    grants = {
+        "Access-Control-Allow-Methods": "GET,HEAD,POST,OPTIONS",
+        "Access-Control-Allow-Headers": "authorization,content-type,x-api-key",
+        "Access-Control-Max-Age": "3600",
+    }
+    headers = grants if os.environ.get("CORS_ORIGIN") else {}
+    return document("", {"Cache-Control": "no-store", **headers}) | {"statusCode": 204}
 
 
 ROUTES: list[Route] = [

@@ -1,0 +1,103 @@
+"""JSON → image files: an object with "image" or "images", or the base64 text alone."""
+
+import json
+import math
+import re
+from reprlib import repr as short  # don't echo megabytes back
+from typing import Any
+
+from classifier.errors import BadRequest, TooLarge
+from classifier.http import MAX_IMAGES, base64_text
+
+_JSON_TYPE = re.compile(r"(?:application|text)/(?:x-)?json|[^/]+/[^/]+\+json")
+_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"'}]|\[\s*[\"{\[])")
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a media type, in lower case, is JSON's or built on it (RFC 6839, section 3.1)."""
+    return bool(_JSON_TYPE.fullmatch(content_type))
+
+
+def looks_like_json(body: bytes) -> bool:
+    """Whether a body of another type, or of none, begins as a JSON object or list does."""
+    return bool(_START.match(body))
+
+
+def read(body: bytes, accepted: str) -> tuple[list[bytes], bool]:
+    """Return the images of a body, and whether it is a batch.
+
+    accepted: what can be sent, for the error. Raises BadRequest for malformed JSON or base64 and
+    for any other document, and TooLarge for over 32 images.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        image = base64_text.image_in(body, "the body")
+        if image is not None:
+            return [image], False
+        reason = _reason(error, body)
+        raise BadRequest(f"the body is not valid JSON ({reason}); send {accepted}") from error
+    if isinstance(document, str):
+        if document.lstrip()[:1] in ("{", "["):
+            raise BadRequest("the JSON was encoded twice; send the object and not its text")
+        return [base64_text.decode(document, "the body")], False
+    if not isinstance(document, dict) or len(document.keys() & {"image", "images"}) != 1:
+        raise BadRequest(
+            'the JSON body must be an object with either "image", a base64 string, or "images", '
+            f"a list of 1 to {MAX_IMAGES} base64 strings, got {_described(document)}"
+        )
+    if "image" in document:
+        return [_image(document["image"], "image")], False
+    images = document["images"]
+    if not isinstance(images, list) or not images or _are_numbers(images):
+        raise BadRequest(
+            f'"images" must be a list of 1 to {MAX_IMAGES} base64 strings, got {_described(images)}'
+        )
+    if len(images) > MAX_IMAGES:
+        raise TooLarge(f'"images" has {len(images)} entries; send at most {MAX_IMAGES}')
+    return [_image(image, f"images[{index}]") for index, image in enumerate(images)], True
+
+
+def _image(value: Any, name: str) -> bytes:
+    if isinstance(value, str):
+        return base64_text.decode(value, f'"{name}"')
+    raise BadRequest(f'"{name}" must be a base64 string, got {_described(value)}')
+
+
+def _described(value: Any) -> str:
+    """Say what a JSON value is, and how it came about where that is known."""
+    if isinstance(value, dict):
+        return _described_object(value)
+    if isinstance(value, list):
+        numbers = " of numbers, pixels or bytes; send the base64 of an image file"
+        return "a list" + (numbers if _are_numbers(value) else "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity"
+    names = {str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _described_object(value: dict[str, Any]) -> str:
+    if value.get("type") == "Buffer":
+        return 'an object that Node.js makes of a Buffer; send buffer.toString("base64")'
+    if not value:
+        return "an empty object, which is all that JSON.stringify makes of a File or Blob"
+    return f"an object with {short(list(value))}"
+
+
+def _are_numbers(value: Any) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _reason(error: Exception, body: bytes) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if re.match(rb"\s*\{\s*'", body):
+        return "its strings are in single quotes: send what json.dumps or JSON.stringify makes"
+    if re.match(rb"[\w\[\]]{1,40}=", body):
+        return "it is form fields"
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return str(error)
+    return "a number has too many digits"  # Python's own message is advice for programmers

@@ -1,0 +1,86 @@
+"""invocation.py: events without HTTP are a warm-up, an image, or no business of the function."""
+
+import json
+from typing import Any
+
+import pytest
+
+from classifier.errors import BadRequest, UnsupportedEvent
+from classifier.http.event import Request, is_http
+from classifier.http.invocation import parse, reply
+
+RESPONSE = {"statusCode": 200, "headers": {}, "body": '{"prediction": 7}', "isBase64Encoded": False}
+WARM_UPS = [
+    {
+        "id": "1",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/warm"],
+        "detail": {},
+    },
+    {"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"},
+    {"source": "serverless-plugin-warmup"},
+    {"source": "serverless-plugin-lambda-warmup"},
+]
+# The shapes of `sam local generate-event` and of Powertools' samples, down to what is read.
+QUEUES: dict[str, Any] = {
+    "aws:sqs": {"Records": [{"messageId": "1", "body": "x", "eventSource": "aws:sqs"}]},
+    "aws:sns": {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": "x"}}]},
+    "aws:kinesis": {"Records": [{"kinesis": {"data": "eA=="}, "eventSource": "aws:kinesis"}]},
+    "aws:dynamodb": {"Records": [{"eventName": "INSERT", "eventSource": "aws:dynamodb"}]},
+    "aws:s3": {"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": "7.png"}}}]},
+    "aws:ses": {"Records": [{"eventSource": "aws:ses", "ses": {}}]},
+    "aws:kafka": {"eventSource": "aws:kafka", "records": {"topic-0": [{"value": "eA=="}]}},
+    "SelfManagedKafka": {"eventSource": "SelfManagedKafka", "records": {}},
+    "aws:mq": {"eventSource": "aws:mq", "messages": [{"data": "eA=="}]},
+    "aws:rmq": {"eventSource": "aws:rmq", "rmqMessagesByQueue": {}},
+    "aws:docdb": {"eventSource": "aws:docdb", "events": []},
+    "Firehose": {"deliveryStreamArn": "arn:-", "records": [{"recordId": "1", "data": "eA=="}]},
+    "CloudWatch Logs": {"awslogs": {"data": "eA=="}},
+    "aws.s3": {"detail-type": "Object Created", "source": "aws.s3", "detail": {}},
+    "EventBridge": {"detail-type": "Drawn", "detail": {"image": "Zm9v"}},
+    "S3 Batch Operations": {"job": {}, "tasks": [{"s3Key": "7.png"}]},
+    "a queue": {"Records": []},
+}
+
+
+@pytest.mark.parametrize("event", WARM_UPS, ids=lambda event: event["source"])
+def test_a_warm_up_is_the_question_whether_the_model_is_ready(event: dict[str, Any]) -> None:
+    assert not is_http(event)
+    assert parse(event, "lambda-1") == Request("GET", "/ready", {}, {}, b"", "lambda-1")
+    assert reply(event, RESPONSE) == {"prediction": 7}
+
+
+@pytest.mark.parametrize("event", [{"image": "Zm9v"}, {"images": ["Zm9v", None]}])
+def test_an_image_is_a_request_to_classify_it(event: dict[str, Any]) -> None:
+    request = parse(event | {"preprocess": "none", "top_k": 5, "input": True, "x": None}, "-")
+    assert (request.method, request.path) == ("POST", "/predict")
+    assert request.query == {"preprocess": "none", "top_k": "5", "input": "true"}
+    assert json.loads(request.body).items() >= event.items()
+    assert reply(event, RESPONSE) == {"prediction": 7}
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_an_event_of_a_queue_or_stream_fails_by_the_name_of_its_source(name: str) -> None:
+    assert not is_http(QUEUES[name])
+    with pytest.raises(UnsupportedEvent, match=f"events of {name}:"):
+        parse(QUEUES[name], "-")
+
+
+def test_the_records_of_a_pipe_fail_too() -> None:
+    """EventBridge Pipes hand over the list alone."""
+    with pytest.raises(UnsupportedEvent, match="events of aws:sqs:"):
+        parse(QUEUES["aws:sqs"]["Records"], "-")
+
+
+@pytest.mark.parametrize("event", [None, 7, "event", [], [7], [{}], {}, {"img": "Zm9v"}])
+def test_any_other_event_is_a_bad_request(event: Any) -> None:
+    with pytest.raises(BadRequest, match="API Gateway"):
+        parse(event, "-")
+    assert reply(event, RESPONSE) == RESPONSE
+
+
+def test_an_event_with_any_part_of_http_is_read_as_http() -> None:
+    """A gateway's event stays one whatever else it holds."""
+    assert is_http({"httpMethod": "POST", "image": "Zm9v", "Records": []})
+    assert is_http({"method": "GET", "raw_path": "/"})
