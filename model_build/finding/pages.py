@@ -107,9 +107,6 @@ class _Drawing:
         picture = self._lit(picture)
         return Page(self._photographed(picture), self._targets(), self.digits)
 
-
-
-
     def _single(self, area: tuple[float, float, float, float]) -> None:
         left, top, right, bottom = area
         room = min(right - left, bottom - top)
@@ -162,7 +159,15 @@ class _Drawing:
         self._put(self._pens.digits, x, y, size, pen, angle, is_digit=True)
 
     def _put(
-        self, strokes: Strokes, x: float, y: float, size: float, pen: float, angle: float, *, is_digit: bool
+        self,
+        strokes: Strokes,
+        x: float,
+        y: float,
+        size: float,
+        pen: float,
+        angle: float,
+        *,
+        is_digit: bool,
     ) -> None:
         """Write a random sign, `size` pixels high, around a point; `pen` as in `_pen`."""
         g = self._g
@@ -196,7 +201,12 @@ class _Drawing:
         grid = Image.fromarray(source)
         if kind < 0.3:
             values = np.asarray(
-                grid.transform((x1 - x0, y1 - y0), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
+                grid.transform(
+                    (x1 - x0, y1 - y0),
+                    Image.Transform.AFFINE,
+                    coefficients,
+                    Image.Resampling.BICUBIC,
+                )
             )
             if g.random() < 0.6:
                 edge, soft = g.uniform(0.2, 0.65), g.uniform(0.1, 0.6)
@@ -205,8 +215,11 @@ class _Drawing:
         else:
             distance = np.asarray(
                 grid.transform(
-                    (x1 - x0, y1 - y0), Image.Transform.AFFINE, coefficients,
-                    Image.Resampling.BILINEAR, fillcolor=9.0,
+                    (x1 - x0, y1 - y0),
+                    Image.Transform.AFFINE,
+                    coefficients,
+                    Image.Resampling.BILINEAR,
+                    fillcolor=9.0,
                 )
             )
             distance = distance * scale * 2  # in pixels of the drawing
@@ -217,7 +230,9 @@ class _Drawing:
                 line = max(g.uniform(0.12, 0.3) * half, 1.0)
                 ink = np.clip(line - np.abs(distance - half + line) + 0.5, 0, 1)
             elif g.random() < 0.04:  # glowing
-                ink = np.maximum(ink, 0.6 * np.exp(-((distance / (half * g.uniform(1.2, 2.5))) ** 2)))
+                ink = np.maximum(
+                    ink, 0.6 * np.exp(-((distance / (half * g.uniform(1.2, 2.5))) ** 2))
+                )
             if g.random() < 0.04:  # dashed or dry
                 ink = ink * (g.random(ink.shape) < g.uniform(0.5, 0.9))
         written = np.argwhere(target > 0.3)
@@ -235,7 +250,9 @@ class _Drawing:
         middle = (low + high) / 2 + (y0 / 2, x0 / 2)
         axes = np.maximum((high - low) * 0.3, 2.2)
         rows, columns = np.ogrid[0:SIDE, 0:SIDE]
-        inside = ((rows + 0.5 - middle[0]) / axes[0]) ** 2 + ((columns + 0.5 - middle[1]) / axes[1]) ** 2 <= 1
+        inside = ((rows + 0.5 - middle[0]) / axes[0]) ** 2 + (
+            (columns + 0.5 - middle[1]) / axes[1]
+        ) ** 2 <= 1
         self.core = np.maximum(self.core, inside.astype(np.float32))
         self.digits.append((int(strokes.labels[index]), middle[0] / 2, middle[1] / 2))
 
@@ -252,7 +269,9 @@ class _Drawing:
                 x, y = (left + right) / 2 + g.normal(0, 4), (top + bottom) / 2 + g.normal(0, 4)
             kind = g.random()
             if kind < 0.45:
-                self._put(self._pens.letters, x, y, size, self._pen(), g.normal(0, 8), is_digit=False)
+                self._put(
+                    self._pens.letters, x, y, size, self._pen(), g.normal(0, 8), is_digit=False
+                )
                 continue
             if kind < 0.75:
                 text = "".join(g.choice(_LETTERS, size=int(g.integers(1, 2 + int(3 * g.random())))))
@@ -302,15 +321,20 @@ class _Drawing:
             if g.random() < 0.45:
                 depth = g.uniform(0.02, 0.2)
                 box = (
-                    (0, 0, w, h * depth), (0, h * (1 - depth), w, h),
-                    (0, 0, w * depth, h), (w * (1 - depth), 0, w, h),
+                    (0, 0, w, h * depth),
+                    (0, h * (1 - depth), w, h),
+                    (0, 0, w * depth, h),
+                    (w * (1 - depth), 0, w, h),
                 )[side]
                 draw.rectangle(box, fill=255)
         coverage = _reduced(image)
         if g.random() < 0.5:  # a title in the bar
             text = self._text(
                 "".join(g.choice(_LETTERS, size=int(g.integers(3, 9)))),
-                self.width / 2, h / 4 * g.uniform(0.1, 0.2), g.uniform(4, 8), 0,
+                self.width / 2,
+                h / 4 * g.uniform(0.1, 0.2),
+                g.uniform(4, 8),
+                0,
             )
             coverage = np.where(coverage > 0.5, coverage - 0.7 * text, coverage)
         return np.clip(coverage, 0, 1)
@@ -362,14 +386,21 @@ class _Drawing:
         x, y = g.uniform(0, self.width), g.uniform(0, self.height)
         radius = g.uniform(0.05, 0.2) * min(self.width, self.height)
         angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        wobble = 1 + 0.25 * g.standard_normal(3) @ np.sin(np.outer((1, 2, 3), angle) + g.uniform(0, 6, (3, 1)))
+        wobble = 1 + 0.25 * g.standard_normal(3) @ np.sin(
+            np.outer((1, 2, 3), angle) + g.uniform(0, 6, (3, 1))
+        )
         image, draw = self._canvas()
-        points = [(2 * (x + radius * r * math.cos(t)), 2 * (y + radius * r * math.sin(t))) for r, t in zip(wobble, angle, strict=True)]
+        points = [
+            (2 * (x + radius * r * math.cos(t)), 2 * (y + radius * r * math.sin(t)))
+            for r, t in zip(wobble, angle, strict=True)
+        ]
         if g.random() < 0.5:
             draw.polygon(points, fill=255)
         else:
             draw.line([*points, points[0]], fill=255, width=int(g.integers(2, 8)))
-        return _reduced(image.filter(ImageFilter.GaussianBlur(g.uniform(0, 6)))) * np.float32(g.uniform(0.3, 1))
+        return _reduced(image.filter(ImageFilter.GaussianBlur(g.uniform(0, 6)))) * np.float32(
+            g.uniform(0.3, 1)
+        )
 
     def _long_thing(self) -> Floats:
         """A pen or a ruler that comes in from an edge."""
@@ -377,7 +408,11 @@ class _Drawing:
         image, draw = self._canvas()
         edge = self._on_edge()
         inside = (2 * g.uniform(0.15, 0.85) * self.width, 2 * g.uniform(0.15, 0.85) * self.height)
-        draw.line((*edge, *inside), fill=255, width=int(g.uniform(0.02, 0.14) * 2 * min(self.width, self.height)) + 2)
+        draw.line(
+            (*edge, *inside),
+            fill=255,
+            width=int(g.uniform(0.02, 0.14) * 2 * min(self.width, self.height)) + 2,
+        )
         return _reduced(image)
 
     def _finger(self) -> Floats:
@@ -387,7 +422,10 @@ class _Drawing:
         reach = 2 * g.uniform(0.08, 0.35) * min(self.width, self.height)
         for _ in range(int(g.integers(1, 4))):
             dx, dy = g.normal(0, 0.5, 2) * reach
-            draw.ellipse((x + dx - reach, y + dy - reach * 0.7, x + dx + reach, y + dy + reach * 0.7), fill=255)
+            draw.ellipse(
+                (x + dx - reach, y + dy - reach * 0.7, x + dx + reach, y + dy + reach * 0.7),
+                fill=255,
+            )
         return _reduced(image.filter(ImageFilter.GaussianBlur(g.uniform(0.5, 4))))
 
     def _neighbour(self) -> Floats:
@@ -395,7 +433,9 @@ class _Drawing:
         x, y = self._on_edge()
         g = self._g
         size = g.uniform(0.2, 0.5) * min(self.width, self.height)
-        return self._scribble(x / 2 + g.normal(0, 0.3) * size, y / 2 + g.normal(0, 0.3) * size, size)
+        return self._scribble(
+            x / 2 + g.normal(0, 0.3) * size, y / 2 + g.normal(0, 0.3) * size, size
+        )
 
     def _corners(self) -> Floats:
         g = self._g
@@ -409,7 +449,11 @@ class _Drawing:
         g = self._g
         image, draw = self._canvas()
         for _ in range(int(g.integers(1, 8))):
-            x, y, r = 2 * g.uniform(0, self.width), 2 * g.uniform(0, self.height), g.uniform(0.5, 3.5)
+            x, y, r = (
+                2 * g.uniform(0, self.width),
+                2 * g.uniform(0, self.height),
+                g.uniform(0.5, 3.5),
+            )
             draw.ellipse((x - r, y - r, x + r, y + r), fill=255)
         return _reduced(image)
 
@@ -421,7 +465,10 @@ class _Drawing:
             start, stop = self._on_edge(), self._on_edge()
             if g.random() < 0.5:
                 level = 2 * g.uniform(0, self.height)
-                start, stop = (2 * g.uniform(0, 0.4) * self.width, level), (2 * g.uniform(0.6, 1) * self.width, level + g.normal(0, 3))
+                start, stop = (
+                    (2 * g.uniform(0, 0.4) * self.width, level),
+                    (2 * g.uniform(0.6, 1) * self.width, level + g.normal(0, 3)),
+                )
             draw.line((*start, *stop), fill=255, width=int(g.integers(1, 6)))
         return _reduced(image)
 
@@ -429,7 +476,9 @@ class _Drawing:
         g = self._g
         image, draw = self._canvas()
         x, y, s = 2 * g.uniform(0, self.width), 2 * g.uniform(0, self.height), g.uniform(8, 22)
-        draw.polygon([(x, y), (x, y + s), (x + 0.3 * s, y + 0.75 * s), (x + 0.7 * s, y + 0.7 * s)], fill=255)
+        draw.polygon(
+            [(x, y), (x, y + s), (x + 0.3 * s, y + 0.75 * s), (x + 0.7 * s, y + 0.7 * s)], fill=255
+        )
         return _reduced(image)
 
     def _holes(self) -> Floats:
@@ -456,10 +505,18 @@ class _Drawing:
             draw.rectangle(box, outline=255, width=line)
         elif kind < 0.85:
             level = 2 * (y + size * g.uniform(0.56, 0.7))
-            draw.line((2 * (x - wide * 0.7), level, 2 * (x + wide * 0.7), level + g.normal(0, 3)), fill=255, width=line)
+            draw.line(
+                (2 * (x - wide * 0.7), level, 2 * (x + wide * 0.7), level + g.normal(0, 3)),
+                fill=255,
+                width=line,
+            )
         else:
             a, b = g.uniform(-0.5, 0.5, 2) * size * 2
-            draw.line((2 * (x - wide * 0.8), 2 * y + a, 2 * (x + wide * 0.8), 2 * y + b), fill=255, width=line)
+            draw.line(
+                (2 * (x - wide * 0.8), 2 * y + a, 2 * (x + wide * 0.8), 2 * y + b),
+                fill=255,
+                width=line,
+            )
         self._other_ink = np.maximum(self._other_ink, _reduced(image))
 
     def _scribble(self, x: float, y: float, size: float) -> Floats:
@@ -471,9 +528,17 @@ class _Drawing:
         path = np.stack([np.interp(t, np.arange(count), knots[:, axis]) for axis in (0, 1)], 1)
         if smooth:
             kernel = np.ones(7) / 7
-            path = np.stack([np.convolve(np.pad(path[:, axis], 3, "edge"), kernel, "valid") for axis in (0, 1)], 1)
+            path = np.stack(
+                [np.convolve(np.pad(path[:, axis], 3, "edge"), kernel, "valid") for axis in (0, 1)],
+                1,
+            )
         image, draw = self._canvas()
-        draw.line([tuple(point) for point in (2 * path).tolist()], fill=255, width=int(max(1, g.uniform(0.03, 0.14) * size * 2)), joint="curve")
+        draw.line(
+            [tuple(point) for point in (2 * path).tolist()],
+            fill=255,
+            width=int(max(1, g.uniform(0.03, 0.14) * size * 2)),
+            joint="curve",
+        )
         return _reduced(image)
 
     def _text(self, text: str, x: float, y: float, size: float, angle: float) -> Floats:
@@ -509,7 +574,9 @@ class _Drawing:
             colour = self._colour()
             if abs(float((colour - sheet) @ _LUMA)) > least:
                 return colour
-        return 255 - sheet if abs(float((255 - 2 * sheet) @ _LUMA)) > 70 else np.zeros(3, np.float32)
+        return (
+            255 - sheet if abs(float((255 - 2 * sheet) @ _LUMA)) > 70 else np.zeros(3, np.float32)
+        )
 
     def _shifted(self, colour: Floats, most: float) -> Floats:
         return np.clip(colour + self._g.uniform(-most, most), 0, 255).astype(np.float32)
@@ -538,7 +605,9 @@ class _Drawing:
         corner = SIDE // 4
         return np.asarray(streaks)[corner : corner + SIDE, corner : corner + SIDE]
 
-    def _put_on_something(self, sheet: Floats, colour: Floats) -> tuple[Floats, tuple[float, float, float, float]]:
+    def _put_on_something(
+        self, sheet: Floats, colour: Floats
+    ) -> tuple[Floats, tuple[float, float, float, float]]:
         """The sheet lies on a desk, a screen or a tile: the rest of the picture is something else."""
         g = self._g
         under = self._colour()
@@ -557,7 +626,12 @@ class _Drawing:
         shape = g.random()
         if shape < 0.2:
             draw.ellipse((left, top, right, bottom), fill=255)
-            cx, cy, rx, ry = (left + right) / 4, (top + bottom) / 4, (right - left) / 4 * 0.7, (bottom - top) / 4 * 0.7
+            cx, cy, rx, ry = (
+                (left + right) / 4,
+                (top + bottom) / 4,
+                (right - left) / 4 * 0.7,
+                (bottom - top) / 4 * 0.7,
+            )
             inner = (cx - rx, cy - ry, cx + rx, cy + ry)
         elif shape < 0.4:
             draw.rounded_rectangle((left, top, right, bottom), g.uniform(4, 40), fill=255)
@@ -572,7 +646,12 @@ class _Drawing:
         ground = self._ground(under)
         if g.random() < 0.15:
             ground = _photograph(g)
-        inner = (max(inner[0], 0), max(inner[1], 0), min(inner[2], self.width), min(inner[3], self.height))
+        inner = (
+            max(inner[0], 0),
+            max(inner[1], 0),
+            min(inner[2], self.width),
+            min(inner[3], self.height),
+        )
         return ground + mask * (sheet - ground), inner
 
     def _ruling(self) -> Floats:
@@ -589,7 +668,9 @@ class _Drawing:
         angle = g.normal(0, 2) if g.random() < 0.6 else g.uniform(-90, 90)
         image = image.rotate(angle, Image.Resampling.BILINEAR)
         corner = _DRAWN // 2
-        return _reduced(image.crop((corner, corner, corner + _DRAWN, corner + _DRAWN))) * np.float32(g.uniform(0.2, 0.9))
+        return _reduced(
+            image.crop((corner, corner, corner + _DRAWN, corner + _DRAWN))
+        ) * np.float32(g.uniform(0.2, 0.9))
 
     def _inked(self, picture: Floats, written: Floats, ink: Floats, sheet: Floats) -> Floats:
         g = self._g
@@ -609,7 +690,9 @@ class _Drawing:
         y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE - 0.5
         if g.random() < 0.3:
             angle = g.uniform(0, 2 * np.pi)
-            light *= 1 - g.uniform(0, 0.6) * (0.5 + 0.7 * (np.cos(angle) * x + np.sin(angle) * y)).clip(0, 1)
+            light *= 1 - g.uniform(0, 0.6) * (
+                0.5 + 0.7 * (np.cos(angle) * x + np.sin(angle) * y)
+            ).clip(0, 1)
         if g.random() < 0.08:
             light *= 1 - g.uniform(0.1, 0.7) * (2 * (x * x + y * y))
         if g.random() < 0.33:
@@ -632,14 +715,20 @@ class _Drawing:
             cx, cy = w / 2 + d * nx, h / 2 + d * ny
             far = 3 * w
             draw.polygon(
-                [(cx - far * ny, cy + far * nx), (cx + far * ny, cy - far * nx),
-                 (cx + far * (ny + nx), cy - far * (nx - ny)), (cx - far * (ny - nx), cy + far * (nx + ny))],
+                [
+                    (cx - far * ny, cy + far * nx),
+                    (cx + far * ny, cy - far * nx),
+                    (cx + far * (ny + nx), cy - far * (nx - ny)),
+                    (cx - far * (ny - nx), cy + far * (nx + ny)),
+                ],
                 fill=255,
             )
         elif kind < 0.72:
             x, y = g.uniform(0, w), g.uniform(0, h)
             dx, dy = g.uniform(0.15, 0.8, 2) * w
-            draw.rounded_rectangle((x - dx / 2, y - dy / 2, x + dx / 2, y + dy / 2), g.uniform(0, 20), fill=255)
+            draw.rounded_rectangle(
+                (x - dx / 2, y - dy / 2, x + dx / 2, y + dy / 2), g.uniform(0, 20), fill=255
+            )
             image = image.rotate(g.uniform(-40, 40), Image.Resampling.BILINEAR, center=(x, y))
         else:
             step = w * g.uniform(0.08, 0.35)
@@ -660,7 +749,9 @@ class _Drawing:
             picture = picture + g.normal(0, noise, (*picture.shape[:2], 1))
         if g.random() < 0.05:
             salt = g.random(picture.shape[:2]) < g.uniform(0, 0.12)
-            picture = np.where(salt[:, :, np.newaxis], g.choice((0.0, 255.0), (*picture.shape[:2], 1)), picture)
+            picture = np.where(
+                salt[:, :, np.newaxis], g.choice((0.0, 255.0), (*picture.shape[:2], 1)), picture
+            )
         image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
         if g.random() < 0.2:
             image = image.convert("L").convert("RGB")
@@ -679,7 +770,11 @@ class _Drawing:
             image.save(file, "JPEG", quality=int(g.integers(25, 95)))
             image = Image.open(file)
         if g.random() < 0.03:  # a threshold scan
-            image = image.convert("L").point(lambda level, at=g.uniform(80, 180): 255 * (level > at)).convert("RGB")
+            image = (
+                image.convert("L")
+                .point(lambda level, at=g.uniform(80, 180): 255 * (level > at))
+                .convert("RGB")
+            )
         pixels = np.asarray(image)
         down, across = SIDE - self.height, SIDE - self.width
         return np.pad(pixels, ((0, down), (0, across), (0, 0)), mode="edge")
@@ -702,7 +797,9 @@ class _Drawing:
         g = self._g
         along = g.random()
         w, h = 2 * self.width, 2 * self.height
-        return ((along * w, 0.0), (along * w, float(h)), (0.0, along * h), (float(w), along * h))[int(g.integers(4))]
+        return ((along * w, 0.0), (along * w, float(h)), (0.0, along * h), (float(w), along * h))[
+            int(g.integers(4))
+        ]
 
 
 # Shares of pages with nothing, a digit, a row, other writing, a digit and other writing, a cut row.
@@ -711,7 +808,16 @@ _CLOSE_KINDS = (0.05, 0.56, 0.0, 0.2, 0.04, 0.15)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _LETTERS = list("ABCDEFGHJKLMNPQRTUVWXYabcdefhkmnprtuvwxy&?!%$#@+=*/ÄßçΔΣΨЖЯ")
 _LETTERS_AND_DIGITS = [*"ABCDEFGHabcdefgh", *"0123456789" * 2]
-_FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "DejaVuSans-Oblique", "STIXGeneral", "cmr10", "cmss10")
+_FONTS = (
+    "DejaVuSans",
+    "DejaVuSans-Bold",
+    "DejaVuSerif",
+    "DejaVuSansMono",
+    "DejaVuSans-Oblique",
+    "STIXGeneral",
+    "cmr10",
+    "cmss10",
+)
 _FONT_COUNT = len(_FONTS)
 
 
@@ -760,6 +866,10 @@ def letters(generator: Generator, count: int = 900) -> Strokes:
         scale = 20 / max(box[2] - box[0], box[3] - box[1])
         size = max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale))
         sample = image.crop(box).resize(size, Image.Resampling.BICUBIC)
-        drawn[index, 14 - size[1] // 2 : 14 - size[1] // 2 + size[1], 14 - size[0] // 2 : 14 - size[0] // 2 + size[0]] = np.asarray(sample)
+        drawn[
+            index,
+            14 - size[1] // 2 : 14 - size[1] // 2 + size[1],
+            14 - size[0] // 2 : 14 - size[0] // 2 + size[0],
+        ] = np.asarray(sample)
     bent = warp(drawn.astype(np.float32) / 255, generator, Strength(rotation=6, elastic=1.6))
     return trace(np.rint(np.clip(bent, 0, 1) * 255).astype(np.uint8), np.full(count, -1))

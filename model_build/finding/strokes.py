@@ -37,11 +37,16 @@ def trace(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Strokes:
     distances = np.empty(enlarged.shape, np.float32)
     pending = np.arange(len(images))
     for threshold in _THRESHOLDS:
+        if not pending.size:
+            break
         paths = thin(enlarged[pending] > threshold)
         distances[pending] = [_distance(path) for path in paths]
         numbers = euler_numbers(distances[pending] < _PEN)
         legible = np.array(
-            [number in _EULER_NUMBERS.get(int(label), (number,)) for number, label in zip(numbers, labels[pending], strict=True)]
+            [
+                number in _EULER_NUMBERS.get(int(label), (number,))
+                for number, label in zip(numbers, labels[pending], strict=True)
+            ]
         )
         pending = pending[~legible | ~paths.any(axis=(1, 2))]
     traced = np.ones(len(images), dtype=bool)

@@ -5,19 +5,20 @@ request → payload → image → prepare → model → response
 
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from classifier.errors import PredictError
 from classifier.http.event import Request
 from classifier.http.payload import Payload, read
-from classifier.http.response import Response, input_preview, ok
+from classifier.http.response import Response, box_in_pixels, input_preview, judged, ok
 from classifier.image.limits import Allowance
 from classifier.image.pixels import Picture
 from classifier.model.session import Model
 from classifier.monitoring.telemetry import logger, metrics, timed
 from classifier.monitoring.traits import paper, traits
 from classifier.prepare.encoding import Sample
-from classifier.prepare.pipeline import Pipeline
+from classifier.prepare.mnist import Located
+from classifier.prepare.pipeline import Pipeline, locate
 from classifier.served import Served
 
 
@@ -26,9 +27,11 @@ def predict(request: Request, served: Served) -> Response:
     payload = read(request)
     model = served.model()
     with timed("PreprocessMs"):
-        samples, papers = _prepare(payload, model.preprocess)
+        pictures = _prepare(payload, model.preprocess)
+        samples = [sample for picture in pictures for sample in picture.located.samples]
+        papers = [picture.paper for picture in pictures for _ in picture.located.samples]
         observed = traits(samples, papers)
-    answers = served.classify(model, model.encode(samples)).predictions
+    answers = served.classify(model, model.encode(samples)).predictions if samples else []
     for name, value in {"preprocess": payload.mode, **observed}.items():
         metrics.add_metadata(name, value)
     if os.environ.get("CAPTURE_URL"):
@@ -36,31 +39,63 @@ def predict(request: Request, served: Served) -> Response:
     if payload.with_input:
         for answer, sample in zip(answers, samples, strict=True):
             answer["input"] = input_preview(sample)
+    results = _results(payload, pictures, answers, model)
     about = {
         "model": {"name": model.name, "version": model.version},
         "request_id": request.request_id,
     }
-    return ok({"predictions": answers, **about} if payload.is_batch else {**answers[0], **about})
+    return ok({"predictions": results, **about} if payload.is_batch else {**results[0], **about})
 
 
-def _prepare(payload: Payload, preprocess: Pipeline) -> tuple[list[Sample], list[float]]:
-    """Samples of all images, and the brightness of each one's paper.
+class _Prepared(NamedTuple):
+    """One picture of a request."""
 
-    An unreadable image fails the batch; the error names its index.
-    """
-    samples, papers = [], []
+    located: Located
+    size: tuple[int, int]  # height and width of the upright picture, in pixels
+    paper: float  # brightness
+
+
+def _prepare(payload: Payload, preprocess: Pipeline) -> list[_Prepared]:
+    """Samples of all images; one that can't be read fails the batch, by its index."""
+    prepared = []
     allowance = Allowance()
     for index, image in enumerate(payload.images):
         try:
             picture = Picture(image, allowance=allowance)
-            samples.append(preprocess(picture.pixels, payload.mode, picture.detail))
-            papers.append(paper(picture.pixels))
-            del picture  # before the next one is decoded: it may hold 64 MB
+            pixels = picture.pixels
+            located = locate(preprocess, pixels, payload.mode, picture.detail, many=payload.many)
+            prepared.append(_Prepared(located, picture.size, paper(pixels)))
+            del picture, pixels  # before the next one is decoded: it may hold 64 MB
         except PredictError as error:
             if payload.is_batch:
                 error.detail = f"images[{index}]: {error.detail}"
             raise
-    return samples, papers
+    return prepared
+
+
+def _results(
+    payload: Payload, pictures: list[_Prepared], answers: list[dict[str, Any]], model: Model
+) -> list[dict[str, Any]]:
+    """What is said of each picture: its most prominent digit, or all of them as a text."""
+    rejection = model.manifest.rejection
+    remaining = iter(answers)
+    results = []
+    for located, size, _ in pictures:
+        digits = [
+            judged(answer, rejection, is_found=located.is_found, reject=payload.reject)
+            for answer, _ in zip(remaining, located.samples, strict=False)
+        ]
+        for digit, box in zip(digits, located.boxes, strict=False):
+            digit["box"] = box_in_pixels(box, size)
+        if payload.many:
+            digits = [digit for digit in digits if digit["prediction"] is not None]
+            text = "".join(str(digit["prediction"]) for digit in digits)
+            results.append({"text": text, "digits": digits})
+        else:
+            results.append(digits[0] | ({"others": located.others} if located.boxes else {}))
+    rejected = sum(result.get("prediction", 0) is None for result in results)
+    metrics.add_metadata("rejected", rejected)
+    return results
 
 
 def _capture(

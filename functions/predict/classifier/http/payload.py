@@ -24,6 +24,8 @@ class Payload(NamedTuple):
     is_batch: bool
     mode: Mode
     with_input: bool  # whether each prediction includes the picture that the model saw
+    many: bool  # whether all digits are asked for, or the most prominent one
+    reject: bool  # whether to answer that a picture shows none of the model's classes
 
 
 def read(request: Request) -> Payload:
@@ -35,6 +37,8 @@ def read(request: Request) -> Payload:
     """
     mode = _choice(request, "preprocess", MODES)
     with_input = _choice(request, "input", ("false", "true")) == "true"
+    many = _choice(request, "digits", ("one", "many")) == "many"
+    reject = _choice(request, "reject", ("on", "off")) == "on"
     if len(request.body) > MAX_BODY:
         raise TooLarge(
             f"the body has {len(request.body)} bytes; send at most {MAX_BODY} (4 MiB), "
@@ -46,7 +50,7 @@ def read(request: Request) -> Payload:
             f"unsupported content encoding {short(coding)}; send the body uncompressed"
         )
     images, is_batch = _images(request.headers.get("content-type", ""), request.body)
-    return Payload(images, is_batch, mode, with_input)
+    return Payload(images, is_batch, mode, with_input, many, reject)
 
 
 def _choice[T: str](request: Request, name: str, choices: tuple[T, ...]) -> T:

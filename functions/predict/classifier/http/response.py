@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.errors import PredictError
+from classifier.image.pixels import Part
+from classifier.model.manifest import Rejection
+
+_REASON = (
+    "the picture looks like none of the model's classes; add reject=off to be told the nearest"
+)
 
 type Response = dict[str, Any]
 
@@ -22,6 +28,37 @@ def predictions(probabilities: NDArray[np.float32], labels: list[Any]) -> list[d
     return [
         {"prediction": labels[index], "confidence": row[index], "probabilities": row}
         for row, index in zip(rows, best, strict=True)
+    ]
+
+
+def judged(
+    answer: dict[str, Any],
+    rejection: Rejection | None,
+    *,
+    is_found: bool = True,
+    reject: bool = True,
+) -> dict[str, Any]:
+    """A prediction, or that the picture shows none of the classes.
+
+    is_found: whether the finder found a digit at all. reject: False to get the prediction anyway.
+    """
+    probability = 1.0 if is_found else 0.0
+    if rejection:
+        probability *= rejection.probability(answer["confidence"])
+        answer["digit_probability"] = round(probability, 6)
+    if reject and probability < (rejection.threshold if rejection else 0.5):
+        return answer | {"prediction": None, "reason": _REASON}
+    return answer
+
+
+def box_in_pixels(box: Part, size: tuple[int, int]) -> list[int]:
+    """Left, top, right and bottom of a part of an upright picture of (height, width) pixels."""
+    height, width = size
+    return [
+        round(box.left * width),
+        round(box.top * height),
+        round(box.right * width),
+        round(box.bottom * height),
     ]
 
 

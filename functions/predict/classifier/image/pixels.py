@@ -69,6 +69,7 @@ class Picture:
     first frame of an animation is read. Transparency is put on white, or on black under light ink.
     An image whose longer side is over `working_side` is reduced by averaging to at most twice that
     side; a JPEG by its own decoder, much faster, to at least `_DRAFT_SIDE`.
+    size: height and width of the upright picture, in pixels of the file.
     allowance: what is left of the request's limits.
 
     Raises UnsupportedMediaType for an unsupported format; TooLarge, before decoding, for an image
@@ -89,13 +90,15 @@ class Picture:
             allowance.take_work(structure.work(data, formats.require(data).name))
             image = _open(data)
             allowance.take_pixels(*image.size)
-            full = max(image.size)
+            size = image.size
+            full = max(size)
             if image.format == "JPEG" and full // _DRAFT_SIDE >= 8:
                 first = jpeg.first_scans(data)
                 image = image if first is data else _open(first)
             self._image = _load(image, full // _DRAFT_SIDE)
             self._drafted = max(image.size) < full
             self._orientation = _orientation(image)  # after loading: Pillow rotates TIFFs itself
+            self.size = self._upright(size)
             self._deep = image.mode.startswith("I") and np.asarray(image).max(initial=0) > 255
             shrink = max(1, max(image.size) // working_side)
             self._is_whole = shrink == 1 and not self._drafted
@@ -136,6 +139,11 @@ class Picture:
             raise _out_of_memory() from error
         except _DAMAGE as error:
             raise _damaged() from error
+
+    def _upright(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the upright picture, from the file's width and height."""
+        is_swapped = _TURNS.get(self._orientation, (1, 1, False))[2]
+        return size if is_swapped else (size[1], size[0])
 
     def _flat(self, layers: Pixels) -> Pixels:
         """Put layers [H, W, C], of four the last premultiplied alpha, upright on the background."""

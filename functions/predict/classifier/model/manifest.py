@@ -6,6 +6,7 @@ checked here; model_build also validates with jsonschema, and its tests show tha
 """
 
 import json
+import math
 import re
 from os.path import dirname
 from reprlib import repr as shortened
@@ -73,6 +74,12 @@ class Rejection(NamedTuple):
     threshold: float
     slope: float
     offset: float
+
+    def probability(self, confidence: float) -> float:
+        """Probability that a picture shows one of the classes, from its largest softmax."""
+        certain = min(max(confidence, 1e-6), 1 - 1e-6)
+        exponent = self.slope * math.log(certain / (1 - certain)) + self.offset
+        return 1 / (1 + math.exp(-min(max(exponent, -30.0), 30.0)))
 
 
 class Lineage(NamedTuple):
