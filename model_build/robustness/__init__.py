@@ -1,0 +1,1 @@
+"""How the service reads pictures as people send them, numbers, corruptions, and what is no digit."""
