@@ -44,9 +44,14 @@ def _shadowed(
 def half_plane(generator: Generator, *, soft: float) -> Floats:
     """A straight edge through the middle part of the picture."""
     angle = generator.uniform(0, 2 * np.pi)
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    along, across = (
+        np.array([np.cos(angle), np.sin(angle)]),
+        np.array([-np.sin(angle), np.cos(angle)]),
+    )
     middle = 200 + across * generator.uniform(-70, 70)
-    corners = (middle + 600 * (a * along + b * across) for a, b in ((-1, 0), (1, 0), (1, 1), (-1, 1)))
+    corners = (
+        middle + 600 * (a * along + b * across) for a, b in ((-1, 0), (1, 0), (1, 1), (-1, 1))
+    )
     return blurred(polygon(_SIZE, [(float(x), float(y)) for x, y in corners]), soft)
 
 
@@ -87,7 +92,11 @@ def _small(digit: Digit, generator: Generator, *, side: int, share: float, margi
 def _dim_pencil(digit: Digit, generator: Generator) -> bytes:
     """A pencil's thin line, 30 levels darker than the paper, under noise of 8."""
     page = write(
-        digit, generator, paper=(160, 160, 160), ink=(130, 130, 130), pen=(0.015, 0.02),
+        digit,
+        generator,
+        paper=(160, 160, 160),
+        ink=(130, 130, 130),
+        pen=(0.015, 0.02),
         share=(0.5, 0.68),
     )
     noise = generator.normal(0, 8, (400, 400, 1))

@@ -174,9 +174,7 @@ def polygon(size: tuple[int, int], points: Sequence[tuple[float, float]]) -> Flo
     return _coverage(canvas)
 
 
-def polyline(
-    size: tuple[int, int], points: Sequence[tuple[float, float]], width: float
-) -> Floats:
+def polyline(size: tuple[int, int], points: Sequence[tuple[float, float]], width: float) -> Floats:
     """A line through points, round at its ends and joints."""
     canvas, draw = _canvas(size)
     doubled = [(2 * x, 2 * y) for x, y in points]
@@ -191,7 +189,9 @@ def text(
 ) -> Floats:
     """Printed words around a point."""
     canvas, draw = _canvas(size)
-    draw.text((2 * at[0], 2 * at[1]), words, fill=255, font=_font(font, round(2 * height)), anchor="mm")
+    draw.text(
+        (2 * at[0], 2 * at[1]), words, fill=255, font=_font(font, round(2 * height)), anchor="mm"
+    )
     return _coverage(canvas)
 
 

@@ -56,7 +56,9 @@ def _frame(generator: Generator) -> bytes:
 
 
 def _soft_shadow(generator: Generator) -> bytes:
-    light = 1 - generator.uniform(0.15, 0.35) * half_plane(generator, soft=generator.uniform(15, 40))
+    light = 1 - generator.uniform(0.15, 0.35) * half_plane(
+        generator, soft=generator.uniform(15, 40)
+    )
     paper = plain(_SIZE, PAPERS[generator.integers(len(PAPERS))])
     return encode(noisy(paper * light[:, :, np.newaxis], 3, generator), "JPEG")
 

@@ -63,7 +63,10 @@ def _side_by_side(digits: Sequence[Floats], gap: float, slope: float) -> Floats:
         for left, digit in zip(lefts, digits, strict=True)
     ]
     tops = [top - min(tops) for top in tops]
-    ends = [(top + d.shape[0], left + d.shape[1]) for top, left, d in zip(tops, lefts, digits, strict=True)]
+    ends = [
+        (top + d.shape[0], left + d.shape[1])
+        for top, left, d in zip(tops, lefts, digits, strict=True)
+    ]
     row = np.zeros(np.max(ends, axis=0), np.float32)
     for digit, top, left in zip(digits, tops, lefts, strict=True):
         row[top : top + digit.shape[0], left : left + digit.shape[1]] = digit

@@ -128,7 +128,9 @@ def _transparent(
     digit: Digit, generator: Generator, *, ink: Colour, pen: tuple[float, float]
 ) -> bytes:
     page = write(digit, generator, size=(300, 300), pen=pen, share=(0.5, 0.75))
-    colours = np.broadcast_to(np.asarray(ink, np.float32), (300, 300, 3)) * (page.ink > 0)[..., None]
+    colours = (
+        np.broadcast_to(np.asarray(ink, np.float32), (300, 300, 3)) * (page.ink > 0)[..., None]
+    )
     return encode(np.dstack([colours, page.ink * 255]))
 
 

@@ -3,7 +3,7 @@
 Fonts and photographs are others than those that the finder's pages are drawn with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
@@ -31,15 +31,14 @@ from model_build.robustness.drawing import (
 from model_build.robustness.empty import DrawEmpty
 
 _SIZE = (400, 400)
-_FONTS = (
+_UNICODE_FONTS = (
     "DejaVuSans-BoldOblique",
     "DejaVuSansMono-Bold",
     "DejaVuSerif-BoldItalic",
     "STIXGeneralBol",
     "STIXGeneralItalic",
-    "cmtt10",
-    "cmb10",
 )
+_FONTS = (*_UNICODE_FONTS, "cmtt10", "cmb10")  # the last two have other signs in place of symbols
 _LETTERS = "AEFHKMNPRTWXacdefhkmnprtuvwx"  # none that is also a digit's shape, such as O, l or S
 _SYMBOLS = "?&@#%+=<>~{}"
 _WORDS = ("the", "and", "house", "Monday", "paper", "under", "from", "Kate", "wheat", "exam")
@@ -49,9 +48,11 @@ def _paper(generator: Generator) -> Floats:
     return plain(_SIZE, PAPERS[generator.integers(len(PAPERS))])
 
 
-def _printed(generator: Generator, words: str, height: float) -> bytes:
+def _printed(
+    generator: Generator, words: str, height: float, fonts: Sequence[str] = _FONTS
+) -> bytes:
     at = generator.uniform(175, 225, 2)
-    font = str(generator.choice(_FONTS))
+    font = str(generator.choice(fonts))
     coverage = text(_SIZE, words, (at[0], at[1]), height, font)
     return encode(noisy(over(_paper(generator), coverage, DARK), 2, generator), "JPEG")
 
@@ -61,7 +62,8 @@ def _letter(generator: Generator) -> bytes:
 
 
 def _symbol(generator: Generator) -> bytes:
-    return _printed(generator, str(generator.choice(list(_SYMBOLS))), generator.uniform(180, 300))
+    symbol, height = str(generator.choice(list(_SYMBOLS))), generator.uniform(180, 300)
+    return _printed(generator, symbol, height, _UNICODE_FONTS)
 
 
 def _word(generator: Generator) -> bytes:
@@ -111,10 +113,17 @@ _STAR = [
     for turn in np.radians(144.0 * np.arange(6))
 ]
 _DRAWINGS = (
-    [_arc(0, 0, 100, 0, 360), _arc(-35, -30, 8, 0, 360), _arc(35, -30, 8, 0, 360),
-     _arc(0, 10, 50, 20, 160)],
-    [[(-80, 100), (-80, -20), (80, -20), (80, 100), (-80, 100)], [(-95, -15), (0, -100), (95, -15)],
-     [(-20, 100), (-20, 40), (20, 40), (20, 100)]],
+    [
+        _arc(0, 0, 100, 0, 360),
+        _arc(-35, -30, 8, 0, 360),
+        _arc(35, -30, 8, 0, 360),
+        _arc(0, 10, 50, 20, 160),
+    ],
+    [
+        [(-80, 100), (-80, -20), (80, -20), (80, 100), (-80, 100)],
+        [(-95, -15), (0, -100), (95, -15)],
+        [(-20, 100), (-20, 40), (20, 40), (20, 100)],
+    ],
     [_STAR],
     [[*_arc(-42, -30, 45, 150, 360), *_arc(42, -30, 45, 180, 390), (0, 100), (-80, -6)]],
 )

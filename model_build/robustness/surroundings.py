@@ -74,9 +74,7 @@ def _sticky_note(digit: Digit, generator: Generator) -> bytes:
 
 def _tile(digit: Digit, generator: Generator) -> bytes:
     colour = ((40, 90, 190), (190, 45, 60), (20, 130, 90), (110, 60, 160))[generator.integers(4)]
-    return _on_ground(
-        digit, generator, plain((300, 300), WHITE), (50, 50, 250, 250), colour, WHITE
-    )
+    return _on_ground(digit, generator, plain((300, 300), WHITE), (50, 50, 250, 250), colour, WHITE)
 
 
 def _dark_card(digit: Digit, generator: Generator) -> bytes:
@@ -124,7 +122,9 @@ def _disc(digit: Digit, generator: Generator) -> bytes:
     pixels = over(ground, ellipse(_SIZE, box), paper)
     reach = radius * 0.72
     inner = (200 - reach, 200 - reach, 200 + reach, 200 + reach)
-    return encode(write(digit, generator, on=pixels, within=inner, ink=ink, share=(0.6, 0.8)).pixels)
+    return encode(
+        write(digit, generator, on=pixels, within=inner, ink=ink, share=(0.6, 0.8)).pixels
+    )
 
 
 def _somewhere(generator: Generator, side: float) -> Box:
@@ -157,8 +157,12 @@ def _one_bar(digit: Digit, generator: Generator) -> bytes:
         (0, 0, depth, 400),
         (400 - depth, 0, 400, 400),
     )[side]
-    room: Box = ((0, depth, 400, 400), (0, 0, 400, 400 - depth), (depth, 0, 400, 400),
-                 (0, 0, 400 - depth, 400))[side]
+    room: Box = (
+        (0, depth, 400, 400),
+        (0, 0, 400, 400 - depth),
+        (depth, 0, 400, 400),
+        (0, 0, 400 - depth, 400),
+    )[side]
     page = write(digit, generator, paper=WHITE, within=room, share=(0.5, 0.7))
     return encode(over(page.pixels, rectangle(_SIZE, box), BLACK))
 
@@ -212,7 +216,9 @@ def _neighbour(digit: Digit, generator: Generator) -> bytes:
     """The end of another character reaches in from a side."""
     page = write(digit, generator, paper=WHITE, within=(40, 20, 360, 380), share=(0.55, 0.72))
     left, level = bool(generator.integers(2)), generator.uniform(110, 290)
-    edge, inside = (-6.0, generator.uniform(14, 30)) if left else (406.0, generator.uniform(370, 386))
+    edge, inside = (
+        (-6.0, generator.uniform(14, 30)) if left else (406.0, generator.uniform(370, 386))
+    )
     points = [(edge, level - 45), (inside, level - 15), (inside, level + 20), (edge, level + 50)]
     return encode(over(page.pixels, polyline(_SIZE, points, generator.uniform(8, 14)), DARK))
 
