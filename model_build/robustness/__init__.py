@@ -1,1 +1,1 @@
-"""How the service reads pictures as people send them, numbers, corruptions, and what is no digit."""
+"""How the service reads pictures as people send them, and what it says of those of no digit."""

@@ -106,7 +106,7 @@ def _fog(image: Floats, generator: Generator) -> Floats:
     for nodes, strength in ((3, 1.0), (5, 0.5), (9, 0.25)):
         noise = Image.fromarray(generator.random((nodes, nodes)).astype(np.float32))
         haze += strength * np.asarray(noise.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC))
-    return image * 0.6 + 0.4 * haze / 1.75 + 0.05
+    return np.asarray(image * 0.6 + 0.4 * haze / 1.75 + 0.05, np.float32)
 
 
 def _spatter(image: Floats, generator: Generator) -> Floats:
@@ -114,7 +114,7 @@ def _spatter(image: Floats, generator: Generator) -> Floats:
     noise = _soft(generator.random((_SIDE, _SIDE)).astype(np.float32), 0.9)
     level = np.quantile(noise, 0.92)
     drops = np.clip((noise - level) / (noise.max() - level + 1e-6) * 2.5, 0, 1)
-    return np.maximum(image, drops * 0.8)
+    return np.asarray(np.maximum(image, drops * 0.8), np.float32)
 
 
 def _dotted_line(image: Floats, generator: Generator) -> Floats:
@@ -156,7 +156,7 @@ def _canny_edges(image: Floats, _generator: Generator) -> Floats:
             [around[y : y + _SIDE, x : x + _SIDE] for y in range(3) for x in range(3)], axis=0
         )
         kept = grown & edges
-    return thin(kept[np.newaxis])[0].astype(np.float32)
+    return np.asarray(thin(kept[np.newaxis])[0], np.float32)
 
 
 def _across(generator: Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -167,7 +167,7 @@ def _across(generator: Generator) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def _quartered(canvas: Image.Image) -> Floats:
-    return np.asarray(canvas.reduce(4), np.float32) / 255
+    return np.asarray(canvas.reduce(4), np.float32) / np.float32(255)
 
 
 def _soft(image: Floats, radius: float) -> Floats:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from model_build.finding.strokes import thin
+from model_build.finding.strokes import GRID, thin
 
 type Floats = NDArray[np.float32]
 type Generator = np.random.Generator
@@ -53,12 +53,12 @@ def cover(digit: Digit, height: float, pen: float | None = None) -> Floats:
     side = max(_SAMPLE, round(height * _SAMPLE / _DIGIT))
     scale = side / _SAMPLE
     if pen is None:
-        values = _enlarged(_smooth(_enlarged(digit.image.astype(np.float32) / 255, 56)), side)
-        return np.clip((values - 0.45) * max(1.5, 0.7 * scale) + 0.5, 0, 1)
+        fine = _smooth(_enlarged(digit.image.astype(np.float32), GRID)) / np.float32(255)
+        return _clipped((_enlarged(fine, side) - 0.45) * max(1.5, 0.7 * scale) + 0.5)
     half = max(pen * height / 2, 0.6)
     if pen < _FINE:
         return _fine(digit, side, 2 * half)
-    return np.clip(half - _enlarged(_smooth(digit.distance), side) * scale + 0.5, 0, 1)
+    return _clipped(half - _enlarged(_smooth(digit.distance), side) * scale + 0.5)
 
 
 def _fine(digit: Digit, side: int, width: float) -> Floats:
@@ -68,7 +68,11 @@ def _fine(digit: Digit, side: int, width: float) -> Floats:
     path = Image.fromarray(255 * thin(smooth[np.newaxis])[0].astype(np.uint8))
     line = path.filter(ImageFilter.MaxFilter(1 + 2 * round((width - 1) / 2))) if width > 2 else path
     blurred = np.asarray(line.filter(ImageFilter.GaussianBlur(max(0.6, width / 5))), np.float32)
-    return np.clip(blurred / 255 * (1.6 if width > 2 else 2.4), 0, 1)
+    return _clipped(blurred / 255 * (1.6 if width > 2 else 2.4))
+
+
+def _clipped(values: NDArray[np.floating]) -> Floats:
+    return np.asarray(np.clip(values, 0, 1), np.float32)
 
 
 def _enlarged(values: Floats, side: int) -> Floats:
@@ -77,9 +81,9 @@ def _enlarged(values: Floats, side: int) -> Floats:
 
 def _smooth(values: Floats) -> Floats:
     """Even out the steps of a grid of 56 cells, by a third of a sample's pixel."""
-    padded = np.pad(values, 1, mode="edge")
+    padded: Floats = np.pad(values, 1, mode="edge")
     rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-    return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 16
+    return np.asarray((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 16, np.float32)
 
 
 def write(
@@ -198,7 +202,7 @@ def text(
 def blurred(coverage: Floats, radius: float) -> Floats:
     """Soften a coverage's edges."""
     image = Image.fromarray(np.rint(coverage * 255).astype(np.uint8))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), np.float32) / np.float32(255)
 
 
 def turned(values: Floats, degrees: float) -> Floats:
@@ -257,7 +261,7 @@ def _canvas(size: tuple[int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
 
 
 def _coverage(canvas: Image.Image) -> Floats:
-    return np.asarray(canvas.reduce(2), np.float32) / 255
+    return np.asarray(canvas.reduce(2), np.float32) / np.float32(255)
 
 
 @cache

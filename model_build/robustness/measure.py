@@ -15,6 +15,7 @@ from model_build.finding.strokes import Strokes, trace
 from model_build.robustness import corruptions, families
 from model_build.robustness.empty import EMPTY, DrawEmpty
 from model_build.robustness.numbers import draw_number
+from model_build.robustness.ordinary import Draw
 from model_build.robustness.outliers import OUTLIERS
 from model_build.robustness.service import Answer, Send
 
@@ -86,7 +87,7 @@ def load_samples(part: str) -> Samples:
 def _in_mnist_form(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> datasets.Labelled:
     """Enlarge digits [N, 8, 8] to a box of 20 x 20 in the middle of 28 x 28."""
     enlarged = [
-        np.pad(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC), 4)
+        np.pad(np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC)), 4)
         for image in images
     ]
     return np.stack(enlarged), labels
@@ -101,7 +102,8 @@ def measure(
     does. Outliers are sent with the test part only, so that no threshold is chosen on them.
     """
     samples = load_samples(part)
-    digits, probabilities = {}, []
+    digits: dict[str, dict[str, Counts]] = {}
+    probabilities: list[float] = []
     for group, members in families.GROUPS.items():
         digits[group] = {}
         for name, family in members.items():
@@ -136,9 +138,10 @@ def size(part: str, count: int) -> int:
 
 def counts(answers: Sequence[Answer], labels: Sequence[int] | None = None) -> Counts:
     """Count answers; labels: what is on the pictures, None if no digit is."""
+    expected = [None] * len(answers) if labels is None else labels
     right = [
         answer.prediction is not None and label is not None and str(answer.prediction) == str(label)
-        for answer, label in zip(answers, labels or [None] * len(answers), strict=True)
+        for answer, label in zip(answers, expected, strict=True)
     ]
     return Counts(
         len(answers),
@@ -174,7 +177,7 @@ def _generator(name: str, index: int) -> np.random.Generator:
 
 
 def _draw_digits(
-    family: families.Draw, name: str, samples: Samples, count: int
+    family: Draw, name: str, samples: Samples, count: int
 ) -> tuple[list[bytes], list[int]]:
     """Draw digits of a family; the sets of writers take turns."""
     files, labels = [], []
@@ -225,7 +228,7 @@ def _measure_corruptions(
     errors = {}
     for name in corruptions.CORRUPTIONS:
         images = corruptions.corrupt(name, samples.images, _generator(name, 0))
-        answers = send([_png(image) for image in images], preprocess="none")
+        answers = send([png(image) for image in images], preprocess="none")
         read = counts(answers, samples.labels.tolist())
         wrong = float((article(images) != samples.labels).mean())
         errors[name] = 1 - read.right / read.total, wrong
@@ -233,7 +236,8 @@ def _measure_corruptions(
     return errors
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
+def png(image: NDArray[np.uint8]) -> bytes:
+    """Encode a sample as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()

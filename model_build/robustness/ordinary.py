@@ -68,7 +68,7 @@ def _from_a_side(generator: Generator) -> Floats:
     rows, columns = _across()
     angle = generator.uniform(0, 2 * np.pi)
     slope = 0.5 + 0.7 * (np.cos(angle) * columns + np.sin(angle) * rows)
-    return (1 - generator.uniform(0.3, 0.55) * slope)[:, :, np.newaxis].astype(np.float32)
+    return np.asarray(1 - generator.uniform(0.3, 0.55) * slope, np.float32)[:, :, np.newaxis]
 
 
 def _vignette(generator: Generator) -> Floats:
@@ -81,7 +81,7 @@ def _lamp(generator: Generator) -> Floats:
     rows, columns = _across()
     at = generator.uniform(-0.5, 0.5, 2)
     glow = np.exp(-((rows - at[0]) ** 2 + (columns - at[1]) ** 2) / 0.3)[:, :, np.newaxis]
-    return ((0.45 + 0.55 * glow) * np.array([1, 0.9, 0.68])).astype(np.float32)
+    return np.asarray((0.45 + 0.55 * glow) * (1, 0.9, 0.68), np.float32)
 
 
 def _glare(digit: Digit, generator: Generator) -> bytes:

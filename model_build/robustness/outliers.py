@@ -38,7 +38,7 @@ _UNICODE_FONTS = (
     "STIXGeneralBol",
     "STIXGeneralItalic",
 )
-_FONTS = (*_UNICODE_FONTS, "cmtt10", "cmb10")  # the last two have other signs in place of symbols
+FONTS = (*_UNICODE_FONTS, "cmtt10", "cmb10")  # the last two have other signs in place of symbols
 _LETTERS = "AEFHKMNPRTWXacdefhkmnprtuvwx"  # none that is also a digit's shape, such as O, l or S
 _SYMBOLS = "?&@#%+=<>~{}"
 _WORDS = ("the", "and", "house", "Monday", "paper", "under", "from", "Kate", "wheat", "exam")
@@ -49,7 +49,7 @@ def _paper(generator: Generator) -> Floats:
 
 
 def _printed(
-    generator: Generator, words: str, height: float, fonts: Sequence[str] = _FONTS
+    generator: Generator, words: str, height: float, fonts: Sequence[str] = FONTS
 ) -> bytes:
     at = generator.uniform(175, 225, 2)
     font = str(generator.choice(fonts))
@@ -71,7 +71,7 @@ def _word(generator: Generator) -> bytes:
 
 
 def _page_of_text(generator: Generator) -> bytes:
-    font, height = str(generator.choice(_FONTS)), generator.uniform(14, 24)
+    font, height = str(generator.choice(FONTS)), generator.uniform(14, 24)
     pixels = _paper(generator)
     for level in np.arange(30, 380, 1.6 * height).tolist():
         line = " ".join(generator.choice(_WORDS, size=6))
@@ -171,7 +171,7 @@ def _garment(generator: Generator) -> bytes:
     clothes = _clothes()
     garment = clothes.test_images[generator.integers(len(clothes.test_images))]
     image = Image.fromarray(garment).resize((224, 224), Image.Resampling.BICUBIC)
-    coverage = np.asarray(image, np.float32) / 255
+    coverage = np.asarray(image, np.float32) / np.float32(255)
     paper, ink = ((BLACK, WHITE), (WHITE, BLACK))[generator.integers(2)]
     return encode(over(plain((224, 224), paper), coverage, ink))
 

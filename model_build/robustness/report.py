@@ -9,6 +9,25 @@ _PARTS = {
     "test": "held-out digits: MNIST's test part, and by turns digits of other writers (UCI)",
     "validation": "MNIST's validation part: figures to choose by, which prove nothing",
 }
+_INTRODUCTION = (
+    "How {version} reads pictures as people send them. Written by `make robustness`, which draws "
+    "every picture and sends it to the function's handler. Drawn from {part}. ± is the 95% "
+    "interval (Wilson, its larger half)."
+)
+_DIGITS = (
+    "Mean of {families} families: **{mean:.1%}** right; {low} families below 90%; sure (over 99%) "
+    "and wrong: {sure:.2%}."
+)
+_OUTLIERS = (
+    "AUROC of `digit_probability`, against all digits above: **{auroc:.4f}**. Where 95% of these "
+    "pictures are rejected, so are {rejected:.1%} of the digits. With the model's own threshold "
+    "{own:.1%} are rejected."
+)
+_CORRUPTIONS = (
+    "Share of wrong answers with `preprocess=none` on the fifteen corruptions of Mu and Gilmer "
+    "(2019), made anew from the article's description, so that only figures of this table compare. "
+    "MLP: the network of the tutorials (recipe `mlp`), without augmentation."
+)
 
 
 def write(results: Results, version: str) -> str:
@@ -16,13 +35,14 @@ def write(results: Results, version: str) -> str:
     kinds = [counts for members in results.digits.values() for counts in members.values()]
     sections = [
         "# Robustness",
-        f"How {version} reads pictures as people send them. Written by `make robustness`, which "
-        "draws every picture and sends it to the function's handler. Drawn from "
-        f"{_PARTS[results.part]}. ± is the 95% interval (Wilson, its larger half).",
+        _INTRODUCTION.format(version=version, part=_PARTS[results.part]),
         "## One legible digit",
-        f"Mean of {len(kinds)} families: **{mean_right(kinds):.1%}** right; "
-        f"{sum(kind.right < 0.9 * kind.total for kind in kinds)} families below 90%; sure (over "
-        f"99%) and wrong: {_share(kinds, 'sure_wrong'):.2%}.",
+        _DIGITS.format(
+            families=len(kinds),
+            mean=mean_right(kinds),
+            low=sum(kind.right < 0.9 * kind.total for kind in kinds),
+            sure=_share(kinds, "sure_wrong"),
+        ),
         _table(("group", "families", "right"), _groups(results)),
         _table(("family", "right", "not a digit", "refused", "sure and wrong"), _families(results)),
         "## Nothing on the picture",
@@ -32,18 +52,18 @@ def write(results: Results, version: str) -> str:
     if results.outliers:
         sections += [
             "## Something that is no digit",
-            f"AUROC of `digit_probability`, against all digits above: **{results.auroc:.4f}**. "
-            f"Where 95% of these are rejected, so are {results.rejected:.1%} of the digits. With "
-            f"the model's own threshold {_share_without(results.outliers):.1%} are rejected.",
+            _OUTLIERS.format(
+                auroc=results.auroc,
+                rejected=results.rejected,
+                own=_share_without(results.outliers),
+            ),
             _table(("family", "refused", "not a digit", "sure"), _without(results.outliers)),
         ]
     sections += ["## Numbers of two to six digits", *_numbers(results.numbers)]
     service, article = zip(*results.errors.values(), strict=True)
     sections += [
         "## MNIST-C",
-        "Share of wrong answers with `preprocess=none` on the fifteen corruptions of Mu and Gilmer "
-        "(2019), made anew from the article's description, so that only figures of this table "
-        "compare. MLP: the network of the tutorials (recipe `mlp`), without augmentation.",
+        _CORRUPTIONS,
         _table(
             ("corruption", "this model", "MLP"),
             [
@@ -113,7 +133,8 @@ def with_interval(right: int, total: int) -> str:
 
 def _share(kinds: Iterable[Counts], field: str) -> float:
     kinds = list(kinds)
-    return sum(getattr(kind, field) for kind in kinds) / sum(kind.total for kind in kinds)
+    counted: int = sum(getattr(kind, field) for kind in kinds)
+    return counted / sum(kind.total for kind in kinds)
 
 
 def _share_without(kinds: Mapping[str, Counts]) -> float:
