@@ -46,7 +46,7 @@ def robustness(
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
-    """Measure families of pictures, numbers, corruptions, and what is no digit; write a report."""
+    """Measure families of pictures, numbers, corruptions and other things; write a report."""
     from model_build.robustness import measure, service  # noqa: PLC0415 - onnxruntime takes a second
     from model_build.robustness.report import mean_right, write  # noqa: PLC0415
     from model_build.store.model_store import ModelStore  # noqa: PLC0415

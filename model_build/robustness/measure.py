@@ -1,4 +1,4 @@
-"""Measures how a service reads families of pictures, numbers, corruptions, and what is no digit."""
+"""Measures how a service reads families of pictures, numbers, corruptions and other things."""
 
 import io
 import zlib

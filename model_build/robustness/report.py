@@ -25,7 +25,7 @@ _OUTLIERS = (
 )
 _CORRUPTIONS = (
     "Share of wrong answers with `preprocess=none` on the fifteen corruptions of Mu and Gilmer "
-    "(2019), made anew from the article's description, so that only figures of this table compare. "
+    "(2019), made from the article's description, so that only figures of this table compare. "
     "MLP: the network of the tutorials (recipe `mlp`), without augmentation."
 )
 

@@ -10,7 +10,7 @@ from model_build.errors import ServiceFailed
 
 
 class Answer(NamedTuple):
-    """What a request was answered with: its status, and the response of a 200.
+    """What a request returned: its status, and of a 200 what the body says.
 
     prediction: None for an error too. digit_probability: the confidence, where the response has
     none of its own. text: of `digits=many`.
