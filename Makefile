@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-all coverage bench model deploy rollback e2e lint format requirements clean
+.PHONY: help demo serve test test-all coverage bench model robustness deploy rollback e2e lint format requirements clean
 
 help: ## list the tasks
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,10 @@ coverage: .venv/test/.installed .venv/model/.installed
 bench: ## measure this function next to its peers and write the performance report (ROUNDS=21)
 bench: .venv/bench/.installed .venv/test/.installed .venv/model/.installed .venv/sam/.installed
 	$(TEST_PYTHON) -m bench --rounds $(or $(ROUNDS),21)
+
+robustness: ## measure how pictures of every kind are read, and write docs/robustness.md (VERSION=production, COUNT=150)
+robustness: .venv/model/.installed
+	$(MODEL_PYTHON) -m model_build robustness --version $(or $(VERSION),production) --count $(or $(COUNT),150)
 
 deploy: ## deploy to AWS: stack, model, canary, smoke test (ENV=dev|staging|prod, MODEL=version, PACKAGE=image|zip, PARAMETERS="A=b")
 deploy: .venv/test/.installed .venv/sam/.installed

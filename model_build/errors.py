@@ -10,6 +10,7 @@ BuildError
 ├── DatasetError      a data set is missing, damaged or unknown
 ├── ImportRefused     a model to import, or a folder of images, can't be used
 ├── TrafficError      the log can't be read, or has no traffic to compare
+├── ServiceFailed     the function fails where it should answer
 ├── ManifestError     a manifest does not follow its schema
 └── StoreError        an operation on the model store failed
     ├── NotInStore    the object does not exist
@@ -47,6 +48,10 @@ class ImportRefused(BuildError):
 
 class TrafficError(BuildError):
     """The log can't be read, or has no traffic to compare."""
+
+
+class ServiceFailed(BuildError):
+    """The function fails where it should answer."""
 
 
 class ManifestError(BuildError):

@@ -10,6 +10,7 @@ from model_build.cli import (  # noqa: F401 - each defines commands, listed in t
     drift_command,
     import_command,
     rebuild_command,
+    robustness_command,
     score_command,
     search_command,
     store_commands,

@@ -22,7 +22,17 @@ from tests.support import ROOT, given_network
 from tests.support.manifests import PARENT, describe
 
 COMMANDS = ["data", "train", "convert", "optimise", "quantise", "calibrate", "evaluate"]
-COMMANDS += ["gate", "publish", "run", "drift", "import", "rebuild", "score", "search"]
+COMMANDS += [
+    "gate",
+    "publish",
+    "run",
+    "drift",
+    "import",
+    "rebuild",
+    "robustness",
+    "score",
+    "search",
+]
 STORE_COMMANDS = ["list", "show", "diff", "promote", "rollback", "verify", "gc", "copy"]
 
 SMALL = """description = "a network that is trained in seconds"
