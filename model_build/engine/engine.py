@@ -90,10 +90,11 @@ class Engine:
             inputs = tuple(
                 self.build(input_stages, on_stage).folder for input_stages in stage.inputs
             )
+            samples = self.build(stage.samples, on_stage).folder if stage.samples else None
             cached = (folder / _RECORD).exists()
             on_epoch = on_stage(stage.technique, cached)
             if not cached:
-                self._build(stage, folder, source, inputs, on_epoch)
+                self._build(stage, folder, source, inputs, samples, on_epoch)
             records.append(json.loads((folder / _RECORD).read_text()) | {"cached": cached})
         assert folder is not None  # a recipe has a stage
         return Outcome(folder, records)
@@ -112,6 +113,8 @@ class Engine:
                 "source": key,
                 "inputs": [self.folder(input_stages).name for input_stages in stage.inputs],
             }
+            if stage.samples:
+                determinants["samples"] = self.folder(stage.samples).name
             key = hashlib.sha256(manifest.encode(determinants)).hexdigest()[:24]
         return self.cache / str(key)
 
@@ -129,6 +132,7 @@ class Engine:
         folder: Path,
         source: Path | None,
         inputs: tuple[Path, ...],
+        samples: Path | None,
         on_epoch: OnEpoch,
     ) -> None:
         build_stage = import_module(_module(stage)).build_stage
@@ -138,7 +142,7 @@ class Engine:
             target = Path(temporary) / "stage"
             target.mkdir()
             context = StageContext(
-                self.dataset, self.seed, on_epoch, source or target, inputs, target
+                self.dataset, self.seed, on_epoch, source or target, inputs, target, samples
             )
             try:
                 result = build_stage(context, **stage.parameters)

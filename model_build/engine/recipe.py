@@ -4,6 +4,11 @@
     after = "cnn"                  # optional: start with another recipe's stages
     min_accuracy = { full = 0.98 } # optional: the gate's limit by profile; default: that of `after`
 
+    [finder]                       # optional: a network that finds digits in pictures
+    pages = 20000                  # drawn pages that it learns from, and
+    epochs = 6                     # how often
+    samples = 14000                # pages that give the model more samples to train on
+
     [[stage]]
     technique = "prune"            # one of TECHNIQUES
     sparsity = 0.7                 # and its parameters
@@ -31,25 +36,32 @@ type Stages = tuple[Stage, ...]
 class Stage:
     """One technique and its parameters.
 
-    inputs: the stages of other models that it needs: teachers, or candidates to evaluate.
+    inputs: the stages of other models that it needs: teachers, or candidates to evaluate. samples:
+    the stages that draw more samples to train on.
     """
 
     technique: str
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[Stages, ...] = ()
+    samples: Stages = ()
 
     def in_profile(self, profile: str) -> Self:
-        """Stage with the profile's share of its epochs, at least one; so for its inputs."""
+        """Stage with the profile's share of its epochs, at least one; so for its inputs.
+
+        Only the full profile takes the time to train a finder and to draw samples.
+        """
+        if profile == "full":
+            return self
         parameters = dict(self.parameters)
         if "epochs" in parameters:
             parameters["epochs"] = max(1, round(parameters["epochs"] * PROFILES[profile]))
         inputs = tuple(
             tuple(stage.in_profile(profile) for stage in stages) for stages in self.inputs
         )
-        return replace(self, parameters=parameters, inputs=inputs)
+        return replace(self, parameters=parameters, inputs=inputs, samples=())
 
 
-CONVERT, OPTIMISE, CALIBRATE = Stage("convert"), Stage("optimise"), Stage("calibrate")
+CONVERT, OPTIMISE = Stage("convert"), Stage("optimise")
 
 
 def to_documents(stages: Stages) -> list[dict[str, Any]]:
@@ -57,6 +69,7 @@ def to_documents(stages: Stages) -> list[dict[str, Any]]:
     return [
         {"technique": stage.technique, "parameters": stage.parameters}
         | ({"inputs": [to_documents(input_) for input_ in stage.inputs]} if stage.inputs else {})
+        | ({"samples": to_documents(stage.samples)} if stage.samples else {})
         for stage in stages
     ]
 
@@ -68,6 +81,7 @@ def from_documents(documents: list[dict[str, Any]]) -> Stages:
             document["technique"],
             document["parameters"],
             tuple(from_documents(stages) for stages in document.get("inputs", ())),
+            from_documents(document.get("samples", [])),
         )
         for document in documents
     )
@@ -75,16 +89,32 @@ def from_documents(documents: list[dict[str, Any]]) -> Stages:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is made; min_accuracy: the gate's limit on held-out accuracy, by profile."""
+    """How one model is made.
+
+    min_accuracy: the gate's limit on held-out accuracy, by profile. samples: the stages that draw
+    more samples, by way of a finder; empty for a model without one.
+    """
 
     name: str
     description: str
     stages: Stages
     min_accuracy: Mapping[str, float] = field(default_factory=dict)
+    samples: Stages = ()
 
     def in_profile(self, profile: str) -> Self:
         """Recipe with the profile's number of epochs in each stage."""
-        return replace(self, stages=tuple(stage.in_profile(profile) for stage in self.stages))
+        stages = tuple(stage.in_profile(profile) for stage in self.stages)
+        return replace(self, stages=stages, samples=self.samples if profile == "full" else ())
+
+    @property
+    def finder(self) -> Stages:
+        """Stages that make the finder; empty without one."""
+        return self.samples[0].inputs[0] if self.samples else ()
+
+    @property
+    def calibrate(self) -> Stage:
+        """The last stage of each candidate."""
+        return Stage("calibrate", samples=self.samples)
 
     @property
     def network(self) -> Stages:
@@ -96,15 +126,15 @@ class Recipe:
     @property
     def parent(self) -> Stages:
         """All stages of the float32 model: the network as a calibrated graph."""
-        return (*self.network, CONVERT, OPTIMISE, CALIBRATE)
+        return (*self.network, CONVERT, OPTIMISE, self.calibrate)
 
     @property
     def model(self) -> Stages:
         """All stages of the recipe's own model, up to the calibrated graph."""
         on_graph = self.stages[len(self.network) :]
         if on_graph and TECHNIQUES[on_graph[0].technique].needs == "network":
-            return (*self.stages, CALIBRATE)
-        return (*self.network, CONVERT, OPTIMISE, *on_graph, CALIBRATE)
+            return (*self.stages, self.calibrate)
+        return (*self.network, CONVERT, OPTIMISE, *on_graph, self.calibrate)
 
     @property
     def candidates(self) -> dict[str, Stages]:
@@ -119,7 +149,7 @@ class Recipe:
         """Stages that evaluate the candidates side by side."""
         candidates = self.candidates
         parameters = {"candidates": list(candidates)}
-        return (Stage("evaluate", parameters, tuple(candidates.values())),)
+        return (Stage("evaluate", parameters, tuple(candidates.values()), self.samples),)
 
 
 def folder_of(dataset: str) -> Path:
@@ -169,11 +199,11 @@ def _resolve(
         raise RecipeError(f"the recipes {' → '.join((*pending, name))} depend on each other")
     document = documents[name]
     file = f"{name}.toml"
-    unknown = document.keys() - {"description", "after", "min_accuracy", "stage"}
+    unknown = document.keys() - {"description", "after", "min_accuracy", "finder", "stage"}
     if unknown:
         raise RecipeError(
             f"{file}: {', '.join(sorted(unknown))} is unknown; a recipe may have description, "
-            "after, min_accuracy and [[stage]]"
+            "after, min_accuracy, [finder] and [[stage]]"
         )
     description, after = document.get("description"), document.get("after")
     if not isinstance(description, str) or not description:
@@ -186,13 +216,16 @@ def _resolve(
         if required not in documents:
             raise RecipeError(f"{file}: there is no recipe {required!r} in the same folder")
         _resolve(required, documents, loaded, (*pending, name))
-    stages = tuple(_stage(file, table, loaded) for table in tables)
+    samples = _samples(file, document.get("finder"))
+    if after is not None and not samples:
+        samples = loaded[after].samples
+    stages = tuple(_stage(file, table, loaded, samples) for table in tables)
     min_accuracy = _min_accuracy(file, document.get("min_accuracy", {}))
     if after is not None:
         stages = loaded[after].stages + stages
         min_accuracy = dict(loaded[after].min_accuracy) | min_accuracy
     _check_order(file, stages)
-    loaded[name] = Recipe(name, description, stages, min_accuracy)
+    loaded[name] = Recipe(name, description, stages, min_accuracy, samples)
     return loaded[name]
 
 
@@ -216,7 +249,20 @@ def _min_accuracy(file: str, table: Any) -> dict[str, float]:
     return table
 
 
-def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe]) -> Stage:
+def _samples(file: str, table: Any) -> Stages:
+    """Stages that train a finder and draw samples with it; empty if the recipe asks for none."""
+    if table is None:
+        return ()
+    expected = {"pages", "epochs", "samples"}
+    if not isinstance(table, dict) or table.keys() != expected:
+        raise RecipeError(f"{file}: finder must be a table of pages, epochs and samples")
+    if not all(type(value) is int and value > 0 for value in table.values()):
+        raise RecipeError(f"{file}: pages, epochs and samples must be positive, got {table!r}")
+    finder = Stage("train-finder", {"pages": table["pages"], "epochs": table["epochs"]})
+    return (Stage("draw-samples", {"pages": table["samples"]}, ((finder,),)),)
+
+
+def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe], samples: Stages) -> Stage:
     name = table.get("technique")
     if name not in TECHNIQUES:
         raise RecipeError(f"{file}: technique must be one of {', '.join(TECHNIQUES)}, got {name!r}")
@@ -239,7 +285,7 @@ def _stage(file: str, table: dict[str, Any], loaded: dict[str, Recipe]) -> Stage
         elif type(value) is not expected:
             raise RecipeError(f"{file}: {key} of {name} must be {expected.__name__}, got {value!r}")
     inputs = tuple(loaded[teacher].network for teacher in parameters.pop("teachers", []))
-    return Stage(name, parameters, inputs)
+    return Stage(name, parameters, inputs, samples if "epochs" in known else ())
 
 
 def _check_order(file: str, stages: Stages) -> None:

@@ -67,6 +67,8 @@ TECHNIQUES: dict[str, Technique] = {
 }
 # Recipes do not name these: they are inserted where they belong.
 IMPLIED: dict[str, Technique] = {
+    "train-finder": Technique("finding.train_finder", None, "graph"),
+    "draw-samples": Technique("finding.draw_samples", None, None),
     "convert": Technique("graph.convert", "network", "graph"),
     "optimise": Technique("graph.optimise", "graph", "graph"),
     "calibrate": Technique("graph.temperature", "graph", "graph"),

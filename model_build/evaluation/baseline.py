@@ -4,6 +4,7 @@ There are two kinds, because there are two kinds of requests: finished samples (
 and pictures through `auto`, with other strokes, paper and confidence. docs/drift.md says more.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.errors import BlankImage
 from classifier.image import pixels
 from classifier.monitoring import traits
+from classifier.prepare.finder import MapsOf
 from classifier.prepare.pipeline import from_manifest
 from drift_check import traffic
 from model_build.data.synthetic_pictures import take_picture
@@ -31,44 +34,54 @@ _drawn: dict[tuple[str, str], Observed] = {}  # fp32 and int8 get the same pictu
 
 
 def with_baseline(
-    evaluation: Evaluation, path: Path, images: NDArray[np.uint8], parameters: Mapping[str, Any]
+    evaluation: Evaluation,
+    path: Path,
+    images: NDArray[np.uint8],
+    parameters: Mapping[str, Any],
+    maps_of: MapsOf | None = None,
 ) -> Evaluation:
     """Add a model file's baseline to its evaluation; the arguments are those of `baseline`."""
-    histograms = baseline(path, images, parameters)
+    histograms = baseline(path, images, parameters, maps_of)
     return replace(
         evaluation, samples=histograms["samples"], pictures=histograms.get("pictures", {})
     )
 
 
 def baseline(
-    path: Path, images: NDArray[np.uint8], parameters: Mapping[str, Any]
+    path: Path,
+    images: NDArray[np.uint8],
+    parameters: Mapping[str, Any],
+    maps_of: MapsOf | None = None,
 ) -> dict[str, dict[str, list[int]]]:
     """Histograms of a model file for the manifest: `samples`, and `pictures` for digits.
 
     images: held-out samples [N, H, W]. parameters: of the preprocessing, as in the manifest;
-    ordinary pictures are known for the pipeline `mnist` alone.
+    ordinary pictures are known for the pipeline `mnist` alone. maps_of: the finder.
     """
     papers = [traits.paper(image[:, :, np.newaxis]) for image in images]
     histograms = {"samples": _of_traits(traits.traits(images, papers))}
     if parameters["pipeline"] == "mnist":
-        samples, observed = pictures(images, parameters)
+        samples, observed = pictures(images, parameters, maps_of)
         histograms["pictures"] = _of_answers(path, samples) | _of_traits(observed)
     return histograms
 
 
-def pictures(images: NDArray[np.uint8], parameters: Mapping[str, Any]) -> Observed:
+def pictures(
+    images: NDArray[np.uint8], parameters: Mapping[str, Any], maps_of: MapsOf | None = None
+) -> Observed:
     """Samples [N, H, W] as ordinary pictures, preprocessed by the serving code; deterministic."""
     key = hashlib.sha256(images.tobytes()).hexdigest(), repr(sorted(parameters.items()))
     if key not in _drawn:
         chosen = np.linspace(0, len(images) - 1, min(PICTURES, len(images))).round().astype(int)
-        pipeline = from_manifest(["N", *images.shape[1:]], dict(parameters))
+        pipeline = from_manifest(["N", *images.shape[1:]], dict(parameters), maps_of)
         generator = np.random.default_rng(_SEED)
         samples, papers = [], []
         for image in images[chosen]:
             side = int(generator.integers(*_SIDES))
             picture = pixels.Picture(take_picture(image, generator, side=side))
-            samples.append(pipeline(picture.pixels, "auto", picture.detail))
-            papers.append(traits.paper(picture.pixels))
+            with contextlib.suppress(BlankImage):  # the faintest of them
+                samples.append(pipeline(picture.pixels, "auto", picture.detail))
+                papers.append(traits.paper(picture.pixels))
         _drawn.clear()
         _drawn[key] = np.stack(samples), traits.traits(np.stack(samples), papers)
     return _drawn[key]

@@ -7,6 +7,7 @@ from model_build.data import datasets
 from model_build.engine.stage import GRAPH, StageContext
 from model_build.evaluation.baseline import with_baseline
 from model_build.evaluation.evaluate import Evaluation, evaluate
+from model_build.finding.maps import FINDER, maps_of
 
 
 def build_stage(context: StageContext, *, candidates: list[str]) -> dict[str, Any]:
@@ -18,8 +19,9 @@ def build_stage(context: StageContext, *, candidates: list[str]) -> dict[str, An
     files = {name: folder / GRAPH for name, folder in folders}
     images, labels = context.dataset.test_images, context.dataset.test_labels
     parameters = datasets.pipeline_of(context.dataset.name)
+    maps = maps_of(context.samples / FINDER) if context.samples else None
     return {
-        name: asdict(with_baseline(evaluation, files[name], images, parameters))
+        name: asdict(with_baseline(evaluation, files[name], images, parameters, maps))
         for name, evaluation in evaluate(files, images, labels).items()
     }
 

@@ -78,7 +78,7 @@ def euler_numbers(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
     """
     cells = np.pad(masks, ((0, 0), (1, 1), (1, 1))).astype(np.int8)
     corners = cells[:, :-1, :-1], cells[:, :-1, 1:], cells[:, 1:, :-1], cells[:, 1:, 1:]
-    count = sum(corners)
+    count = corners[0] + corners[1] + corners[2] + corners[3]
     diagonal = (count == 2) & (corners[0] == corners[3])
     quads = (count == 1).astype(np.int64) - (count == 3) - 2 * diagonal
     numbers: NDArray[np.int64] = quads.sum(axis=(1, 2)) // 4
@@ -97,10 +97,11 @@ def thin(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     while changed:
         changed = False
         for step in (0, 1):
-            north, north_east, east, south_east, south, south_west, west, north_west = around = [
+            around = [
                 thinned[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
                 for down, right in _CLOCKWISE
             ]
+            north, east, south, west = around[::2]
             count = sum(side.astype(np.uint8) for side in around)
             turns = sum(
                 (~side & following).astype(np.uint8)

@@ -44,17 +44,24 @@ def convert(model: Any, target: Path) -> onnx.ModelProto:
         warnings.simplefilter("ignore", FutureWarning)  # Keras itself uses np.object
         serving.export(target, format="onnx", verbose=False)
     graph = onnx.load(target)
-    name_input_and_output(graph, height, width)
+    classes = model.output_shape[1]
+    name_input_and_output(
+        graph,
+        helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["N", height, width]),
+        helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["N", classes]),
+    )
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, target)
     return graph
 
 
-def name_input_and_output(model: onnx.ModelProto, height: int, width: int) -> None:
-    """Name input and output as the contract does, and the batch dimension N."""
+def name_input_and_output(
+    model: onnx.ModelProto, input_: onnx.ValueInfoProto, output: onnx.ValueInfoProto
+) -> None:
+    """Give input and output of a converted network the names and shapes of the contract."""
     graph = model.graph
     (source,), (sink,) = graph.input, graph.output
-    renamed = {source.name: INPUT_NAME, sink.name: OUTPUT_NAME}
+    renamed = {source.name: input_.name, sink.name: output.name}
     names = [part.name for part in (*graph.initializer, *graph.node)]
     renamed |= _renumbered([*names, *(value for node in graph.node for value in node.output)])
     for part in (*graph.initializer, *graph.node):
@@ -63,11 +70,8 @@ def name_input_and_output(model: onnx.ModelProto, height: int, width: int) -> No
         for values in (node.input, node.output):
             for index, value in enumerate(values):
                 values[index] = renamed.get(value, value)
-    classes = sink.type.tensor_type.shape.dim[1].dim_value
-    source.CopyFrom(
-        helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["N", height, width])
-    )
-    sink.CopyFrom(helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["N", classes]))
+    source.CopyFrom(input_)
+    sink.CopyFrom(output)
     del graph.value_info[:]
     graph.name, graph.doc_string = "classifier", ""  # these held a running number too
     model.producer_name, model.producer_version = "tf2onnx", ""

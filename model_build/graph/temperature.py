@@ -12,6 +12,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from model_build.data.datasets import SPLIT_SEED, Labelled
 from model_build.engine.stage import StageContext
+from model_build.evaluation import rejection
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 from model_build.training.augment import Strength, augment
 
@@ -20,10 +21,20 @@ _WEIGHTS_SCALE = 4  # input of QGemm
 
 
 def build_stage(context: StageContext) -> dict[str, Any]:
-    """Put a temperature into a graph; returns the `calibration` of the manifest's metrics."""
+    """Put a temperature into a graph; returns the `calibration` of the manifest's metrics.
+
+    And its `rejection`, if the recipe draws samples that are no digits.
+    """
     images, labels = context.dataset.validation_images, context.dataset.validation_labels
     temperature = calibrate(context.source_graph, context.graph, images, labels)
-    return {"temperature": temperature, "samples": len(labels)}
+    result: dict[str, Any] = {"temperature": temperature, "samples": len(labels)}
+    if drawn := context.drawn_samples():
+        images = np.concatenate([drawn["validation_images"], drawn["validation_writers"]])
+        written = np.ones(len(drawn["validation_writers"]), dtype=bool)
+        is_digit = np.concatenate([drawn["validation_labels"] >= 0, written])
+        confidence = _probabilities(context.graph, images).max(axis=1)
+        result["rejection"] = rejection.fit(confidence, is_digit)
+    return result
 
 
 def calibrate(
@@ -131,6 +142,12 @@ def logits(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (values,) = session.run([name], {INPUT_NAME: images})
     return np.asarray(values, np.float32)
+
+
+def _probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run([OUTPUT_NAME], {INPUT_NAME: images})
+    return np.asarray(probabilities, np.float32)
 
 
 def _last_softmax(graph: GraphProto) -> NodeProto:

@@ -73,24 +73,18 @@ class Samples(NamedTuple):
 def load_samples(part: str) -> Samples:
     """Load the digits to measure on: `test`, which nothing is ever chosen on, or `validation`.
 
-    The test part also has digits by writers who are not in MNIST.
+    Both have digits by writers who are not in MNIST too, others in each.
     """
     mnist = datasets.load("mnist-5k")
     images = getattr(mnist, f"{part}_images")
     labels = getattr(mnist, f"{part}_labels")
-    traced = [trace(images, labels)]
     if part == "test":
-        traced.append(trace(*_in_mnist_form(*datasets.load_other_writers())))
+        coarse, others = datasets.load_other_writers()
+        writers = datasets.in_mnist_form(coarse), others
+    else:
+        _, writers = datasets.load_training_writers()
+    traced = [trace(images, labels), trace(*writers)]
     return Samples(images, labels, traced)
-
-
-def _in_mnist_form(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> datasets.Labelled:
-    """Enlarge digits [N, 8, 8] to a box of 20 x 20 in the middle of 28 x 28."""
-    enlarged = [
-        np.pad(np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC)), 4)
-        for image in images
-    ]
-    return np.stack(enlarged), labels
 
 
 def measure(

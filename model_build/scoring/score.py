@@ -22,7 +22,7 @@ from model_build.scoring import score_part
 from model_build.scoring.score_part import Job
 from model_build.store import manifest as manifests
 from model_build.store.backends import UNFINISHED, Objects, open_objects
-from model_build.store.model_store import MANIFEST, MODEL, ModelStore
+from model_build.store.model_store import FINDER, MANIFEST, MODEL, ModelStore
 
 PLAN = "plan.json"
 
@@ -91,6 +91,8 @@ def score(job: Job, store: ModelStore, workers: int, on_part: OnPart) -> Totals:
         ),
         f"{job.name}/versions/{version}/{MODEL}": store.model(job.name, version),
     }
+    if (finder := store.finder(job.name, version)) is not None:
+        model[f"{job.name}/versions/{version}/{FINDER}"] = finder
     target = open_objects(job.target)
     finished = {entry.key for entry in target.entries("")}
     remaining = [index for index in range(len(planned)) if _part(job, index) not in finished]

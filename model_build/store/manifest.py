@@ -31,6 +31,7 @@ def build(
     labels: list[int] | list[str],
     quantization: dict[str, Any] | None,
     calibration: dict[str, Any] | None = None,
+    finder: bytes | None = None,
     evaluation: Evaluation,
     lineage: dict[str, Any],
     dtype: str = "uint8",
@@ -39,19 +40,22 @@ def build(
     """Manifest of a model file's `content`, for `ModelStore.publish`, which checks it.
 
     image_shape, dtype: of one sample in the model's tensor. quantization: None for fp32.
-    calibration: the temperature, and the number of samples that it was fitted on. lineage: the
+    calibration: the temperature, the number of samples that it was fitted on, and the rejection if
+    there is one. finder: content of the network that finds digits. lineage: the
     result of `lineage()`, and the parent version.
     """
     created = created or datetime.now(UTC)
     digest = hashlib.sha256(content).hexdigest()
     metrics = {key: value for key, value in asdict(evaluation).items() if key not in _BASELINE}
     metrics.pop("bytes")
+    calibration = dict(calibration or {})
+    rejection = calibration.pop("rejection", None)
     return {
         "schema": 1,
         "name": name,
         "version": f"{created:%Y%m%dT%H%M%SZ}-{digest[:8]}",
         "created": f"{created:%Y-%m-%dT%H:%M:%SZ}",
-        "file": {"sha256": digest, "bytes": len(content)},
+        "file": _file(content),
         "input": {
             "name": INPUT_NAME,
             "dtype": dtype,
@@ -63,7 +67,13 @@ def build(
         "metrics": metrics | ({"calibration": calibration} if calibration else {}),
         "baseline": {key: asdict(evaluation)[key] for key in _BASELINE},
         "lineage": lineage,
+        **({"finder": _file(finder)} if finder is not None else {}),
+        **({"rejection": rejection} if rejection else {}),
     }
+
+
+def _file(content: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
 def parse(document: Any) -> Manifest:

@@ -1,6 +1,7 @@
 """Model store: immutable versions, and channels that point to them.
 
     <name>/versions/<version>/model.onnx      written once, by a conditional write
+    <name>/versions/<version>/finder.onnx     likewise, in a version that finds digits
     <name>/versions/<version>/manifest.json   written last: a version with one is complete
     <name>/channels/<channel>.json            changed by compare-and-swap only
     <name>/removal.json                       what gc is removing right now
@@ -28,7 +29,7 @@ _HISTORY = 50  # versions that a channel remembers
 _ATTEMPTS = 100  # of a compare-and-swap, enough for as many concurrent writers
 _LEASE_SECONDS = 600  # a gc that has written nothing for this long is presumed dead
 
-MODEL, MANIFEST = "model.onnx", "manifest.json"
+MODEL, FINDER, MANIFEST = "model.onnx", "finder.onnx", "manifest.json"
 
 type Channel = dict[str, Any]
 
@@ -63,20 +64,25 @@ class ModelStore:
         self.url = url
         self._objects = open_objects(url)
 
-    def publish(self, document: Document, content: bytes) -> Manifest:
-        """Write a version: the file, then its manifest. Publishing the same version again is fine.
+    def publish(self, document: Document, content: bytes, finder: bytes | None = None) -> Manifest:
+        """Write a version: its files, then its manifest. Publishing the same again is fine.
 
-        document: the manifest, unchecked. Raises ManifestError, and Conflict if the version exists
-        with different content or gc is removing it or its parent.
+        document: the manifest, unchecked. finder: content of the finder's file. Raises
+        ManifestError, and Conflict if the version exists with different content or gc is removing
+        it or its parent.
         """
         manifest = manifests.parse(document)
-        if (hashlib.sha256(content).hexdigest(), len(content)) != manifest.file:
-            raise StoreError("the model file does not match its manifest")
+        parts = {MODEL: content} | ({FINDER: finder} if finder is not None else {})
+        expected = {MODEL: manifest.file} | ({FINDER: manifest.finder} if manifest.finder else {})
+        for part in parts.keys() | expected.keys():
+            held = parts.get(part, b"")
+            if (hashlib.sha256(held).hexdigest(), len(held)) != expected.get(part):
+                raise StoreError(f"{part} does not match its manifest")
         name, version = manifest.name, manifest.version
         folder = _folder(name, version)
         needed = {version, manifest.lineage.parent}
         self._refuse_removed(name, needed)
-        parts = {MODEL: content, MANIFEST: manifests.encode(document)}
+        parts[MANIFEST] = manifests.encode(document)
         missing = list(parts)
         while missing:
             for part in missing:
@@ -101,18 +107,25 @@ class ModelStore:
 
     def model(self, name: str, version: str) -> bytes:
         """Model file of a version, checked against its manifest."""
-        expected = self.manifest(name, version).file.sha256
-        content = self.file(name, version)
-        if hashlib.sha256(content).hexdigest() != expected:
+        return self._checked(name, version, MODEL, self.manifest(name, version).file.sha256)
+
+    def finder(self, name: str, version: str) -> bytes | None:
+        """Finder of a version, checked against its manifest; None if it has none."""
+        expected = self.manifest(name, version).finder
+        return self._checked(name, version, FINDER, expected.sha256) if expected else None
+
+    def _checked(self, name: str, version: str, part: str, sha256: str) -> bytes:
+        content = self.file(name, version, part)
+        if hashlib.sha256(content).hexdigest() != sha256:
             raise StoreError(
-                f"the file of {name} {version} does not match its manifest; "
+                f"{part} of {name} {version} does not match its manifest; "
                 "build and publish a new version"
             )
         return content
 
-    def file(self, name: str, version: str) -> bytes:
-        """Model file of a version as it is, unchecked."""
-        return self._objects.read(f"{_folder(name, version)}/{MODEL}")[0]
+    def file(self, name: str, version: str, part: str = MODEL) -> bytes:
+        """File of a version as it is, unchecked."""
+        return self._objects.read(f"{_folder(name, version)}/{part}")[0]
 
     def channel(self, name: str, channel: str) -> Channel | None:
         """Content of a channel; None if nothing was ever promoted to it."""
@@ -162,6 +175,7 @@ class ModelStore:
 
         Concurrent promotions all happen, one after the other: none is lost.
         """
+        self.finder(name, version)
         self.model(name, version)
 
         def point(old: Channel) -> Channel:
@@ -350,7 +364,8 @@ def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str
     manifest = source.manifest(name, version)
     if manifest.lineage.parent:
         copy(source, target, name, manifest.lineage.parent)
-    target.publish(manifest.document, source.model(name, version))
+    finder = source.finder(name, version)
+    target.publish(manifest.document, source.model(name, version), finder)
     return version
 
 

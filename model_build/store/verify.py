@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from classifier.model.manifest import File
 from model_build.errors import BuildError, NotInStore, StoreError
-from model_build.store.model_store import MANIFEST, MODEL, Listing, ModelStore
+from model_build.store.model_store import FINDER, MANIFEST, MODEL, Listing, ModelStore
 
 type Step = Callable[[int, int], None]  # done, of how many
 
-_PARTS = (MODEL, MANIFEST)
+_PARTS = (MODEL, FINDER, MANIFEST)
 
 
 @dataclass
@@ -75,24 +76,33 @@ def _verify_version(
         report.problems.append(
             f"{label}: its name does not end with its sha256, {expected.sha256[:8]}"
         )
-    if MODEL not in files:
-        report.problems.append(f"{label}: {MODEL} is missing")
-    else:
-        content = store.file(name, version)
-        report.bytes += len(content)
-        digest = hashlib.sha256(content).hexdigest()
-        if len(content) != expected.bytes:
-            report.problems.append(
-                f"{label}: {MODEL} has {len(content):,} bytes, its manifest says {expected.bytes:,}"
-            )
-        elif digest != expected.sha256:
-            report.problems.append(
-                f"{label}: {MODEL} has sha256 {digest[:12]}…, its manifest says "
-                f"{expected.sha256[:12]}…"
-            )
+    report.bytes += _verify_file(store, label, MODEL, expected, listing, report)
+    if manifest.finder:
+        report.bytes += _verify_file(store, label, FINDER, manifest.finder, listing, report)
     parent = manifest.lineage.parent
     if parent and parent not in listing.complete:
         report.notes.append(f"{label}: its parent {parent} is not in the store")
+
+
+def _verify_file(
+    store: ModelStore, label: str, part: str, expected: File, listing: Listing, report: Report
+) -> int:
+    """Hash a file of a version again; return its size."""
+    name, version = label.split(" ")
+    if part not in listing.versions[version]:
+        report.problems.append(f"{label}: {part} is missing")
+        return 0
+    content = store.file(name, version, part)
+    digest = hashlib.sha256(content).hexdigest()
+    if len(content) != expected.bytes:
+        report.problems.append(
+            f"{label}: {part} has {len(content):,} bytes, its manifest says {expected.bytes:,}"
+        )
+    elif digest != expected.sha256:
+        report.problems.append(
+            f"{label}: {part} has sha256 {digest[:12]}…, its manifest says {expected.sha256[:12]}…"
+        )
+    return len(content)
 
 
 def _verify_channel(

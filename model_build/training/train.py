@@ -1,6 +1,6 @@
 """Train a network: seeded, with fresh augmented samples every epoch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,8 @@ class Samples:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: int
+    # More samples, as finding/draw_samples.py describes them; empty if there are none.
+    drawn: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def training(
 ) -> tuple[Samples, Schedule, int, OnEpoch]:
     """What `fit` is told: samples, schedule, seed and on_epoch, from a stage's parameters."""
     dataset = context.dataset
-    samples = Samples(dataset.train_images, dataset.train_labels, dataset.classes)
+    samples = Samples(
+        dataset.train_images, dataset.train_labels, dataset.classes, context.drawn_samples()
+    )
     strength = Strength() if augmentation else None
     return samples, Schedule(**schedule, augmentation=strength), context.seed, context.on_epoch
 
@@ -100,13 +104,7 @@ def fit(
     steps = schedule.epochs * len(epochs)
     model.compile(
         keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(
-                schedule.learning_rate / 10,
-                steps - steps // 10,
-                warmup_target=schedule.learning_rate,
-                warmup_steps=steps // 10,
-            ),
-            weight_decay=schedule.weight_decay,
+            cosine(schedule.learning_rate, steps), weight_decay=schedule.weight_decay
         ),
         loss or keras.losses.CategoricalCrossentropy(label_smoothing=schedule.label_smoothing),
         metrics=[_accuracy],
@@ -118,6 +116,13 @@ def fit(
     )
     model.fit(
         epochs, epochs=schedule.epochs, verbose=0, shuffle=False, callbacks=[*callbacks, report]
+    )
+
+
+def cosine(peak: float, steps: int) -> Any:
+    """Learning rate that rises for a tenth of the steps, then falls along half a cosine."""
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 10, steps - steps // 10, warmup_target=peak, warmup_steps=steps // 10
     )
 
 
@@ -139,6 +144,7 @@ class _Epochs(keras.utils.PyDataset):  # type: ignore[misc] # Keras is untyped
         super().__init__()
         self._samples, self._schedule, self._make_targets = samples, schedule, targets
         self._generator = np.random.default_rng(seed)
+        self._size = sum(_shares(samples).values())
         # The next epoch's samples are made while this one trains: TensorFlow leaves gaps.
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._undrawn = schedule.epochs
@@ -147,7 +153,7 @@ class _Epochs(keras.utils.PyDataset):  # type: ignore[misc] # Keras is untyped
 
     def __len__(self) -> int:
         # The rest has its turn in other epochs.
-        return len(self._samples.images) // self._schedule.batch
+        return self._size // self._schedule.batch
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats]:
         batch = slice(index * self._schedule.batch, (index + 1) * self._schedule.batch)
@@ -163,10 +169,61 @@ class _Epochs(keras.utils.PyDataset):  # type: ignore[misc] # Keras is untyped
         self._undrawn -= 1
 
     def _draw(self) -> tuple[Floats, Floats]:
-        order = self._generator.permutation(len(self._samples.images))
-        images, labels = self._samples.images[order], self._samples.labels[order]
-        if self._schedule.augmentation:
-            images = augment(images, labels, self._generator, self._schedule.augmentation)
-        inputs = images[..., np.newaxis].astype(np.float32) / np.float32(255)
-        one_hot = np.eye(self._samples.classes, dtype=np.float32)[labels]
-        return inputs, self._make_targets(inputs, one_hot) if self._make_targets else one_hot
+        samples, generator, strength = self._samples, self._generator, self._schedule.augmentation
+        parts = []
+        for name, count in _shares(samples).items():
+            images, labels = _part(samples, name)
+            chosen = generator.permutation(len(images))[:count]
+            images, labels = images[chosen], labels[chosen]
+            if strength:
+                change = strength if name in _AS_WRITTEN else MILD
+                images = augment(images, labels, generator, change)
+            parts.append((images, labels))
+        images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        order = generator.permutation(len(images))
+        inputs = images[order][..., np.newaxis].astype(np.float32) / np.float32(255)
+        classes = self._samples.classes
+        # Nothing is known of an outlier: each class is as likely (Hendrycks et al. 2019).
+        targets = np.vstack([np.eye(classes), np.full(classes, 1 / classes)])[labels[order]]
+        expected = targets.astype(np.float32)
+        return inputs, self._make_targets(inputs, expected) if self._make_targets else expected
+
+
+_AS_WRITTEN = ("images", "writers")
+MILD = Strength(  # for samples that pens, cameras and the finder have changed already
+    rotation=5,
+    slant=0.1,
+    stretch=0.06,
+    shift=1,
+    elastic=0.7,
+    style=0,
+    pen=0.15,
+    gap=0.02,
+    cut=0.02,
+    coarse=0.05,
+    recrop=0,
+    blur=0.2,
+)
+
+
+def _shares(samples: Samples) -> dict[str, int]:
+    """How many samples of each part an epoch has."""
+    count = len(samples.images)
+    if not samples.drawn:
+        return {"images": count}
+    limits = {"writers": 0.4, "found": 0.5, "outliers": 0.3}
+    return {"images": int(0.8 * count)} | {
+        name: min(int(share * count), len(_part(samples, name)[0]))
+        for name, share in limits.items()
+    }
+
+
+def _part(samples: Samples, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    if name == "images":
+        return samples.images, samples.labels
+    drawn = samples.drawn
+    if name == "writers":
+        return drawn["writers"], drawn["written"]
+    is_digit = drawn["labels"] >= 0
+    selected = is_digit if name == "found" else ~is_digit
+    return drawn["images"][selected], drawn["labels"][selected]

@@ -132,7 +132,11 @@ def test_ends_are_renamed_wherever_they_are_used() -> None:
         [helper.make_tensor_value_info("old_out", TensorProto.FLOAT, ["unk__2", 12])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    name_input_and_output(model, 3, 4)
+    name_input_and_output(
+        model,
+        helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 3, 4]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 12]),
+    )
     onnx.checker.check_model(model, full_check=True)
     assert [list(node.input) for node in model.graph.node] == [
         ["image"],

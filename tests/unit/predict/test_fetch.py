@@ -19,7 +19,7 @@ from tests.support.manifests import describe
 type Start = Callable[[], ModuleType]
 
 MANIFEST = Manifest.from_document(describe(b"model"))
-FILES = Files(MANIFEST.name, MANIFEST.version, MANIFEST, b"model")
+FILES = Files(MANIFEST.name, MANIFEST.version, MANIFEST, b"model", lambda: b"finder")
 
 
 @pytest.fixture

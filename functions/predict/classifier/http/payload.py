@@ -24,8 +24,8 @@ class Payload(NamedTuple):
     is_batch: bool
     mode: Mode
     with_input: bool  # whether each prediction includes the picture that the model saw
-    many: bool  # whether all digits are asked for, or the most prominent one
-    reject: bool  # whether to answer that a picture shows none of the model's classes
+    many: bool = False  # whether all digits are asked for, or the most prominent one
+    reject: bool = True  # whether to answer that a picture shows none of the model's classes
 
 
 def read(request: Request) -> Payload:

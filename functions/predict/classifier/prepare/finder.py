@@ -45,7 +45,7 @@ class Digit(NamedTuple):
     @property
     def cells(self) -> int:
         """Height or width in cells of the map, whichever is more."""
-        return max(self.ink.shape)
+        return max(len(self.ink), len(self.ink[0]))
 
 
 class Findings(NamedTuple):

@@ -1,0 +1,34 @@
+"""When to answer that a picture shows none of the classes: fitted on validation samples."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+REJECTED = 0.005  # share of the pictures that show one of the classes
+
+
+def fit(confidence: NDArray[np.float32], is_known: NDArray[np.bool_]) -> dict[str, float]:
+    """The manifest's `rejection` from the largest softmax [N], and whether it was of a class.
+
+    The probability is a logistic regression on log(p / (1 - p)) (Platt, "Probabilistic Outputs for
+    Support Vector Machines", 1999), both kinds as likely beforehand; the threshold rejects one
+    known picture in two hundred. Raises ValueError unless there are some of both kinds.
+
+    Source of the score: Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and
+    Out-of-Distribution Examples", 2017.
+    """
+    if is_known.all() or not is_known.any():
+        raise ValueError("rejection is fitted on pictures that show a class, and on others")
+    certain = np.clip(confidence.astype(np.float64), 1e-6, 1 - 1e-6)
+    features = np.stack([np.log(certain / (1 - certain)), np.ones(len(certain))], axis=1)
+    weights = np.where(is_known, 0.5 / is_known.sum(), 0.5 / (~is_known).sum())
+    parameters = np.zeros(2)
+    for _ in range(50):  # Newton's method
+        probability = 1 / (1 + np.exp(-features @ parameters))
+        gradient = features.T @ (weights * (probability - is_known))
+        curvature = weights * probability * (1 - probability)
+        hessian = features.T @ (features * curvature[:, np.newaxis]) + 1e-6 * np.eye(2)
+        parameters -= np.linalg.solve(hessian, gradient)
+    slope, offset = (float(value) for value in parameters)
+    probability = 1 / (1 + np.exp(-features @ parameters))
+    threshold = float(np.quantile(probability[is_known], REJECTED))
+    return {"threshold": threshold, "slope": slope, "offset": offset}

@@ -1,0 +1,112 @@
+"""More to train and to validate a reader on: digits as the finder sees them, and other things.
+
+    samples.npz
+        images, labels      uint8 [N, 28, 28] and int64 [N]: found in drawn pages; -1 is no digit
+        writers, written    other writers' digits and their labels, as they are
+        validation_…        the same of other digits, writers and pages
+    finder.onnx             what found them
+
+Each drawn page goes through the serving code: what it takes for a digit is a sample, and what is
+none at its place is an outlier to learn as such.
+"""
+
+import shutil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from classifier.prepare import finder
+from classifier.prepare.mnist import MnistPipeline
+from model_build.data import datasets
+from model_build.engine.stage import SAMPLES, StageContext
+from model_build.finding.maps import FINDER, maps_of
+from model_build.finding.pages import Page, letters
+from model_build.finding.train_finder import draw_pages, pens
+
+OUTLIER = -1
+_VALIDATION_SHARE = 0.15  # of the pages, drawn beside those to train on
+_LEAST_CELLS = 18  # a smaller digit is looked at again before it is read
+_SAME, _APART = 5, 14  # cells between middles: of one digit; of two
+
+type Labelled = datasets.Labelled
+
+
+def build_stage(context: StageContext, *, pages: int) -> dict[str, Any]:
+    """Draw pages, find what is on them, and write the samples."""
+    dataset, (known, validation) = context.dataset, datasets.load_training_writers()
+    shutil.copyfile(context.input_graph(0), context.target / FINDER)
+    maps = maps_of(context.target / FINDER)
+    parts = {
+        "": ((dataset.train_images, dataset.train_labels), known, pages),
+        "validation_": (
+            (dataset.validation_images, dataset.validation_labels),
+            validation,
+            int(pages * _VALIDATION_SHARE),
+        ),
+    }
+    arrays: dict[str, NDArray[Any]] = {}
+    for index, (prefix, (digits, writers, count)) in enumerate(parts.items()):
+        seed = context.seed + 1 + index
+        drawn = draw_pages(pens(digits, writers, seed), count, seed, 1.0)
+        images, labels = found(maps, drawn)
+        others = without_digits(len(images) // 12, seed)
+        arrays |= {
+            f"{prefix}images": np.concatenate([images, others]),
+            f"{prefix}labels": np.concatenate([labels, np.full(len(others), OUTLIER)]),
+            f"{prefix}writers": writers[0],
+            f"{prefix}written": writers[1],
+        }
+    np.savez_compressed(context.target / SAMPLES, allow_pickle=False, **arrays)
+    return {name: len(array) for name, array in arrays.items()}
+
+
+def found(maps_of: finder.MapsOf, pages: list[Page]) -> Labelled:
+    """Samples of what the finder takes for digits, with the label of the digit that is there."""
+    pipeline = MnistPipeline(28, 28)
+    samples, labels = [], []
+    for page in pages:
+        for digit in finder.digits_of(maps_of(page.picture)):
+            label = _label(digit, page)
+            if digit.cells >= _LEAST_CELLS and label is not None:
+                samples.append(pipeline.normalise(digit.ink))
+                labels.append(label)
+    return np.stack(samples), np.array(labels)
+
+
+def _label(digit: finder.Digit, page: Page) -> int | None:
+    """Label of the digit drawn there, -1 for no digit; None if that can't be told."""
+    box, cells = digit.box, page.targets.shape[0]
+    row, column = (box.top + box.bottom) / 2 * cells, (box.left + box.right) / 2 * cells
+    distances = [max(abs(row - y), abs(column - x)) for _, y, x in page.digits]
+    nearest = min(distances, default=np.inf)
+    if nearest < _SAME:
+        return page.digits[int(np.argmin(distances))][0]
+    return OUTLIER if nearest > _APART else None
+
+
+def without_digits(count: int, seed: int) -> NDArray[np.uint8]:
+    """Letters, scribbles and noise in the form of samples, a third each: uint8 [N, 28, 28]."""
+    generator = np.random.default_rng(seed)
+    signs = letters(generator, max(count // 3, 1)).images
+    return np.concatenate(
+        [
+            signs,
+            [_scribble(generator) for _ in range(count // 3)],
+            [_noise(generator) for _ in range(count // 3)],
+        ]
+    )
+
+
+def _scribble(generator: np.random.Generator) -> NDArray[np.uint8]:
+    canvas = Image.new("L", (84, 84))
+    points = generator.uniform(12, 72, (int(generator.integers(4, 9)), 2)).tolist()
+    width = int(generator.integers(3, 14))
+    ImageDraw.Draw(canvas).line([tuple(p) for p in points], fill=255, width=width, joint="curve")
+    return np.asarray(canvas.reduce(3))
+
+
+def _noise(generator: np.random.Generator) -> NDArray[np.uint8]:
+    cells = (generator.random((int(generator.integers(2, 10)),) * 2) * 255).astype(np.uint8)
+    return np.asarray(Image.fromarray(cells).resize((28, 28), Image.Resampling.BICUBIC))
