@@ -40,6 +40,7 @@ from model_build.evaluation.held_out import evaluations
 from model_build.store import manifest
 from model_build.store.model_store import ModelStore
 
+_STAGES = ("stages", "samples")  # of a recipe
 _DESCRIPTION = "build.json"  # in a build's folder: what is being built
 
 
@@ -144,9 +145,9 @@ class Build:
         for file in (file for files in self.steps.values() for file in files):
             (folder / file).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        stages = to_documents(self.recipe.stages)
+        parts = {part: to_documents(getattr(self.recipe, part)) for part in _STAGES}
         document = self._origin | {
-            "recipe": vars(self.recipe) | {"stages": stages},
+            "recipe": vars(self.recipe) | parts,
             "cache": str(self.engine.cache.resolve()),
         }
         (folder / _DESCRIPTION).write_bytes(manifest.encode(document))
@@ -173,7 +174,7 @@ class Build:
         recipe = document["recipe"]
         return cls(
             Engine(Path(document["cache"]), loaded, document["seed"]),
-            Recipe(**recipe | {"stages": from_documents(recipe["stages"])}),
+            Recipe(**recipe | {part: from_documents(recipe[part]) for part in _STAGES}),
             document["profile"],
         )
 
