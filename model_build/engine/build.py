@@ -113,6 +113,7 @@ class Build:
         for candidate, stages in self.recipe.candidates.items():
             outcome = self.engine.build(stages, silent)
             content = outcome.file.read_bytes()
+            calibration = dict(outcome.record["result"])
             lineage = self._origin | {
                 "recipe": {"name": self.recipe.name, "stages": to_documents(stages)},
                 "parent": versions.get("fp32"),
@@ -124,7 +125,8 @@ class Build:
                 preprocess=datasets.pipeline_of(dataset.name),
                 labels=datasets.labels_of(dataset.name),
                 quantization=outcome.quantization,
-                calibration=outcome.record["result"],
+                calibration=calibration,
+                rejection=calibration.pop("rejection", None),
                 evaluation=evaluated[candidate],
                 lineage=manifest.lineage(lineage, tuple(library_versions())),
                 finder=finder,

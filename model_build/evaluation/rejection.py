@@ -32,3 +32,23 @@ def fit(confidence: NDArray[np.float32], is_known: NDArray[np.bool_]) -> dict[st
     probability = 1 / (1 + np.exp(-features @ parameters))
     threshold = float(np.quantile(probability[is_known], REJECTED))
     return {"threshold": threshold, "slope": slope, "offset": offset}
+
+
+def from_histogram(counts: list[int]) -> dict[str, float] | None:
+    """The manifest's `rejection` where no other pictures are known: by confidence alone.
+
+    counts: of validation pictures by their largest softmax, in equal bins of 0 to 1. The threshold
+    is the bins' highest edge that rejects at most one in two hundred; None if that is none of them,
+    or if there are fewer than a hundred pictures to tell.
+    """
+    total = sum(counts)
+    if total < _LEAST_PICTURES:
+        return None
+    below = np.cumsum(counts)
+    edges = np.flatnonzero(below <= REJECTED * total)
+    if not edges.size:
+        return None
+    return {"threshold": float(edges[-1] + 1) / len(counts), "slope": 1.0, "offset": 0.0}
+
+
+_LEAST_PICTURES = 100

@@ -13,6 +13,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from model_build.data.datasets import SPLIT_SEED, Labelled
 from model_build.engine.stage import StageContext
 from model_build.evaluation import rejection
+from model_build.evaluation.evaluate import probabilities
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 from model_build.training.augment import Strength, augment
 
@@ -32,7 +33,7 @@ def build_stage(context: StageContext) -> dict[str, Any]:
         images = np.concatenate([drawn["validation_images"], drawn["validation_writers"]])
         written = np.ones(len(drawn["validation_writers"]), dtype=bool)
         is_digit = np.concatenate([drawn["validation_labels"] >= 0, written])
-        confidence = _probabilities(context.graph, images).max(axis=1)
+        confidence = probabilities(context.graph, images).max(axis=1)
         result["rejection"] = rejection.fit(confidence, is_digit)
     return result
 
@@ -142,12 +143,6 @@ def logits(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (values,) = session.run([name], {INPUT_NAME: images})
     return np.asarray(values, np.float32)
-
-
-def _probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    (probabilities,) = session.run([OUTPUT_NAME], {INPUT_NAME: images})
-    return np.asarray(probabilities, np.float32)
 
 
 def _last_softmax(graph: GraphProto) -> NodeProto:

@@ -14,7 +14,7 @@ from classifier.prepare import encoding
 from classifier.prepare.pipeline import Pipeline, from_manifest
 from model_build.data import image_folders
 from model_build.errors import GateError, ImportRefused
-from model_build.evaluation import gate
+from model_build.evaluation import gate, rejection
 from model_build.evaluation.evaluate import Evaluation, score, time_side_by_side
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 from model_build.graph.optimise import optimise
@@ -109,6 +109,7 @@ class Imported:
                 labels=self.labels,
                 quantization=quantization,
                 evaluation=evaluations[candidate],
+                rejection=rejection.from_histogram(evaluations[candidate].confidence_histogram),
                 lineage=manifest.lineage({**origin, "parent": versions.get("fp32")}, _LIBRARIES),
             )
             versions[candidate] = store.publish(document, content).version

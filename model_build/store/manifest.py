@@ -31,6 +31,7 @@ def build(
     labels: list[int] | list[str],
     quantization: dict[str, Any] | None,
     calibration: dict[str, Any] | None = None,
+    rejection: dict[str, float] | None = None,
     finder: bytes | None = None,
     evaluation: Evaluation,
     lineage: dict[str, Any],
@@ -40,16 +41,14 @@ def build(
     """Manifest of a model file's `content`, for `ModelStore.publish`, which checks it.
 
     image_shape, dtype: of one sample in the model's tensor. quantization: None for fp32.
-    calibration: the temperature, the number of samples that it was fitted on, and the rejection if
-    there is one. finder: content of the network that finds digits. lineage: the
-    result of `lineage()`, and the parent version.
+    calibration: the temperature, and the number of samples that it was fitted on. rejection: when
+    to answer that a picture shows no class. finder: content of the network that finds digits.
+    lineage: the result of `lineage()`, and the parent version.
     """
     created = created or datetime.now(UTC)
     digest = hashlib.sha256(content).hexdigest()
     metrics = {key: value for key, value in asdict(evaluation).items() if key not in _BASELINE}
     metrics.pop("bytes")
-    calibration = dict(calibration or {})
-    rejection = calibration.pop("rejection", None)
     return {
         "schema": 1,
         "name": name,

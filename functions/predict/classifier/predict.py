@@ -78,11 +78,13 @@ def _results(
 ) -> list[dict[str, Any]]:
     """What is said of each picture: its most prominent digit, or all of them as a text."""
     rejection = model.manifest.rejection
+    digits_only = model.manifest.input.preprocess["pipeline"] == "mnist"
+    score_name = "digit_probability" if digits_only else "class_probability"
     remaining = iter(answers)
     results = []
     for located, size, _ in pictures:
         digits = [
-            judged(answer, rejection, is_found=located.is_found, reject=payload.reject)
+            judged(answer, rejection, score_name, is_found=located.is_found, reject=payload.reject)
             for answer, _ in zip(remaining, located.samples, strict=False)
         ]
         for digit, box in zip(digits, located.boxes, strict=False):

@@ -34,18 +34,20 @@ def predictions(probabilities: NDArray[np.float32], labels: list[Any]) -> list[d
 def judged(
     answer: dict[str, Any],
     rejection: Rejection | None,
+    score_name: str,
     *,
     is_found: bool = True,
     reject: bool = True,
 ) -> dict[str, Any]:
     """A prediction, or that the picture shows none of the classes.
 
-    is_found: whether the finder found a digit at all. reject: False to get the prediction anyway.
+    score_name: of the probability that it shows one. is_found: whether the finder found a digit.
+    reject: False to get the prediction anyway.
     """
     probability = 1.0 if is_found else 0.0
     if rejection:
         probability *= rejection.probability(answer["confidence"])
-        answer["digit_probability"] = round(probability, 6)
+        answer[score_name] = round(probability, 6)
     if reject and probability < (rejection.threshold if rejection else 0.5):
         return answer | {"prediction": None, "reason": _REASON}
     return answer
