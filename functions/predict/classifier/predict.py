@@ -85,7 +85,9 @@ def _results(
     for located, size, _ in pictures:
         digits = [
             judged(answer, rejection, score_name, is_found=located.is_found, reject=payload.reject)
-            for answer, _ in zip(remaining, located.samples, strict=False)
+            for _, answer in zip(
+                located.samples, remaining, strict=False
+            )  # one per sample, no more
         ]
         for digit, box in zip(digits, located.boxes, strict=False):
             digit["box"] = box_in_pixels(box, size)

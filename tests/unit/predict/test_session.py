@@ -163,7 +163,9 @@ def test_onnxruntime_sees_no_byte_of_a_file_with_another_sha256(
     model_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bytes] = []
-    monkeypatch.setattr(session, "_session", lambda content, *_: seen.append(content))
+    monkeypatch.setattr(
+        session.ort, "InferenceSession", lambda content, *_, **__: seen.append(content)
+    )
     (version_folder(model_store) / "model.onnx").write_bytes(b"changed")
     with pytest.raises(ModelUnavailable, match="does not match its manifest"):
         load(FolderStore(model_store), "mnist", "production")
