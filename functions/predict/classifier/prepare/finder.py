@@ -23,7 +23,8 @@ type Ink = NDArray[np.float32]
 SIDE = 96  # pixels of the longer side that the network is shown
 _LARGE = 26  # cells: a digit at least as high or wide is seen well enough the first time
 _CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
-_IN_MIDDLE = 0.4  # from here on a cell belongs to a digit's middle
+_IN_MIDDLE = 0.25  # from here on a cell belongs to a digit's middle
+_SURE_MIDDLE = 0.3  # of at least one of its cells
 _WRITTEN = 0.45  # of full ink: from here on a cell belongs to a digit
 _OTHER = 0.5
 _MIDDLE_SHARE = 0.6  # of a digit's height and width that its middle takes (model_build/finding)
@@ -151,7 +152,7 @@ def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
         mask = pieces == piece
         score = float(scores[mask].mean())
         down, across = extent(mask.any(axis=1)), extent(mask.any(axis=0))
-        if np.count_nonzero(mask) < 3 or scores[mask].max() < 0.5:
+        if np.count_nonzero(mask) < 3 or scores[mask].max() < _SURE_MIDDLE:
             continue
         middles.append(
             _Middle(
