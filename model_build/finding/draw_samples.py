@@ -21,8 +21,9 @@ from classifier.prepare import finder
 from classifier.prepare.mnist import MnistPipeline
 from model_build.data import datasets
 from model_build.engine.stage import SAMPLES, StageContext
+from model_build.finding.letters import letters
 from model_build.finding.maps import FINDER, maps_of
-from model_build.finding.pages import Page, letters
+from model_build.finding.page import Page
 from model_build.finding.train_finder import draw_pages, pens
 
 OUTLIER = -1

@@ -21,9 +21,12 @@ from onnxruntime.quantization import (
 
 from model_build.data import datasets
 from model_build.engine.stage import OnEpoch, StageContext
+from model_build.finding.letters import letters
 from model_build.finding.maps import MAPS, PICTURE
-from model_build.finding.pages import SIDE, Page, Pens, draw_page, letters
+from model_build.finding.page import Page, draw_page
+from model_build.finding.shapes import SIDE
 from model_build.finding.strokes import trace
+from model_build.finding.writing import Pens
 from model_build.graph.convert import name_input_and_output
 from model_build.graph.optimise import BASIC, optimise, optimise_integers
 from model_build.quantise.static import quiet

@@ -79,9 +79,9 @@ def test_a_picture_without_a_digit_is_the_same_for_the_same_seed(name: str) -> N
 
 
 def test_outliers_are_drawn_with_other_fonts_than_the_finder_learns_from() -> None:
-    from model_build.finding import pages
+    from model_build.finding import shapes
 
-    assert not set(outliers.FONTS) & set(pages._FONTS)
+    assert not set(outliers.FONTS) & set(shapes.FONTS)
 
 
 # Numbers
