@@ -3,8 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 
-from classifier.http.response import predictions
+from classifier.http.response import box_in_pixels, judged, predictions
+from classifier.image.pixels import Part
+from classifier.model.manifest import Rejection
 
 
 def test_each_row_becomes_a_prediction_with_its_label() -> None:
@@ -27,3 +30,43 @@ def test_the_larger_of_two_that_look_the_same_is_the_answer() -> None:
     """Rounded to six decimals both are 0.5."""
     (found,) = predictions(np.array([[0.4999998, 0.5000002]], np.float32), [0, 1])
     assert found["prediction"] == 1
+
+
+SURE, UNSURE = {"prediction": 7, "confidence": 0.9}, {"prediction": 7, "confidence": 0.6}
+AS_CONFIDENT = Rejection(threshold=0.75, slope=1, offset=0)  # the probability is the confidence
+
+
+def test_without_a_threshold_a_prediction_stays_as_it_is() -> None:
+    assert judged(UNSURE, None) == UNSURE
+
+
+def test_below_the_threshold_there_is_no_prediction_but_a_reason() -> None:
+    assert judged(dict(SURE), AS_CONFIDENT) == SURE | {"digit_probability": 0.9}
+    answer = judged(dict(UNSURE), AS_CONFIDENT)
+    assert answer.pop("reason").endswith("add reject=off to be told the nearest")
+    assert answer == {"prediction": None, "confidence": 0.6, "digit_probability": 0.6}
+
+
+def test_a_client_can_be_told_the_nearest_class_anyway() -> None:
+    assert judged(dict(UNSURE), AS_CONFIDENT, reject=False) == UNSURE | {"digit_probability": 0.6}
+    assert judged(dict(SURE), None, is_found=False, reject=False) == SURE
+
+
+@pytest.mark.parametrize("rejection", [None, AS_CONFIDENT])
+def test_where_no_digit_was_found_there_is_no_prediction(rejection: Rejection | None) -> None:
+    answer = judged(dict(SURE), rejection, is_found=False)
+    assert answer["prediction"] is None
+    assert answer.get("digit_probability") == (0 if rejection else None)
+
+
+@pytest.mark.parametrize(("confidence", "probability"), [(0.5, 0.731059), (1.0, 1), (0.0, 0)])
+def test_the_probability_is_a_logistic_function_of_the_confidence(
+    confidence: float, probability: float
+) -> None:
+    rejection = Rejection(threshold=0, slope=2, offset=1)
+    answer = judged({"prediction": 7, "confidence": confidence}, rejection)
+    assert answer["digit_probability"] == pytest.approx(probability, abs=1e-6)
+
+
+def test_a_box_is_left_top_right_and_bottom_in_pixels() -> None:
+    assert box_in_pixels(Part(0.1, 0.52, 0.25, 1), (100, 200)) == [50, 10, 200, 52]

@@ -1,0 +1,320 @@
+"""finder.py: where the digits of a picture are, told from maps made by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from classifier.errors import BlankImage
+from classifier.image.pixels import Part
+from classifier.prepare import finder
+from classifier.prepare.finder import Digit
+from classifier.prepare.mnist import MAX_DIGITS, MnistPipeline
+
+type Maps = NDArray[np.float32]
+type Rectangle = tuple[int, int, int, int]  # top, bottom, left and right in cells
+
+PAGE = np.full((192, 192, 1), 255, np.uint8)
+
+
+def maps_with(*digits: Rectangle, other: Rectangle | None = None, score: float = 0.9) -> Maps:
+    """Maps [48, 48, 3] of solid digits, each with the middle that the network is taught."""
+    maps = np.zeros((48, 48, 3), np.float32)
+    for top, bottom, left, right in digits:
+        maps[top:bottom, left:right, 0] = 1
+        down, across = round((bottom - top) * 0.2), round((right - left) * 0.2)
+        maps[top + down : bottom - down, left + across : right - across, 1] = score
+    if other:
+        top, bottom, left, right = other
+        maps[top:bottom, left:right, 2] = 1
+    return maps
+
+
+class Looks:
+    """A network that answers with one map after the other, and keeps the pictures it was shown."""
+
+    def __init__(self, *answers: Maps) -> None:
+        self._answers = iter(answers)
+        self.pictures: list[NDArray[np.uint8]] = []
+
+    def __call__(self, picture: NDArray[np.uint8]) -> Maps:
+        self.pictures.append(picture)
+        return next(self._answers)
+
+
+def box(top: int, bottom: int, left: int, right: int) -> Part:
+    return Part(top / 48, bottom / 48, left / 48, right / 48)
+
+
+# Maps to digits
+
+
+def test_a_digit_is_the_ink_around_its_middle() -> None:
+    maps = maps_with((10, 30, 20, 32))
+    maps[12, 22, 0] = 0.7
+    (digit,) = finder.digits_of(maps)
+    assert digit.box == box(10, 30, 20, 32)
+    np.testing.assert_array_equal(digit.ink, maps[10:30, 20:32, 0])
+    assert digit.score == pytest.approx(0.9)
+    assert digit.cells == 20
+
+
+def test_touching_digits_have_their_own_ink() -> None:
+    maps = maps_with((10, 30, 8, 20), (10, 30, 20, 32))
+    left, right = finder.digits_of(maps)
+    assert (left.box, right.box) == (box(10, 30, 8, 20), box(10, 30, 20, 32))
+    assert left.ink.sum() == right.ink.sum() == 20 * 12
+
+
+def test_ink_far_from_the_middle_belongs_to_no_digit() -> None:
+    maps = maps_with((16, 26, 4, 14))
+    maps[16:26, 34:44, 0] = 1
+    (digit,) = finder.digits_of(maps)
+    assert digit.box == box(16, 26, 4, 14)
+
+
+@pytest.mark.parametrize(
+    "middle", [np.full((1, 2), 0.9), np.full((4, 4), 0.45)], ids=["two cells", "unsure"]
+)
+def test_a_weak_middle_makes_no_digit(middle: NDArray[np.float64]) -> None:
+    maps = maps_with((10, 30, 20, 32))
+    maps[:, :, 1] = 0
+    height, width = middle.shape
+    maps[20 : 20 + height, 25 : 25 + width, 1] = middle
+    assert finder.digits_of(maps) == []
+
+
+def test_a_middle_without_ink_makes_no_digit() -> None:
+    maps = maps_with((10, 30, 20, 32))
+    maps[:, :, 0] = 0.4
+    assert finder.digits_of(maps) == []
+
+
+# Pictures to maps
+
+
+def test_the_most_prominent_digit_is_first() -> None:
+    small, large = (30, 40, 20, 28), (2, 26, 4, 18)
+    findings = finder.find(PAGE, Looks(maps_with(small, large)))
+    assert [digit.box for digit in findings.digits] == [box(*large), box(*small)]
+    assert not findings.has_other
+
+
+def test_of_equal_digits_the_one_nearer_to_the_middle_is_first() -> None:
+    aside, central = (2, 14, 2, 10), (18, 30, 20, 28)
+    findings = finder.find(PAGE, Looks(maps_with(aside, central)))
+    assert [digit.box for digit in findings.digits] == [box(*central), box(*aside)]
+
+
+@pytest.mark.parametrize(("cells", "counts"), [(1, False), (2, True)])
+def test_a_speck_is_no_other_writing(cells: int, counts: bool) -> None:
+    maps = maps_with(other=(5, 5 + cells, 5, 5 + cells))
+    assert finder.find(PAGE, Looks(maps)) == ([], counts)
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour", "float"])
+def test_the_network_is_shown_any_picture_in_colour_of_bytes(kind: str) -> None:
+    grey = np.zeros((96, 96, 1), np.uint8)
+    grey[40:60, 30:50] = 200
+    shown = {
+        "grey": grey,
+        "colour": np.repeat(grey, 3, axis=2),
+        "float": grey.astype(np.float32) + np.float32(0.3),
+    }[kind]
+    looks = Looks(maps_with())
+    finder.find(shown, looks)
+    (picture,) = looks.pictures
+    assert (picture.shape, picture.dtype) == ((96, 96, 3), np.uint8)
+    np.testing.assert_array_equal(picture, np.repeat(grey, 3, axis=2))
+
+
+def test_the_colours_of_a_picture_keep_their_order() -> None:
+    looks = Looks(maps_with())
+    finder.find(np.full((300, 200, 3), (200, 100, 50), np.uint8), looks)
+    assert (looks.pictures[0] == (200, 100, 50)).all()
+
+
+@pytest.mark.parametrize("is_wide", [True, False])
+def test_an_elongated_picture_is_padded_with_its_edge_and_boxes_are_shares_of_it(
+    is_wide: bool,
+) -> None:
+    page = np.zeros((100, 400, 1), np.uint8)
+    page[-1:] = 255
+    maps = maps_with((2, 10, 24, 30))
+    expected = Part(2 / 12, 10 / 12, 24 / 48, 30 / 48)
+    if not is_wide:
+        page, maps = page.transpose(1, 0, 2), maps.transpose(1, 0, 2)
+        expected = Part(expected.left, expected.right, expected.top, expected.bottom)
+    looks = Looks(maps)
+    (digit,) = finder.find(page, looks).digits
+    assert digit.box == expected
+    picture = looks.pictures[0] if is_wide else looks.pictures[0].transpose(1, 0, 2)
+    assert (picture[:22] == 0).all()
+    assert (picture[24:] == picture[23]).all()
+    assert picture[23].min() > 0
+
+
+def test_what_the_network_says_of_the_padding_is_left_out() -> None:
+    findings = finder.find(np.zeros((100, 400, 1), np.uint8), Looks(maps_with((20, 40, 20, 32))))
+    assert findings.digits == []
+
+
+@pytest.mark.parametrize("shape", [(1, 900, 1), (900, 1, 3), (1, 1, 1), (1, 1279, 3)])
+def test_pictures_of_one_row_or_column_are_looked_at(shape: tuple[int, int, int]) -> None:
+    corner = np.zeros((48, 48, 3), np.float32)
+    corner[:6, :6] = 1
+    pixels, looks = np.zeros(shape, np.uint8), Looks(corner, corner)
+    (digit,) = finder.find(pixels, looks).digits
+    closer = finder.look_closer(digit, pixels, looks, None)
+    assert max(closer.box) <= 1
+    assert {picture.shape for picture in looks.pictures} == {(96, 96, 3)}
+
+
+# A second look
+
+SMALL = (20, 28, 30, 36)
+
+
+def small_digit() -> Digit:
+    (digit,) = finder.digits_of(maps_with(SMALL))
+    return digit
+
+
+def test_a_small_digit_is_looked_at_again_in_detail_and_its_box_is_of_the_whole_picture() -> None:
+    parts: list[Part] = []
+
+    def load_detail(part: Part) -> NDArray[np.uint8]:
+        parts.append(part)
+        return np.full((200, 200, 1), 7, np.uint8)
+
+    looks = Looks(maps_with((9, 39, 12, 36), score=0.6))
+    digit = finder.look_closer(small_digit(), PAGE, looks, load_detail)
+    (part,) = parts
+    assert (looks.pictures[0] == 7).all()
+    side = 8 / 48 / 0.62
+    assert (part.bottom - part.top, part.right - part.left) == pytest.approx((side, side))
+    middle = (part.top + part.bottom) / 2, (part.left + part.right) / 2
+    assert middle == pytest.approx((24 / 48, 33 / 48))
+    assert digit.ink.shape == (30, 24)
+    expected = (9 / 48 * side, 39 / 48 * side, 12 / 48 * side, 36 / 48 * side)
+    edges = (part.top, part.top, part.left, part.left)
+    assert digit.box == pytest.approx(np.add(edges, expected))
+    assert digit.score == pytest.approx(0.9)  # the better of the two looks
+
+
+@pytest.mark.parametrize("has_loader", [True, False])
+def test_without_more_detail_the_pixels_are_cropped(has_loader: bool) -> None:
+    pixels = np.tile(np.arange(192, dtype=np.uint8)[:, np.newaxis, np.newaxis], (1, 192, 1))
+    loaders: list[Callable[[Part], None] | None] = [None, lambda _part: None]
+    looks = Looks(maps_with((9, 39, 12, 36)))
+    finder.look_closer(small_digit(), pixels, looks, loaders[has_loader])
+    (picture,) = looks.pictures
+    assert 68 <= picture.min() < picture.max() <= 124  # rows 70 to 122 of the page
+
+
+def test_a_picture_that_shows_the_digit_large_enough_is_not_loaded_again() -> None:
+    def load_detail(part: Part) -> None:
+        pytest.fail(f"loaded {part}")
+
+    pixels = np.full((800, 800, 1), 255, np.uint8)
+    finder.look_closer(small_digit(), pixels, Looks(maps_with((9, 39, 12, 36))), load_detail)
+
+
+def test_a_large_digit_is_looked_at_once() -> None:
+    (digit,) = finder.digits_of(maps_with((10, 40, 10, 30)))
+    assert finder.look_closer(digit, PAGE, Looks(), None) is digit
+
+
+def test_of_what_the_second_look_finds_the_same_digit_is_taken() -> None:
+    looks = Looks(maps_with((9, 39, 0, 8), (9, 39, 14, 34), (9, 39, 40, 48)))
+    digit = finder.look_closer(small_digit(), PAGE, looks, None)
+    assert digit.ink.shape == (30, 20)
+
+
+@pytest.mark.parametrize("second", [maps_with(), maps_with((0, 6, 0, 6))], ids=["none", "beside"])
+def test_a_digit_that_the_second_look_misses_stays_as_it_was(second: Maps) -> None:
+    digit = small_digit()
+    assert finder.look_closer(digit, PAGE, Looks(second), None) is digit
+
+
+def test_a_digit_at_the_edge_is_looked_at_as_far_as_the_picture_goes() -> None:
+    (digit,) = finder.digits_of(maps_with((0, 8, 42, 48)))
+    parts: list[Part] = []
+    finder.look_closer(digit, PAGE, Looks(maps_with()), parts.append)
+    (part,) = parts
+    assert (part.top, part.right) == (0, 1)
+    assert part.bottom > 8 / 48
+    assert part.left < 42 / 48
+
+
+# Order
+
+
+def test_digits_are_read_line_by_line() -> None:
+    first = [(4, 16, 2, 10), (6, 18, 14, 22), (3, 15, 26, 34)]
+    second = [(24, 40, 4, 12), (26, 42, 30, 38)]
+    digits = finder.digits_of(maps_with(*first, *second))
+    for order in (digits, digits[::-1]):
+        ordered = [digit.box for digit in finder.in_reading_order(order)]
+        assert ordered == [box(*rectangle) for rectangle in first + second]
+
+
+# Pictures to samples
+
+
+def locate(*answers: Maps, many: bool = False, pixels: NDArray[np.uint8] = PAGE) -> tuple[int, int]:
+    """How many samples there are, and how many others."""
+    located = MnistPipeline(28, 28, maps_of=Looks(*answers)).locate(pixels, many=many)
+    assert len(located.boxes) in {0, len(located.samples)}
+    return len(located.samples), located.others
+
+
+ROW = maps_with((10, 38, 2, 14), (10, 38, 18, 30), (10, 38, 34, 46))
+
+
+def test_one_digit_is_read_or_all_of_them() -> None:
+    assert locate(ROW) == (1, 2)
+    assert locate(ROW, many=True) == (3, 0)
+
+
+def test_samples_hold_the_digits_in_reading_order() -> None:
+    wide, narrow = (10, 40, 2, 26), (10, 40, 34, 42)
+    pipeline = MnistPipeline(28, 28, maps_of=Looks(maps_with(wide, narrow)))
+    located = pipeline.locate(PAGE, many=True)
+    assert located.boxes == [box(*wide), box(*narrow)]
+    widths = [sample.any(axis=0).sum() for sample in located.samples]
+    assert widths == [16, 5]  # of a box of 20
+    assert located.is_found
+
+
+def test_a_page_of_digits_is_read_up_to_a_limit() -> None:
+    grid = [(y, y + 4, x, x + 4) for y in range(1, 43, 6) for x in range(1, 43, 6)]
+    maps = maps_with(*grid)
+    looks = [maps] + [maps_with((9, 39, 9, 39))] * MAX_DIGITS
+    assert locate(*looks, many=True) == (MAX_DIGITS, len(grid) - MAX_DIGITS)
+
+
+def test_a_picture_with_nothing_on_it_is_blank() -> None:
+    for many in (False, True):
+        with pytest.raises(BlankImage):
+            locate(maps_with(), many=many)
+
+
+def test_other_writing_alone_is_no_digit_but_still_a_sample_to_judge() -> None:
+    page = PAGE.copy()
+    page[60:120, 60:120] = 0
+    maps = maps_with(other=(15, 30, 15, 30))
+    for many, count in ((False, 1), (True, 0)):
+        located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(page, many=many)
+        assert len(located.samples) == count
+        assert not located.is_found
+        assert located.boxes == []
+
+
+def test_a_finished_sample_is_not_looked_at(digits: NDArray[np.uint8]) -> None:
+    pipeline = MnistPipeline(28, 28, maps_of=Looks())
+    for digit in digits:
+        located = pipeline.locate(digit[:, :, np.newaxis])
+        np.testing.assert_array_equal(located.samples[0], digit)
+        assert located.is_found
