@@ -118,6 +118,7 @@ def fit(pages: Pages, epochs: int, seed: int, on_epoch: OnEpoch) -> Any:
             initial_epoch=epoch - 1,
             epochs=epoch,
             verbose=0,
+            shuffle=False,
         ).history
         on_epoch(epoch, epochs, float(logs["loss"][-1]), float(logs["accuracy"][-1]))
     return finder

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from model_build.finding.handwriting import Spot, write_sign
 from model_build.finding.letters import SIGNS
 from model_build.finding.shapes import (
@@ -137,7 +139,18 @@ def _scribble(
     sheet.add_other(scribble(x, y, size, generator))
 
 
-_OTHER_WRITING = ((0.45, _letter), (0.3, _print), (0.25, _scribble))
+def _blob(sheet: Sheet, _pens: Pens, x: float, y: float, size: float, generator: Generator) -> None:
+    """A filled shape of three to a dozen corners."""
+    drawing, draw = canvas()
+    corners = int(generator.integers(3, 13))
+    angles = np.sort(generator.uniform(0, 2 * np.pi, corners))
+    reach = size * generator.uniform(0.3, 1, corners)  # half of the size, in pixels of the drawing
+    points = np.stack([2 * x + reach * np.cos(angles), 2 * y + reach * np.sin(angles)], axis=1)
+    draw.polygon([tuple(point) for point in points.tolist()], fill=255)
+    sheet.add_other(coverage_of(drawing))
+
+
+_OTHER_WRITING = ((0.4, _letter), (0.25, _print), (0.2, _scribble), (0.15, _blob))
 
 
 def _enclose(sheet: Sheet, x: float, y: float, size: float, generator: Generator) -> None:

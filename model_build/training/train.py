@@ -211,8 +211,8 @@ def _shares(samples: Samples) -> dict[str, int]:
     count = len(samples.images)
     if not samples.drawn:
         return {"images": count}
-    limits = {"writers": 0.4, "found": 0.5, "outliers": 0.3}
-    return {"images": int(0.8 * count)} | {
+    limits = {"writers": 0.4, "found": 0.4, "outliers": 0.2}
+    return {"images": count} | {
         name: min(int(share * count), len(_part(samples, name)[0]))
         for name, share in limits.items()
     }
