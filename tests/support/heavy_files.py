@@ -330,14 +330,14 @@ def batch_of_bigtiffs_whose_fields_are_one_list() -> list[bytes]:
 
 @case(422)
 def bigtiff_of_strips_that_lie_at_one_place() -> list[bytes]:
-    whole = big_tiff(64, 60_000, bytes(3_840_000), strips=60_000)
+    whole = big_tiff(64, 30_000, bytes(1_920_000), strips=30_000)
     return [whole.replace(struct.pack("<HHQ", 259, 16, 1), struct.pack("<HHQ", 259, 16, 2))]
 
 
 @case(200)
 def tiff_of_16_megapixels_of_fractions_of_64_bits() -> list[bytes]:
     packer = zlib.compressobj(9)
-    rows = np.ones((100, 4000))
+    rows = np.ones((100, 4000), dtype=">f8")
     rows[20:80, 1000:2000] = 0.1
     packed = b"".join(packer.compress(rows.tobytes()) for _ in range(40)) + packer.flush()
     return [tiff(4000, 4000, packed, ">", compression=8, bits=64, sample_format=3)]
@@ -436,7 +436,7 @@ def progressive_jpeg_of_16_megapixels_that_is_cut_off() -> list[bytes]:
     return [saved(digit(4000, "RGB"), "JPEG", quality=90, progressive=True)[:-4]]
 
 
-@case(422)
+@case(413)
 def jpeg_cut_off_after_a_million_scans_in_its_trailer() -> list[bytes]:
     whole = saved(digit(4000), "JPEG")
     return [filled(whole[:2000], b"\xff\xda\0\x02", b"")]

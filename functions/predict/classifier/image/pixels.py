@@ -93,6 +93,8 @@ class Picture:
             name = formats.require(data).name
             whole = _readable(data, name)
             allowance.take_work(structure.work(whole, name))
+            if name == "JPEG":  # whose segments are few enough to go over them again
+                whole = jpeg.with_end(data)
             self._data = whole
             self._is_cut = name == "JPEG" and whole is not data
             image = _open(whole)
@@ -147,7 +149,7 @@ class Picture:
         size = (width // shrink, height // shrink) if shrink > 1 else None
         image.draft(image.mode, size)
         image.load()
-        if self._is_cut:
+        if self._is_cut and not image.info.get("progressive"):  # which lost detail, but no rows
             other = _open(jpeg.filled(self._data))
             other.draft(image.mode, size)
             other.load()
@@ -210,8 +212,6 @@ def _refusals() -> Iterator[None]:
 
 def _readable(data: bytes, name: str) -> bytes:
     """Return a file that Pillow reads as we want it: most are that already."""
-    if name == "JPEG":
-        return jpeg.with_end(data)
     if name == "TIFF":
         from classifier.image.bigtiff import as_classic  # noqa: PLC0415 - as in structure.py
 
