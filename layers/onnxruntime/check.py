@@ -6,6 +6,7 @@ a form and writes metrics, so that a release that moves a file fails the build a
 request.
 """
 
+import base64
 import io
 import os
 
@@ -15,11 +16,23 @@ import multipart
 import numpy as np
 import obstore.store
 import onnxruntime
+import pi_heif
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics
 from PIL import Image, ImageOps
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+
+# A white HEIC of 16 x 16 pixels: the package that reads it writes none.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAXZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAA"
+    "AAAAAAAAACJpbG9jAAAAAERAAAEAAQAAAAABmgABAAAAAAAAACMAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABo"
+    "dmMxAAAAAA5waXRtAAAAAAABAAAA9mlwcnAAAADWaXBjbwAAAHFodmNDAQQIAAAAn/gAAAAAHvAA/Pz4+AAADwNgAAEA"
+    "F0ABDAH//wQIAAADAJ/4AAADAAAeugJAYQABACZCAQEECAAAAwCf+AAAAwAAHsCCBBZbqrprmwIAAAMAMgAAAwACEGIA"
+    "AQAGRAHBc8GJAAAAE2NvbHJuY2x4AAEADQAGgAAAABRpc3BlAAAAAAAAAEAAAABAAAAAKGNsYXAAAAAQAAAAAQAAABAA"
+    "AAAB////0AAAAAL////QAAAAAgAAAA5waXhpAAAAAAEIAAAAGGlwbWEAAAAAAAAAAQABBYECAwWEAAAAK21kYXQAAAAf"
+    "KAGuJkJKJOfXDbP+G8cXYVVzU7JsIGJEKRKAY/X0rg=="
+)
 
 # An ONNX model of 74 bytes: float32 [2, 2] x, y = x @ x.
 SQUARE = bytes.fromhex(
@@ -29,10 +42,13 @@ SQUARE = bytes.fromhex(
 
 
 def check_pictures() -> None:
-    """Write and read a grey picture in every accepted format."""
+    """Read a white picture in every accepted format."""
+    pi_heif.register_heif_opener()
     for name in FORMATS:
-        file = io.BytesIO()
-        Image.new("L", (8, 8), 255).save(file, name)
+        file = io.BytesIO(HEIC)
+        if name != "HEIF":
+            Image.new("L", (16, 16), 255).save(file, name)
+            file.truncate()
         picture = ImageOps.exif_transpose(Image.open(file, formats=[name])).convert("L")
         assert np.asarray(picture).min() == 255, name
 

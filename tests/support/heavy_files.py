@@ -4,6 +4,7 @@ Each case is the image files of one request, at most 32 and within its 4 MiB.
 tests/unit/predict/test_heavy.py bounds what each takes.
 """
 
+import functools
 import itertools
 import lzma
 import struct
@@ -43,6 +44,8 @@ def filled(start: bytes, filling: bytes, end: bytes, share: int = 1) -> bytes:
     return start + filling * ((BODY // share - len(start) - len(end)) // len(filling)) + end
 
 
+ANIMATED = ("GIF", "PNG", "WEBP")
+
 # TIFF.
 
 SHORT, LONG = 3, 4
@@ -55,11 +58,14 @@ TAGS = {
     "rows": 278,
     "strip_bytes": 279,
     "planes": 284,
+    "least": 280,
+    "most": 281,
     "predictor": 317,
     "tile_width": 322,
     "tile_height": 323,
     "tiles": 324,
     "tile_bytes": 325,
+    "extra_samples": 338,
     "sample_format": 339,
     "exif": 34665,
     "gps": 34853,
@@ -93,6 +99,31 @@ def tiff(
             directory += packed
     mark = b"II*\0" if order == "<" else b"MM\0*"
     return mark + struct.pack(f"{order}I", 8) + directory + bytes(4) + content + pixels
+
+
+def big_tiff(
+    width: int, height: int, pixels: bytes, order: str = "<", *, kind: int = 16, strips: int = 1
+) -> bytes:
+    """BigTIFF of one grey page in strips; kind: the type of its numbers, LONG8 by default."""
+    rows = height // strips
+    values = {256: [width], 257: [height], 258: [8], 259: [1], 262: [1], 277: [1], 278: [rows]}
+    offsets = [16 + width * rows * number for number in range(strips)]
+    values |= {273: offsets, 279: [width * rows] * strips}
+    start = 16 + len(pixels)
+    lists = start + 8 + 20 * len(values) + 8
+    code = {16: "Q", 4: "I", 3: "H"}[kind]
+    directory, content = struct.pack(f"{order}Q", len(values)), b""
+    for tag, numbers in sorted(values.items()):
+        packed = struct.pack(f"{order}{len(numbers)}{code}", *numbers)
+        directory += struct.pack(f"{order}HHQ", tag, kind, len(numbers))
+        if len(packed) > 8:
+            directory += struct.pack(f"{order}Q", lists + len(content))
+            content += packed
+        else:
+            directory += packed.ljust(8, b"\0")
+    mark = b"II+\0" if order == "<" else b"MM\0+"
+    header = mark + struct.pack(f"{order}HHQ", 8, 0, start)
+    return header + pixels + directory + bytes(8) + content
 
 
 def tile(width: int, height: int) -> bytes:
@@ -284,6 +315,34 @@ def tiff_of_a_resolution_of_490000_fractions() -> list[bytes]:
     return [whole[:planes] + resolution + whole[planes + 12 :]]
 
 
+@case(422)
+def bigtiff_of_a_directory_of_everything() -> list[bytes]:
+    header = b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 2**63)
+    return [header + struct.pack("<HHQQ", 273, 16, 200_000, 16) * 200_000]
+
+
+@case(422)
+def batch_of_bigtiffs_whose_fields_are_one_list() -> list[bytes]:
+    count = 4000
+    fields = struct.pack("<HHQQ", 273, 16, 15_000, 16) * count
+    return batch(b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, count) + fields + bytes(40_000))
+
+
+@case(422)
+def bigtiff_of_strips_that_lie_at_one_place() -> list[bytes]:
+    whole = big_tiff(64, 30_000, bytes(1_920_000), strips=30_000)
+    return [whole.replace(struct.pack("<HHQ", 259, 16, 1), struct.pack("<HHQ", 259, 16, 2))]
+
+
+@case(200)
+def tiff_of_16_megapixels_of_fractions_of_64_bits() -> list[bytes]:
+    packer = zlib.compressobj(9)
+    rows = np.ones((100, 4000), dtype=">f8")
+    rows[20:80, 1000:2000] = 0.1
+    packed = b"".join(packer.compress(rows.tobytes()) for _ in range(40)) + packer.flush()
+    return [tiff(4000, 4000, packed, ">", compression=8, bits=64, sample_format=3)]
+
+
 # BMP.
 
 
@@ -367,6 +426,22 @@ def batch_of_jpegs_of_full_exif() -> list[bytes]:
     return batch(saved(digit(), "JPEG", exif=exif))
 
 
+@case(200)
+def jpeg_of_16_megapixels_that_is_cut_off() -> list[bytes]:
+    return [saved(digit(4000, "RGB"), "JPEG", quality=90)[:-50]]
+
+
+@case(200)
+def progressive_jpeg_of_16_megapixels_that_is_cut_off() -> list[bytes]:
+    return [saved(digit(4000, "RGB"), "JPEG", quality=90, progressive=True)[:-4]]
+
+
+@case(413)
+def jpeg_cut_off_after_a_million_scans_in_its_trailer() -> list[bytes]:
+    whole = saved(digit(4000), "JPEG")
+    return [filled(whole[:2000], b"\xff\xda\0\x02", b"")]
+
+
 # PNG.
 
 
@@ -424,3 +499,170 @@ def gif_of_one_long_comment() -> list[bytes]:
 def webp_of_thousands_of_frames() -> list[bytes]:
     frames = [Image.new("RGB", (28, 28), (number % 256, number // 256, 0)) for number in range(500)]
     return [saved(digit(28), "WEBP", save_all=True, append_images=frames, lossless=True)]
+
+
+@case(413, 422)
+def animations_of_empty_frames() -> list[bytes]:
+    pages = [Image.new("L", (1000, 1000), shade) for shade in range(255, 205, -1)]
+    return [saved(pages[0], kind, save_all=True, append_images=pages[1:]) for kind in ANIMATED]
+
+
+@case(422)
+def batch_of_gifs_of_small_empty_frames() -> list[bytes]:
+    pages = [Image.new("P", (28, 28), number % 2) for number in range(500)]
+    return batch(saved(pages[0], "GIF", save_all=True, append_images=pages[1:]))
+
+
+# AVIF and HEIC.
+
+
+def heif_box(kind: bytes, *content: bytes, version: int | None = None) -> bytes:
+    """One box; with a version, and no flags, if one is given."""
+    head = b"" if version is None else bytes((version, 0, 0, 0))
+    body = head + b"".join(content)
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def heif_grid(tile: bytes, brand: bytes, kind: bytes, across: int, side: int) -> bytes:
+    """HEIF of a grid, whose tiles all lie at one place: the picture of a file."""
+    start, count = tile.index(b"ipco") - 4, across * across
+    length = struct.unpack_from(">I", tile, start)[0]
+    properties = tile[start + 8 : start + length]
+    used: list[bytes] = []
+    while properties and len(used) < 20:  # ispe and the codec's own, by their places
+        size = struct.unpack_from(">I", properties)[0]
+        used.append(properties[:size])
+        properties = properties[size:]
+    picture = struct.pack(">II", side * across, side * across)
+    used.append(heif_box(b"ispe", picture, version=0))
+    data = tile[tile.index(b"mdat") + 4 :]
+    grid = bytes((0, 1, across - 1, across - 1)) + picture
+
+    def items(data_at: int) -> bytes:
+        tiles = range(2, count + 2)
+        kinds = [(1, b"grid"), *((item, kind) for item in tiles)]
+        entries = [
+            heif_box(b"infe", struct.pack(">HH", item, 0), name, b"\0", version=2)
+            for item, name in kinds
+        ]
+        places = struct.pack(">HHHII", 1, 0, 1, data_at, len(grid)) + b"".join(
+            struct.pack(">HHHII", item, 0, 1, data_at + len(grid), len(data)) for item in tiles
+        )
+        of_tile = bytes(range(1, len(used)))
+        associations = struct.pack(">IHBB", len(kinds), 1, 1, len(used)) + b"".join(
+            struct.pack(">HB", item, len(of_tile)) + of_tile for item in tiles
+        )
+        references = struct.pack(f">HH{count}H", 1, count, *tiles)
+        return heif_box(
+            b"meta",
+            heif_box(b"hdlr", bytes(4), b"pict", bytes(13), version=0),
+            heif_box(b"pitm", struct.pack(">H", 1), version=0),
+            heif_box(b"iloc", b"\x44\x00", struct.pack(">H", len(kinds)), places, version=0),
+            heif_box(b"iinf", struct.pack(">H", len(kinds)), *entries, version=0),
+            heif_box(
+                b"iprp",
+                heif_box(b"ipco", *used),
+                heif_box(b"ipma", associations, version=0),
+            ),
+            heif_box(b"iref", heif_box(b"dimg", references), version=0),
+            version=0,
+        )
+
+    head = heif_box(b"ftyp", brand, bytes(4), brand, b"mif1")
+    start = len(head) + len(items(0)) + 8
+    return head + items(start) + heif_box(b"mdat", grid, data)
+
+
+@functools.cache
+def square(kind: str, side: int, **options: Any) -> bytes:
+    """White square in AVIF or HEIC."""
+    return saved(Image.new("RGB", (side, side), "white"), kind, quality=10, **options)
+
+
+def smaller(file: bytes, side: int) -> bytes:
+    """File that says that it has 64 x 64 pixels."""
+    return file.replace(struct.pack(">II", side, side), struct.pack(">II", 64, 64))
+
+
+@case(413)
+def avif_of_64_megapixels_that_says_it_is_small() -> list[bytes]:
+    return [smaller(square("AVIF", 8000, speed=10), 8000)]
+
+
+@case(422)
+def batch_of_avifs_of_16_megapixels_that_say_they_are_small() -> list[bytes]:
+    return batch(smaller(square("AVIF", 4000, speed=10), 4000))
+
+
+@case(422)
+def batch_of_heics_of_4_megapixels_that_say_they_are_small() -> list[bytes]:
+    return batch(smaller(square("HEIF", 2000), 2000))
+
+
+@case(200)
+def avif_of_16_megapixels_with_transparency() -> list[bytes]:
+    ink = Image.new("RGBA", (4000, 4000))
+    ink.paste("black", (1000, 500, 1400, 3500))
+    return [saved(ink, "AVIF", speed=10)]
+
+
+@case(200)
+def heic_of_16_megapixels_with_transparency() -> list[bytes]:
+    ink = Image.new("RGBA", (4000, 4000))
+    ink.paste("black", (1000, 500, 1400, 3500))
+    return [saved(ink, "HEIF")]
+
+
+@case(200)
+def batch_of_avifs_of_a_megapixel() -> list[bytes]:
+    return batch(saved(digit(1000, "RGB"), "AVIF", speed=10))
+
+
+@case(200)
+def batch_of_heics_of_a_megapixel() -> list[bytes]:
+    return batch(saved(digit(1000, "RGB"), "HEIF", quality=10))
+
+
+def noise(kind: str, quality: int, **options: Any) -> bytes:
+    """Picture of which nothing can be saved."""
+    pixels = np.random.default_rng(1).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+    return saved(Image.fromarray(pixels), kind, quality=quality, **options)
+
+
+@case(200, 422)
+def avif_of_noise() -> list[bytes]:
+    return [noise("AVIF", 80, speed=10)]
+
+
+@case(200, 422)
+def heic_of_noise() -> list[bytes]:
+    return [noise("HEIF", 60)]
+
+
+@case(413)
+def avif_grid_of_one_tile_of_16_megapixels() -> list[bytes]:
+    whole = heif_grid(square("AVIF", 4000, speed=10), b"avif", b"av01", 200, 4000)
+    return [smaller(whole, 800_000)]
+
+
+@case(413)
+def heic_grid_of_one_tile_of_4_megapixels() -> list[bytes]:
+    return [smaller(heif_grid(square("HEIF", 2000), b"heic", b"hvc1", 200, 2000), 400_000)]
+
+
+@case(200, 422)
+def avif_animation_of_thousands_of_frames() -> list[bytes]:
+    frames = [Image.new("L", (64, 64), number % 256) for number in range(1000)]
+    return [saved(digit(64), "AVIF", save_all=True, append_images=frames, speed=10)]
+
+
+@case(413, 422)
+def avif_of_a_million_boxes() -> list[bytes]:
+    return [filled(heif_box(b"ftyp", b"avif", bytes(4), b"avif"), heif_box(b"free"), b"")]
+
+
+@case(422)
+def heic_of_fields_without_an_end() -> list[bytes]:
+    head = heif_box(b"ftyp", b"heic", bytes(4), b"heic")
+    meta = struct.pack(">I4sI", 4_000_000, b"meta", 0) + struct.pack(">I4s", 0, b"ipma")
+    return [head + meta + b"\xff" * 3_900_000 + bytes(200_000)]

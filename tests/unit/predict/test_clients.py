@@ -12,13 +12,14 @@ from classifier.errors import PredictError
 from classifier.http.event import Request
 from classifier.http.payload import read
 from classifier.image import formats
+from tests.support.hostile_files import digit, saved
 
 FILE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) + b"\xfb"  # its base64 holds "+", "/" and "=="
 TEXT = base64.b64encode(FILE).decode()
 URL_SAFE = base64.urlsafe_b64encode(FILE).decode()
 LINES = base64.encodebytes(FILE).decode()
 DATA_URL = f"data:image/png;base64,{TEXT}"
-HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00heic"
+JPEG_XL = b"\0\0\0\x0cJXL \r\n\x87\n"
 
 FORM = "multipart/form-data; boundary=x"
 URLENCODED = "application/x-www-form-urlencoded"
@@ -243,7 +244,7 @@ MISTAKES = [
     Way("object as a file", None, b"[object File]", 422, "[object File]"),
     Way("form without its type", None, form(part(FILE.hex())), 422, "multipart/form-data"),
     Way("base64 twice", "text/plain", base64.b64encode(TEXT.encode()), 400, "encoded twice"),
-    Way("base64 of HEIC", "text/plain", base64.b64encode(HEIC), 415, "HEIC"),
+    Way("base64 of JPEG XL", "text/plain", base64.b64encode(JPEG_XL), 415, "JPEG XL"),
     Way("text", "text/plain", b"a seven", 415, "text/plain"),
 ]
 WAYS = [*BASE64, *JSON_TYPES, *TEXT_BODIES, *FORMS, *MISTAKES]
@@ -264,6 +265,12 @@ def rows(*ways: Way) -> pytest.MarkDecorator:
 @rows(*(way for way in WAYS if way.status == HTTPStatus.OK))
 def test_an_unambiguous_way_to_send_an_image_is_read(way: Way) -> None:
     assert images(way) == [FILE] * way.number
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_base64_of_a_file_that_starts_as_a_video_does_is_read(kind: str) -> None:
+    file = saved(digit(64), kind)
+    assert images(Way(kind, "text/plain", base64.b64encode(file))) == [file]
 
 
 @rows(*(way for way in WAYS if way.status != HTTPStatus.OK))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from classifier.errors import TooLarge
-from classifier.image.jpeg import first_scans, work
+from classifier.image.jpeg import first_scans, with_end, work
 from classifier.image.limits import MAX_WORK, PIECE
 
 SIDES = (480, 640)  # pixels
@@ -113,6 +113,22 @@ def test_the_thumbnail_in_front_is_no_scan() -> None:
 def test_a_file_without_an_end_stays_for_the_decoder_to_refuse() -> None:
     whole = jpeg(progressive=True)
     assert first_scans(whole[:-2]) == whole[:-2]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", DEFAULT_SCANS)
+def test_a_file_cut_in_its_last_scan_gets_an_end(mode: str, progressive: bool) -> None:  # noqa: FBT001
+    whole = jpeg(mode, progressive=progressive)
+    last = whole.rindex(b"\xff\xda")
+    for length in range(last + 20, len(whole), 101):
+        assert with_end(whole[:length]) == whole[:length] + b"\xff\xd9"
+    for length in range(0, whole.index(b"\xff\xda"), 7):
+        assert with_end(whole[:length]) == whole[:length]
+
+
+def test_a_whole_file_has_its_end_whatever_follows() -> None:
+    for data in (jpeg(), jpeg(progressive=True), jpeg() + b"\xff\xda\xff\xd8" * 100):
+        assert with_end(data) is data
 
 
 def test_a_component_that_comes_later_keeps_the_file_whole() -> None:

@@ -43,6 +43,9 @@ def post_json(document: Any) -> Payload:
         "image/heic",
         "text/plain; charset=utf-8",
         "application/x-www-form-urlencoded",
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "*/*",
         "nonsense",
         "application/octet-stream",
         "",
@@ -69,8 +72,8 @@ def test_another_type_of_what_is_no_image_is_refused_with_those_that_are_support
 
 
 def test_another_type_of_a_known_format_is_refused_by_the_format() -> None:
-    with pytest.raises(UnsupportedMediaType, match="HEIC files are not supported"):
-        post(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "image/heic")
+    with pytest.raises(UnsupportedMediaType, match="JPEG XL files are not supported"):
+        post(b"\x00\x00\x00\x0cJXL \r\n\x87\n", "image/jxl")
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", None])

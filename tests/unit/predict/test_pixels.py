@@ -21,6 +21,7 @@ from classifier.errors import (
 )
 from classifier.image import formats
 from classifier.image.pixels import WORKING_SIDE, Part, Picture, Pixels, decode
+from tests.support.heavy_files import tiff
 
 FORMATS = tuple(accepted.name for accepted in formats.ACCEPTED)
 
@@ -128,6 +129,118 @@ def test_an_animation_gives_its_first_frame() -> None:
         options = {"lossless": True} if kind == "WEBP" else {}
         file = encode(first, kind, save_all=True, append_images=[second], **options)
         assert np.array_equal(grey(decode(file)), bars()), kind
+
+
+def frames(kind: str, *pictures: Image.Image) -> bytes:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    return encode(pictures[0], kind, save_all=True, append_images=pictures[1:], **options)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("empty", [(0, 0, 0, 0), (255, 255, 255, 255)])
+def test_an_animation_of_a_drawing_gives_the_first_frame_that_shows_something(
+    kind: str, empty: tuple[int, ...]
+) -> None:
+    """Its first frame is often the empty page."""
+    page = Image.new("RGBA", (48, 32), empty)
+    shown = Image.fromarray(bars()).convert("RGBA")
+    later = Image.fromarray(255 - bars()).convert("RGBA")
+    dot = Image.new("RGBA", (48, 32), "white")
+    dot.putpixel((1, 1), (0, 0, 0, 255))
+    assert np.array_equal(grey(decode(frames(kind, page, page, shown, later))), bars())
+    assert grey(decode(frames(kind, page, dot, shown)))[8:].min() == 255
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_an_animation_without_anything_is_an_empty_picture(kind: str) -> None:
+    pages = [Image.new("RGB", (48, 32), (255, 255, shade)) for shade in (255, 250, 245)]
+    pixels = decode(frames(kind, *pages))
+    assert (pixels == pixels[0, 0]).all()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_frames_that_are_looked_at_count_as_pictures(kind: str) -> None:
+    pages = [Image.new("L", (2000, 2000), shade) for shade in range(255, 245, -1)]
+    with pytest.raises(TooLarge, match="32 megapixels together"):
+        decode(frames(kind, *pages))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_gif_with_a_later_frame_beyond_its_screen_is_too_large() -> None:
+    whole = frames("GIF", Image.new("P", (8, 8), 3), Image.new("P", (8, 8), 4))
+    small = struct.pack("<HHHH", 0, 0, 8, 8)
+    last = whole.rindex(b"," + small) + 1
+    with pytest.raises(TooLarge, match="megapixels"):
+        decode(whole[:last] + struct.pack("<HHHH", 0, 0, 12_000, 12_000) + whole[last + 8 :])
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_bmp_whose_transparency_was_left_empty_is_opaque(alpha: int) -> None:
+    """Many programs write a BMP of version 5 and nothing into its fourth byte."""
+    pixels = np.dstack([bars()] * 3 + [np.full_like(bars(), alpha)]).tobytes()
+    header = struct.pack("<IiiHHII", 124, 48, -32, 1, 32, 3, len(pixels)) + bytes(16)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    start = 14 + 124
+    file = b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+    file += (header + masks).ljust(124, b"\0") + pixels
+    assert np.array_equal(grey(decode(file)), bars())
+
+
+def test_premultiplied_grey_is_what_it_was_multiplied_from() -> None:
+    alpha = np.full_like(bars(), 128)
+    ink = (bars().astype(int) * 128 // 255).astype(np.uint8)
+    stored = np.dstack([ink, alpha]).tobytes()
+    file = tiff(48, 32, stored, samples=2, bits=[8, 8], extra_samples=1)
+    assert np.abs(grey(decode(file)) - (bars() * 128.0 / 255 + 127)).max() <= 2
+
+
+def test_a_tiff_of_pixels_in_an_unknown_form_is_refused_by_it() -> None:
+    halves = bars().astype(np.float16).tobytes()
+    with pytest.raises(UnsupportedMediaType, match=r"form of TIFF.*8 bits"):
+        decode(tiff(48, 32, halves, bits=16, sample_format=3))
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK"])
+def test_a_bigtiff_is_read(mode: str, compression: str | None) -> None:
+    picture = Image.fromarray(bars()).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    options: dict[str, Any] = {} if compression else {"exif": exif}
+    file = encode(picture, "TIFF", big_tiff=True, compression=compression, **options)
+    expected = bars() if compression else bars()[::-1, ::-1]
+    assert np.array_equal(grey(decode(file)), expected)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_that_is_cut_off_by_a_few_bytes_is_read(
+    mode: str,
+    progressive: bool,  # noqa: FBT001
+) -> None:
+    picture = Image.fromarray(bars(480, 640)).convert(mode)
+    file = encode(picture, "JPEG", progressive=progressive, quality=90)
+    whole = grey(decode(file))
+    for missing in (1, 2, 3, 5, 10) if progressive else (1, 2, 3, 5, 10, 20, 40):
+        assert np.abs(grey(decode(file[:-missing])) - whole).mean() < 1, missing
+
+
+def test_a_large_jpeg_that_is_cut_off_is_read_in_every_size() -> None:
+    file = encode(Image.fromarray(drawn(3200)), "JPEG", quality=90)
+    whole, cut = Picture(file), Picture(file[:-30])
+    assert np.abs(grey(cut.pixels) - grey(whole.pixels)).mean() < 1
+    expected, part = (picture.detail(Part(0.7, 1, 0.7, 1)) for picture in (whole, cut))
+    assert expected is not None
+    assert part is not None
+    assert np.abs(grey(part) - grey(expected)).mean() < 1
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_of_half_of_its_data_is_refused(progressive: bool) -> None:  # noqa: FBT001
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640)).astype(np.uint8)
+    file = encode(Image.fromarray(noise), "JPEG", progressive=progressive, quality=90)
+    with pytest.raises(UnreadableImage, match="truncated"):
+        decode(file[: len(file) // 2])
 
 
 @pytest.mark.parametrize(
@@ -321,17 +434,32 @@ def test_sixteen_megapixels_are_taken() -> None:
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "HEIC"),
-        (b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00", "AVIF"),
         (b"\x00\x00\x00\x1cftypisom\x00\x00\x00\x00", "video"),
         (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"\xff\x0a\xf8\x1f", "JPEG XL"),
         (b"RIFF\x24\x00\x00\x00WAVEfmt ", "WAV"),
-        (b"MM\x00+\x00\x08\x00\x00", "BigTIFF"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\xff\x4f\xff\x51\x00\x29", "JPEG 2000"),
+        (b"II\xbc\x01", "JPEG XR"),
+        (b"8BPS\x00\x01", "Photoshop"),
+        (b"\x00\x00\x01\x00\x01\x00", "ICO"),
+        (b"P6\n28 28\n255\n", "PPM"),
+        (b"Pf\n28 28\n-1.0\n", "PPM"),
+        (b"qoif\x00\x00", "QOI"),
+        (bytes(128) + b"DICM", "DICOM"),
+        (b"\x93NUMPY\x01\x00", "NumPy"),
+        (b"\x00\x00\x00\x08wide\x00\x00\x00\x00mdat", "video"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (b'\n  <?xml version="1.0"?><svg/>', "SVG"),
         (b"\xef\xbb\xbf<!-- seven --><svg/>", "SVG"),
         (b"<SVG />", "SVG"),
+        (b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" ""><svg/>', "SVG"),
+        (b'<svg:svg xmlns:svg="http://www.w3.org/2000/svg"/>', "SVG"),
+        ("\ufeff<svg/>".encode("utf-16-le"), "SVG"),
+        ("\ufeff<!-- seven --><svg/>".encode("utf-16-be"), "SVG"),
+        (b"\xef\xbb\xbf<!doctype HTML>", "HTML"),
         (b"%PDF-1.7\n", "PDF"),
     ],
 )

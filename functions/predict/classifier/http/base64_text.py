@@ -51,8 +51,10 @@ def image_in(data: bytes, where: str) -> bytes | None:
         content = decode(text, where)
     except NotBase64:
         return None
+    if formats.recognise(content):
+        return content
     formats.refuse_known(content)
-    return content if formats.recognise(content) else None
+    return None
 
 
 def _decode_leniently(text: str, where: str) -> bytes:

@@ -3,7 +3,8 @@
 import io
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.errors import TooLarge, UnreadableImage
-from classifier.image import formats, jpeg, structure
+from classifier.image import animation, formats, jpeg, structure
 from classifier.image.limits import MAX_PIXELS, Allowance
+from classifier.image.samples import Scale
 
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -33,6 +35,7 @@ _DAMAGE = (
     LookupError,
     TypeError,
     ArithmeticError,
+    RuntimeError,
     struct.error,
 )
 _EXIF_ORIENTATION = 0x0112
@@ -65,8 +68,9 @@ class Picture:
     """A decoded image file: the whole at a working size, and any part of it in more detail.
 
     pixels: [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255; uint8, or float32 if the file has more
-    than 8 bits per sample. EXIF orientation is undone, 16-bit samples are scaled, and only the
-    first frame of an animation is read. Transparency is put on white, or on black under light ink.
+    than 8 bits per sample. EXIF orientation is undone, samples of more bits are scaled, and only
+    the first frame of an animation that shows something is read. Transparency is put on white, or
+    on black under light ink.
     An image whose longer side is over `working_side` is reduced by averaging to at most twice that
     side; a JPEG by its own decoder, much faster, to at least `_DRAFT_SIDE`.
     size: height and width of the upright picture, in pixels of the file.
@@ -84,29 +88,32 @@ class Picture:
         working_side: int = WORKING_SIDE,
         allowance: Allowance | None = None,
     ) -> None:
-        self._data = data
         allowance = allowance or Allowance()
-        try:
-            allowance.take_work(structure.work(data, formats.require(data).name))
-            image = _open(data)
+        with _refusals():
+            name = formats.require(data).name
+            whole = _readable(data, name)
+            allowance.take_work(structure.work(whole, name))
+            if name == "JPEG":  # whose segments are few enough to go over them again
+                whole = jpeg.with_end(data)
+            self._data = whole
+            self._is_cut = name == "JPEG" and whole is not data
+            image = _open(whole)
             allowance.take_pixels(*image.size)
             size = image.size
             full = max(size)
             if image.format == "JPEG" and full // _DRAFT_SIDE >= 8:
-                first = jpeg.first_scans(data)
-                image = image if first is data else _open(first)
-            self._image = _load(image, full // _DRAFT_SIDE)
+                first = jpeg.first_scans(whole)
+                image = image if first is whole else _open(first)
+            self._image = image = self._load(image, full // _DRAFT_SIDE)
+            if getattr(image, "is_animated", False) and name in animation.FORMATS:
+                animation.seek_content(image, allowance)
             self._drafted = max(image.size) < full
             self._orientation = _orientation(image)  # after loading: Pillow rotates TIFFs itself
             self.size = self._upright(size)
-            self._deep = image.mode.startswith("I") and np.asarray(image).max(initial=0) > 255
+            self._scale = Scale.of(image)
             shrink = max(1, max(image.size) // working_side)
             self._is_whole = shrink == 1 and not self._drafted
-            layers = _layers(image, shrink, deep=self._deep)
-        except MemoryError as error:
-            raise _out_of_memory() from error
-        except _DAMAGE as error:
-            raise _damaged() from error
+            layers = _layers(image, shrink, self._scale)
         self._on_black = layers.shape[2] == 4 and _is_light_ink(layers)
         self.pixels = self._flat(layers)
 
@@ -119,12 +126,12 @@ class Picture:
             return None
         rows, columns = self._stored(part)
         image = self._image
-        try:
+        with _refusals():
             if self._drafted:
                 image = _open(self._data)
                 width, height = image.size
                 side = max((rows[1] - rows[0]) * height, (columns[1] - columns[0]) * width)
-                image = _load(image, int(side) // _PART_SIDE)
+                image = self._load(image, int(side) // _PART_SIDE)
             width, height = image.size
             box = (
                 int(columns[0] * width),
@@ -134,11 +141,26 @@ class Picture:
             )
             image = image.crop(box)
             shrink = max(1, max(image.size) // _PART_SIDE)
-            return self._flat(_layers(image, shrink, deep=self._deep))
-        except MemoryError as error:
-            raise _out_of_memory() from error
-        except _DAMAGE as error:
-            raise _damaged() from error
+            return self._flat(_layers(image, shrink, self._scale))
+
+    def _load(self, image: Image.Image, shrink: int) -> Image.Image:
+        """Decode; a JPEG's own decoder reduces it by the largest of 2, 4 and 8 within `shrink`."""
+        width, height = image.size
+        size = (width // shrink, height // shrink) if shrink > 1 else None
+        image.draft(image.mode, size)
+        image.load()
+        if self._is_cut and not image.info.get("progressive"):  # which lost detail, but no rows
+            other = _open(jpeg.filled(self._data))
+            other.draft(image.mode, size)
+            other.load()
+            jpeg.restore_rows(image, other)
+        if (
+            image.format == "BMP"
+            and image.mode == "RGBA"
+            and image.getchannel("A").getbbox() is None
+        ):
+            return image.convert("RGB")  # from a program that leaves the fourth byte empty
+        return image
 
     def _upright(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the upright picture, from the file's width and height."""
@@ -171,11 +193,15 @@ def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
     return Picture(data, working_side=working_side).pixels
 
 
-def _open(data: bytes) -> Image.Image:
-    """Open a file whose structure was checked; nothing is decoded yet."""
-    plugin = _plugin(formats.require(data))
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what Pillow raises on a client's file into the error that tells the client."""
     try:
-        return plugin(io.BytesIO(data), "")
+        yield
+    except MemoryError as error:
+        raise TooLarge(
+            "there is not enough memory to decode the image; send a smaller one"
+        ) from error
     except Image.DecompressionBombError as error:  # in a part, such as a GIF's frame
         raise TooLarge(
             f"the image has too many pixels; send at most {MAX_PIXELS // 10**6} megapixels"
@@ -184,14 +210,28 @@ def _open(data: bytes) -> Image.Image:
         raise _damaged() from error
 
 
+def _readable(data: bytes, name: str) -> bytes:
+    """Return a file that Pillow reads as we want it: most are that already."""
+    if name == "TIFF":
+        from classifier.image.bigtiff import as_classic  # noqa: PLC0415 - as in structure.py
+
+        return as_classic(data)
+    if data[4:12] == b"ftypavis":  # an animation: its picture, not its track, which is unchecked
+        return data[:8] + b"avif" + data[12:]
+    return data
+
+
+def _open(data: bytes) -> Image.Image:
+    """Open a file whose structure was checked; nothing is decoded yet."""
+    return _plugin(formats.require(data))(io.BytesIO(data), "")
+
+
 @cache
 def _plugin(accepted: formats.Format) -> Callable[[io.BytesIO, str], Image.Image]:
     """Return Pillow's reader of a format, imported when the first file needs it."""
-    import_module(accepted.plugin)
+    plugin = import_module(accepted.plugin)
     if accepted.name == "TIFF":
-        from classifier.image import tiff  # noqa: PLC0415 - as in structure.py
-
-        tiff.silence_libtiff()
+        return plugin.open_tiff  # type: ignore[no-any-return]
     return Image.OPEN[accepted.name][0]
 
 
@@ -199,10 +239,6 @@ def _damaged() -> UnreadableImage:
     return UnreadableImage(
         "the image is damaged or truncated and can't be decoded; send the whole file"
     )
-
-
-def _out_of_memory() -> TooLarge:
-    return TooLarge("there is not enough memory to decode the image; send a smaller one")
 
 
 def _orientation(image: Image.Image) -> Any:
@@ -214,36 +250,28 @@ def _orientation(image: Image.Image) -> Any:
         return None  # damaged EXIF loses the rotation, not the picture
 
 
-def _load(image: Image.Image, shrink: int) -> Image.Image:
-    """Decode; a JPEG's own decoder reduces it by the largest of 2, 4 and 8 within `shrink`."""
-    if shrink > 1:
-        width, height = image.size
-        image.draft(image.mode, (width // shrink, height // shrink))
-    image.load()
-    return image
-
-
-def _layers(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
+def _layers(image: Image.Image, shrink: int, scale: Scale | None) -> Pixels:
     """Decoded image as [H, W, C], C 1, 3, or 4 with alpha; averaged over shrink x shrink pixels."""
     if shrink == 1:
-        return _convert(image, 1, deep=deep)
+        return _convert(image, 1, scale)
     # In bands, because each step makes a copy: 64 MB for 16 megapixels.
     width, height = image.size
     band = shrink * _BAND
     return np.concatenate(
         [
-            _convert(image.crop((0, top, width, min(top + band, height))), shrink, deep=deep)
+            _convert(image.crop((0, top, width, min(top + band, height))), shrink, scale)
             for top in range(0, height, band)
         ]
     )
 
 
-def _convert(image: Image.Image, shrink: int, *, deep: bool) -> Pixels:
-    """Convert an image or a band of it. deep: its integers go up to 65535."""
-    if image.mode.startswith("I") or image.mode == "F":
-        samples = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        grey = Image.fromarray(np.clip(samples * (255.0 / 65535.0 if deep else 1.0), 0, 255))
+def _convert(image: Image.Image, shrink: int, scale: Scale | None) -> Pixels:
+    """Convert an image or a band of it."""
+    if scale:
+        grey = scale(image)
         return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA").convert("RGBa")  # premultiplied, for correct means
     elif image.mode not in ("L", "RGB"):

@@ -31,6 +31,10 @@ def work(data: bytes, name: str) -> int:
         from classifier.image import tiff  # noqa: PLC0415 - most requests carry none
 
         return tiff.work(data)
+    if name in ("AVIF", "HEIF"):
+        from classifier.image import heif  # noqa: PLC0415 - nor of these
+
+        return heif.work(data)
     count = {"JPEG": jpeg.work, "PNG": _png, "BMP": _bmp}.get(name)
     return count(data) if count else 0
 

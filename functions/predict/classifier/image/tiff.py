@@ -4,11 +4,8 @@ libtiff reads more than any picture needs: tiles of gigabytes, millions of strip
 compression. Only what is listed here comes to it. Source: TIFF 6.0, sections 2, 8, 15 and 22.
 """
 
-import contextlib
 import math
 import struct
-
-from PIL import _imaging
 
 from classifier.errors import UnreadableImage, UnsupportedMediaType
 from classifier.image import jpeg
@@ -57,20 +54,6 @@ def work(data: bytes) -> int:
             "the TIFF is damaged or truncated: its fields do not describe a picture; send the "
             "whole file"
         ) from error
-
-
-def silence_libtiff() -> None:
-    """Keep libtiff from writing to standard error, a line for each damaged row of a fax.
-
-    Pillow's module leads to the library that it is linked with. One that has it inside itself
-    keeps writing.
-    """
-    import ctypes  # noqa: PLC0415 - most requests carry no TIFF
-
-    library = ctypes.CDLL(_imaging.__file__)
-    with contextlib.suppress(AttributeError):
-        library.TIFFSetErrorHandler(None)
-        library.TIFFSetWarningHandler(None)
 
 
 class _Directory:

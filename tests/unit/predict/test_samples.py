@@ -1,0 +1,126 @@
+"""samples.py: samples of more than 8 bits get the brightness that their file means."""
+
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from classifier.image.pixels import decode
+from tests.support.heavy_files import tiff
+from tests.support.hostile_files import digit, saved
+
+DIGIT = np.asarray(digit(48))  # 20 to 235
+SHARES = DIGIT / 255
+UNSIGNED, SIGNED, FRACTIONS = 1, 2, 3
+
+
+def grey_tiff(samples: NDArray[Any], sample_format: int, order: str = "<", **more: Any) -> bytes:
+    """TIFF of one sample a pixel, in either order, packed if `more` says so."""
+    pixels = samples.astype(f"{order}{samples.dtype.str[1:]}").tobytes()
+    if more.get("compression") == 8:
+        pixels = zlib.compress(pixels)
+    fields = {"bits": samples.itemsize * 8, "sample_format": sample_format} | more
+    return tiff(samples.shape[1], samples.shape[0], pixels, order, **fields)
+
+
+def grey(file: bytes) -> NDArray[Any]:
+    return decode(file)[:, :, 0]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize(
+    ("dtype", "sample_format", "white"),
+    [
+        ("u2", UNSIGNED, 255),
+        ("u2", UNSIGNED, 65_535),
+        ("i2", SIGNED, 255),
+        ("i2", SIGNED, 32_767),
+        ("u4", UNSIGNED, 255),
+        ("u4", UNSIGNED, 4095),
+        ("u4", UNSIGNED, 65_535),
+        ("i4", SIGNED, 65_535),
+        ("f4", FRACTIONS, 1),
+        ("f4", FRACTIONS, 255),
+        ("f4", FRACTIONS, 65_535),
+        ("f8", FRACTIONS, 1),
+    ],
+)
+def test_the_numbers_of_a_tiff_are_scaled_by_the_white_of_their_bits(
+    dtype: str, sample_format: int, white: int, compression: int, order: str
+) -> None:
+    samples = (SHARES * white).astype(dtype)
+    file = grey_tiff(samples, sample_format, order, compression=compression)
+    assert np.abs(grey(file) - DIGIT).max() < 0.6
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [9, 10, 11, 12])
+def test_the_values_of_a_camera_in_a_file_of_16_bits_are_scaled_by_their_own_bits(
+    kind: str, bits: int
+) -> None:
+    from PIL import Image
+
+    samples = np.rint(SHARES * (2**bits - 1)).astype(np.uint16)
+    assert np.abs(grey(saved(Image.fromarray(samples), kind)) - DIGIT).max() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sample_format", "largest"),
+    [
+        ("u4", UNSIGNED, 2**32 - 1),
+        ("u4", UNSIGNED, 10**6),
+        ("i4", SIGNED, 2**31 - 1),
+        ("f4", FRACTIONS, 1e6),
+        ("f4", FRACTIONS, 1e30),
+    ],
+)
+def test_numbers_of_no_known_bits_are_scaled_by_the_largest(
+    dtype: str, sample_format: int, largest: float
+) -> None:
+    samples = (DIGIT / DIGIT.max() * largest).astype(dtype)
+    expected = DIGIT / DIGIT.max() * 255
+    assert np.abs(grey(grey_tiff(samples, sample_format)) - expected).max() < 0.1
+
+
+@pytest.mark.parametrize(("dtype", "sample_format"), [("f4", FRACTIONS), ("i2", SIGNED)])
+def test_numbers_below_zero_are_scaled_by_their_own_range(dtype: str, sample_format: int) -> None:
+    """From the darkest to the lightest, as in a picture that was centred on 0."""
+    samples = (DIGIT * 100.0 - 15_000).astype(dtype)
+    pixels = grey(grey_tiff(samples, sample_format))
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert np.abs(pixels - (DIGIT - 20.0) / 215 * 255).max() < 0.1
+
+
+@pytest.mark.parametrize(("dtype", "sample_format"), [("u2", UNSIGNED), ("u4", UNSIGNED)])
+def test_the_range_that_a_tiff_states_is_its_scale(dtype: str, sample_format: int) -> None:
+    samples = (1000 + SHARES * 19_000).astype(dtype)
+    file = grey_tiff(samples, sample_format, least=1000, most=20_000)
+    assert np.abs(grey(file) - DIGIT).max() < 0.1
+
+
+@pytest.mark.parametrize("most", [[0], [7], [2**32 - 1, 5]])
+def test_a_stated_range_that_is_none_is_ignored(most: list[int]) -> None:
+    file = grey_tiff((SHARES * 65_535).astype("u2"), UNSIGNED, least=[2**32 - 1], most=most)
+    assert np.abs(grey(file) - DIGIT).max() < 0.6
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("dtype", "sample_format"), [("u2", UNSIGNED), ("f4", FRACTIONS)])
+def test_white_that_is_zero_is_turned_over(dtype: str, sample_format: int, order: str) -> None:
+    samples = (255 - DIGIT).astype(dtype)
+    file = grey_tiff(samples, sample_format, order, photometric=0)
+    assert np.abs(grey(file) - DIGIT).max() < 0.1
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-45, 3e38, -3e38, np.nan, np.inf, -np.inf])
+def test_samples_that_are_all_the_same_stay_so(value: float) -> None:
+    pixels = grey(grey_tiff(np.full((8, 8), value, np.float32), FRACTIONS))
+    assert 0 <= pixels.min() == pixels.max() <= 255
+
+
+def test_fractions_of_the_whole_range_are_scaled_without_an_overflow() -> None:
+    samples = np.array([[-3.4e38, 0, 3.4e38, np.nan, np.inf]], np.float32)
+    assert grey(grey_tiff(samples, FRACTIONS)).tolist() == [[0, 127.5, 255, 127.5, 255]]
