@@ -3,15 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-REJECTED = 0.005  # share of the pictures that show one of the classes
+REJECTED = 0.003  # share of the pictures that show one of the classes
 
 
 def fit(confidence: NDArray[np.float32], is_known: NDArray[np.bool_]) -> dict[str, float]:
     """The manifest's `rejection` from the largest softmax [N], and whether it was of a class.
 
     The probability is a logistic regression on log(p / (1 - p)) (Platt, "Probabilistic Outputs for
-    Support Vector Machines", 1999), both kinds as likely beforehand; the threshold rejects one
-    known picture in two hundred. Raises ValueError unless there are some of both kinds.
+    Support Vector Machines", 1999), both kinds as likely beforehand; the threshold rejects
+    three known pictures in a thousand. Raises ValueError unless there are some of both kinds.
 
     Source of the score: Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and
     Out-of-Distribution Examples", 2017.
@@ -38,7 +38,7 @@ def from_histogram(counts: list[int]) -> dict[str, float] | None:
     """The manifest's `rejection` where no other pictures are known: by confidence alone.
 
     counts: of validation pictures by their largest softmax, in equal bins of 0 to 1. The threshold
-    is the bins' highest edge that rejects at most one in two hundred; None if that is none of them,
+    is the bins' highest edge that rejects at most three in a thousand; None if no edge does,
     or if there are fewer than a hundred pictures to tell.
     """
     total = sum(counts)

@@ -26,15 +26,20 @@ def build_stage(context: StageContext) -> dict[str, Any]:
 
     And its `rejection`, if the recipe draws samples that are no digits.
     """
-    images, labels = context.dataset.validation_images, context.dataset.validation_labels
-    temperature = calibrate(context.source_graph, context.graph, images, labels)
+    images, labels = views(context.dataset.validation_images, context.dataset.validation_labels)
+    drawn = context.drawn_samples()
+    if drawn:
+        is_digit = drawn["validation_labels"] >= 0
+        images = np.concatenate([images, drawn["validation_images"][is_digit]])
+        labels = np.concatenate([labels, drawn["validation_labels"][is_digit]])
+    temperature = fit(logits(context.source_graph, images), labels)
+    apply(context.source_graph, context.graph, temperature)
     result: dict[str, Any] = {"temperature": temperature, "samples": len(labels)}
-    if drawn := context.drawn_samples():
-        images = np.concatenate([drawn["validation_images"], drawn["validation_writers"]])
-        written = np.ones(len(drawn["validation_writers"]), dtype=bool)
-        is_digit = np.concatenate([drawn["validation_labels"] >= 0, written])
-        confidence = probabilities(context.graph, images).max(axis=1)
-        result["rejection"] = rejection.fit(confidence, is_digit)
+    if drawn:
+        others = drawn["validation_images"][~is_digit]
+        confidence = [probabilities(context.graph, shown).max(axis=1) for shown in (images, others)]
+        is_known = np.repeat([True, False], [len(part) for part in confidence])
+        result["rejection"] = rejection.fit(np.concatenate(confidence), is_known)
     return result
 
 

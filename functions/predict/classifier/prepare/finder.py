@@ -5,6 +5,7 @@ The network (model_build/finding) looks at the whole picture at 96 pixels, and s
 other writing. A digit that is small there is looked at a second time, alone and larger.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,10 +24,13 @@ type Ink = NDArray[np.float32]
 SIDE = 96  # pixels of the longer side that the network is shown
 _LARGE = 26  # cells: a digit at least as high or wide is seen well enough the first time
 _CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
-_IN_MIDDLE = 0.25  # from here on a cell belongs to a digit's middle
-_SURE_MIDDLE = 0.3  # of at least one of its cells
+_IN_MIDDLE = (0.5, 0.25)  # from here on a cell belongs to a sure, or to an unsure, middle
+_LEAST_MIDDLE = 3  # cells
 _WRITTEN = 0.45  # of full ink: from here on a cell belongs to a digit
 _OTHER = 0.5
+_SAME = 0.4  # of the smaller of two boxes: as much within the other is the same digit
+_EDGE = 0.03  # of a window: a digit nearer to its edge may go on beyond it
+_MOST_WINDOWS = 64
 _MIDDLE_SHARE = 0.6  # of a digit's height and width that its middle takes (model_build/finding)
 _REACH = 1.5  # times the digit's half height and width: ink further away is another's
 _LEAST_OTHER = 4  # cells of other writing that count
@@ -63,6 +67,63 @@ def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
     return Findings(digits, int((maps[:, :, 2] > _OTHER).sum()) >= _LEAST_OTHER)
 
 
+def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit]:
+    """All digits around those of a first look, each seen large: the picture window by window.
+
+    A row of digits is so small at a first look that a 1 is a hair. The windows overlap by half, so
+    that each digit is whole in one of them; what is less than half as high as usual is a piece.
+    """
+    height, width, _ = pixels.shape
+    heights = sorted((digit.box.bottom - digit.box.top) * height for digit in digits)
+    side = max(heights[len(heights) // 2] / _CLOSE_SHARE, 8.0)
+    tops, lefts = (
+        _starts(
+            min(getattr(digit.box, start) for digit in digits) * length,
+            max(getattr(digit.box, stop) for digit in digits) * length,
+            side,
+            length,
+        )
+        for start, stop, length in (("top", "bottom", height), ("left", "right", width))
+    )
+    seen: list[Digit] = []
+    for top, left in itertools.islice(itertools.product(tops, lefts), _MOST_WINDOWS):
+        part = Part(
+            top / height,
+            min(top + side, height) / height,
+            left / width,
+            min(left + side, width) / width,
+        )
+        seen += [
+            digit._replace(box=_within(digit.box, part))
+            for digit in digits_of(_look(_cut(pixels, part), maps_of))
+            if not _is_cut_off(digit.box, part)
+        ]
+    whole: list[Digit] = []
+    for digit in sorted(seen + digits, key=lambda digit: -digit.score):
+        if all(_covered(digit.box, other.box) < _SAME for other in whole):
+            whole.append(digit)
+    usual = sorted(digit.box.bottom - digit.box.top for digit in whole)[len(whole) // 2]
+    return [digit for digit in whole if digit.box.bottom - digit.box.top > usual / 2]
+
+
+def _starts(first: float, last: float, side: float, length: int) -> list[float]:
+    """Where windows begin that reach from a side before one place to a side behind another."""
+    start = max(first - side, 0.0)
+    stop = min(last + side, float(length)) - side
+    steps = max(math.ceil((stop - start) / (side / 2)), 0)
+    return [start + (stop - start) * step / max(steps, 1) for step in range(steps + 1)]
+
+
+def _is_cut_off(box: Part, part: Part) -> bool:
+    """Whether a box touches an edge of a part that is not an edge of the picture."""
+    return (
+        (box.top <= _EDGE and part.top > 0)
+        or (box.left <= _EDGE and part.left > 0)
+        or (box.bottom >= 1 - _EDGE and part.bottom < 1)
+        or (box.right >= 1 - _EDGE and part.right < 1)
+    )
+
+
 def look_closer(
     digit: Digit, pixels: Pixels, maps_of: MapsOf, load_detail: DetailLoader | None
 ) -> Digit:
@@ -70,14 +131,12 @@ def look_closer(
     if digit.cells >= _LARGE:
         return digit
     part = _around(digit.box, pixels)
-    height, width, _ = pixels.shape
+    height = len(pixels)
     detail = None
     if load_detail and (part.bottom - part.top) * height < SIDE:
         detail = load_detail(part)
     if detail is None:
-        rows = slice(int(part.top * height), math.ceil(part.bottom * height))
-        columns = slice(int(part.left * width), math.ceil(part.right * width))
-        detail = pixels[rows, columns]
+        detail = _cut(pixels, part)
     candidates = [
         (_overlap(box, digit.box), closer._replace(box=box))
         for closer in digits_of(_look(detail, maps_of))
@@ -144,25 +203,33 @@ class _Middle(NamedTuple):
     half_width: float
     score: float
 
+    def is_near(self, other: "_Middle") -> bool:
+        """Whether the middle of another lies within this digit, or almost."""
+        return (
+            abs(other.row - self.row) < 1.2 * self.half_height
+            and abs(other.column - self.column) < 1.2 * self.half_width
+        )
+
 
 def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
-    pieces = connected(scores > _IN_MIDDLE)
-    middles = []
-    for piece in np.unique(pieces[pieces > 0]):
-        mask = pieces == piece
-        score = float(scores[mask].mean())
-        down, across = extent(mask.any(axis=1)), extent(mask.any(axis=0))
-        if np.count_nonzero(mask) < 3 or scores[mask].max() < _SURE_MIDDLE:
-            continue
-        middles.append(
-            _Middle(
+    """Middles of digits: first the sure ones, which lie apart, then the unsure ones elsewhere."""
+    middles: list[_Middle] = []
+    for threshold in _IN_MIDDLE:
+        pieces = connected(scores > threshold)
+        for piece in np.unique(pieces[pieces > 0]):
+            mask = pieces == piece
+            if np.count_nonzero(mask) < _LEAST_MIDDLE:
+                continue
+            down, across = extent(mask.any(axis=1)), extent(mask.any(axis=0))
+            middle = _Middle(
                 (down.start + down.stop) / 2,
                 (across.start + across.stop) / 2,
                 (down.stop - down.start) / 2 / _MIDDLE_SHARE,
                 (across.stop - across.start) / 2 / _MIDDLE_SHARE,
-                score,
+                float(scores[mask].mean()),
             )
-        )
+            if not any(other.is_near(middle) for other in middles):
+                middles.append(middle)
     return middles
 
 
@@ -181,6 +248,12 @@ def _look(pixels: Pixels, maps_of: MapsOf) -> Maps:
     padding = ((0, SIDE - rows), (0, SIDE - columns), (0, 0))
     maps = maps_of(np.pad(small, padding, mode="edge"))
     return maps[: -(-rows // 2), : -(-columns // 2)]
+
+
+def _cut(pixels: Pixels, part: Part) -> Pixels:
+    height, width, _ = pixels.shape
+    rows = slice(int(part.top * height), math.ceil(part.bottom * height))
+    return pixels[rows, int(part.left * width) : math.ceil(part.right * width)]
 
 
 def _around(box: Part, pixels: Pixels) -> Part:
@@ -209,8 +282,20 @@ def _within(box: Part, part: Part) -> Part:
 
 def _overlap(first: Part, second: Part) -> float:
     """Common area of two boxes by the area that they cover together."""
+    common = _common(first, second)
+    return common / max(_area(first) + _area(second) - common, 1e-9)
+
+
+def _covered(first: Part, second: Part) -> float:
+    """Common area of two boxes by the area of the smaller."""
+    return _common(first, second) / max(min(_area(first), _area(second)), 1e-9)
+
+
+def _common(first: Part, second: Part) -> float:
     height = min(first.bottom, second.bottom) - max(first.top, second.top)
     width = min(first.right, second.right) - max(first.left, second.left)
-    common = max(height, 0.0) * max(width, 0.0)
-    areas = ((box.bottom - box.top) * (box.right - box.left) for box in (first, second))
-    return common / max(sum(areas) - common, 1e-9)
+    return max(height, 0.0) * max(width, 0.0)
+
+
+def _area(box: Part) -> float:
+    return (box.bottom - box.top) * (box.right - box.left)

@@ -93,11 +93,11 @@ class MnistPipeline(NamedTuple):
             if many:
                 return Located([], is_found=False)
             return Located([self.normalise(find_ink(pixels, load_detail))], is_found=False)
-        chosen = findings.digits[: MAX_DIGITS if many else 1]
-        digits = [
-            finder.look_closer(digit, pixels, self.maps_of, load_detail)
-            for digit in finder.in_reading_order(chosen)
-        ]
+        if many:
+            digits = finder.find_all(findings.digits, pixels, self.maps_of) or findings.digits
+            digits = finder.in_reading_order(digits[:MAX_DIGITS])
+        else:
+            digits = [finder.look_closer(findings.digits[0], pixels, self.maps_of, load_detail)]
         return Located(
             [self.normalise(digit.ink) for digit in digits],
             [digit.box for digit in digits],
