@@ -28,13 +28,14 @@ def build_stage(context: StageContext) -> dict[str, Any]:
     """
     images, labels = views(context.dataset.validation_images, context.dataset.validation_labels)
     drawn = context.drawn_samples()
+    is_digit = drawn.get("validation_labels", np.empty(0)) >= 0
     if drawn:
-        is_digit = drawn["validation_labels"] >= 0
         images = np.concatenate([images, drawn["validation_images"][is_digit]])
         labels = np.concatenate([labels, drawn["validation_labels"][is_digit]])
     temperature = fit(logits(context.source_graph, images), labels)
     apply(context.source_graph, context.graph, temperature)
-    result: dict[str, Any] = {"temperature": temperature, "samples": len(labels)}
+    count = len(context.dataset.validation_labels) + int(is_digit.sum())
+    result: dict[str, Any] = {"temperature": temperature, "samples": count}
     if drawn:
         others = drawn["validation_images"][~is_digit]
         confidence = [probabilities(context.graph, shown).max(axis=1) for shown in (images, others)]

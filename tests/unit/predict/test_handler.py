@@ -24,7 +24,10 @@ from classifier import predict
 from classifier.errors import UnsupportedEvent
 from classifier.image import formats
 from classifier.monitoring import telemetry
-from tests.support import ROOT
+from tests.support import (
+    ROOT,
+    heic,  # noqa: F401 - so that Pillow saves it
+)
 
 type Event = dict[str, Any]
 type Digits = NDArray[np.uint8]
