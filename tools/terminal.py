@@ -66,9 +66,11 @@ def _in_words(answer: dict[str, Any]) -> str:
     """The class and its confidence, or that the picture shows none of the classes."""
     if answer["prediction"] is not None:
         return f"{answer['prediction']}  (confidence {answer['confidence']:.2%})"
-    if "digit_probability" not in answer:
-        return "not a digit"
-    return f"not a digit  (probability of a digit {answer['digit_probability']:.2%})"
+    if "class_probability" in answer:
+        return f"none of the classes  (probability of one {answer['class_probability']:.2%})"
+    if "digit_probability" in answer:
+        return f"not a digit  (probability of a digit {answer['digit_probability']:.2%})"
+    return "not a digit"
 
 
 class Steps:

@@ -135,7 +135,9 @@ def ask(
 
 
 def _judge(figures: dict[str, Any]) -> None:
-    rejected = f" ({figures['rejected']} taken for no digit)" if figures["rejected"] else ""
+    rejected = (
+        f" ({figures['rejected']} taken for none of the classes)" if figures["rejected"] else ""
+    )
     limits = [
         ("accuracy", "MIN_ACCURACY", 1, f"accuracy on the golden images{rejected}"),
         ("confidence", "MIN_CONFIDENCE", 1, "mean confidence on the golden images"),

@@ -212,7 +212,7 @@ def _csv(rows: list[dict[str, Any]], model: session.Model, job: Job) -> bytes:
     classes = [f"p_{label}" for label in model.labels] if job.probabilities else []
     fields = ["key", "prediction", "confidence"]
     if model.manifest.rejection:
-        fields.append("digit_probability")
+        fields.append(model.manifest.score_name)
     writer.writerow([*fields, *classes, "error"])
     for row in rows:
         shares = row.get("probabilities", [""] * len(classes))

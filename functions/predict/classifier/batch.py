@@ -52,8 +52,8 @@ def classify(
 ) -> list[dict[str, Any]]:
     """Classify image files; return a prediction or an error for each, in order.
 
-    The prediction is always the nearest class. A `digit_probability` says how likely a picture
-    shows one, where the model can reject pictures.
+    The prediction is always the nearest class. Where the model can reject pictures, a
+    `digit_probability` or `class_probability` says how likely a picture shows one.
     """
     pictures, errors = [], {}
     for index, content in enumerate(contents):
@@ -72,7 +72,13 @@ def _answers(loaded: Model, pictures: list[Located]) -> list[dict[str, Any]]:
     samples = [sample for picture in pictures for sample in picture.samples]
     answers = predictions(loaded.probabilities(loaded.encode(samples)), loaded.labels)
     return [
-        judged(answer, loaded.manifest.rejection, is_found=picture.is_found, reject=False)
+        judged(
+            answer,
+            loaded.manifest.rejection,
+            loaded.manifest.score_name,
+            is_found=picture.is_found,
+            reject=False,
+        )
         for answer, picture in zip(answers, pictures, strict=True)
     ]
 

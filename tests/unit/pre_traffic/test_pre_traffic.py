@@ -215,7 +215,7 @@ def test_a_model_that_takes_digits_for_none_never_takes_traffic(
 ) -> None:
     """A rejected golden image is a wrong answer, and the reason counts them."""
     serve(good, rejection={"threshold": 0.9, "slope": 1, "offset": -30})
-    assert "0 accuracy on the golden images (20 taken for no digit)" in refused(aws)
+    assert "0 accuracy on the golden images (20 taken for none of the classes)" in refused(aws)
 
 
 def test_a_model_that_is_right_but_unsure_never_takes_traffic(
