@@ -67,7 +67,7 @@ def _in_words(answer: dict[str, Any]) -> str:
     if answer["prediction"] is not None:
         return f"{answer['prediction']}  (confidence {answer['confidence']:.2%})"
     if "class_probability" in answer:
-        return f"none of the classes  (probability of one {answer['class_probability']:.2%})"
+        return f"none of the classes  (probability of any {answer['class_probability']:.2%})"
     if "digit_probability" in answer:
         return f"not a digit  (probability of a digit {answer['digit_probability']:.2%})"
     return "not a digit"

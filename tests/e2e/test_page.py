@@ -527,13 +527,10 @@ def reading(prediction: int | None, box: list[int] | None = None, **more: Any) -
     return answer | ({"box": box} if box else {}) | more
 
 
-NUMBER = {
-    "text": "1938",
-    "digits": [
-        reading(digit, [20 + 60 * index, 90, 70 + 60 * index, 190])
-        for index, digit in enumerate([1, 9, 3, 8])
-    ],
-}
+NUMBER = [
+    reading(digit, [20 + 60 * index, 90, 70 + 60 * index, 190])
+    for index, digit in enumerate([1, 9, 3, 8])
+]
 
 
 @contextmanager
@@ -567,7 +564,7 @@ def boxes(page: Page) -> list[list[float]]:
 
 def badges(page: Page) -> list[str]:
     return [
-        text.get_property("textContent")
+        str(text.get_property("textContent"))
         for text in page.browser.find_elements(By.CSS_SELECTOR, "#boxes text")
     ]
 
@@ -622,8 +619,8 @@ def test_a_picture_of_no_digit_is_told_in_words(page: Page) -> None:
         page.open(gateway.url, PHONE)
         page.draw(ONE, interaction.POINTER_TOUCH)
         assert page.answer() == "Not a digit"
-        assert page.text("status") == "Not a digit, 4.2 % likely to be one"
         assert badges(page) == ["not a digit"]
+        assert page.text("status") == "Not a digit, 4.2 % likely to be one"
         best = "return document.querySelectorAll('#bars .best').length"
         assert page.run(best) == 0
         assert fits(page)
@@ -645,7 +642,7 @@ def test_a_picture_of_no_digit_is_told_in_words(page: Page) -> None:
 
 
 def test_a_model_of_other_things_says_none_of_the_classes(page: Page) -> None:
-    """ "Not a digit" would be wrong where the classes are no digits."""
+    """The words fit the model: it may have other classes than digits."""
     answer = {"prediction": None, "confidence": 0.6, "probabilities": [0.6, 0.4]}
 
     def handler(event: Event) -> dict[str, Any]:
@@ -666,7 +663,9 @@ def test_all_digits_are_read_on_request(page: Page, size: Size, theme: str) -> N
     """Offered where there are others; then the number, and each digit's own probabilities."""
 
     def choose(query: dict[str, str]) -> dict[str, Any]:
-        return NUMBER if query.get("digits") == "many" else NUMBER["digits"][1] | {"others": 3}
+        if query.get("digits") == "many":
+            return {"text": "1938", "digits": NUMBER}
+        return NUMBER[1] | {"others": 3}
 
     with predicting(choose) as gateway:
         page.open(gateway.url, size, theme=theme)
@@ -711,7 +710,7 @@ def test_all_digits_are_read_on_request(page: Page, size: Size, theme: str) -> N
 
 
 def test_a_picture_without_any_digit_to_read(page: Page) -> None:
-    """All digits of it are none; the nearest is then that of the whole picture."""
+    """Without digits, the nearest is that of the whole picture."""
 
     def choose(query: dict[str, str]) -> dict[str, Any]:
         if query.get("digits") == "many":

@@ -104,7 +104,7 @@ def test_the_answer_is_drawn_next_to_what_the_model_saw(
     [
         ({}, "answer: not a digit\n"),
         ({"digit_probability": 0.042}, "answer: not a digit  (probability of a digit 4.20%)\n"),
-        ({"class_probability": 0.2}, "answer: none of the classes  (probability of one 20.00%)\n"),
+        ({"class_probability": 0.2}, "answer: none of the classes  (probability of any 20.00%)\n"),
     ],
 )
 def test_no_digit_is_said_in_words_and_is_an_answer(
