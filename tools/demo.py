@@ -134,7 +134,8 @@ def run(package: str, base: str, *, digit: int, keep: bool) -> None:
         step.say(f"  first request {cold.milliseconds:.0f} ms, second {warm.milliseconds:.0f} ms")
         if answer["prediction"] != digit:
             raise DemoFailed(
-                f"the digit is a {digit}, but the model answered {answer['prediction']!r}; "
+                f"the digit is a {digit}, but the model answered {answer['prediction']} "
+                f"({answer.get('reason', 'the wrong digit')}); "
                 f"build a more accurate model with make model"
             )
         step.say(f"  total {time.monotonic() - start:.0f} s")

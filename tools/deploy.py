@@ -268,7 +268,9 @@ def smoke(stack: Stack, name: str, version: str | None) -> None:
             f"POST {url} returned {status} from model {served}, expected 200 from {version}: "
             f"{answer.get('detail', '')}; see the logs, or run make rollback"
         )
-    print(f"Smoke test: model {served} reads {golden[0].name} as {answer['prediction']}")
+    prediction = answer["prediction"]
+    reading = "none of its classes" if prediction is None else prediction
+    print(f"Smoke test: model {served} reads {golden[0].name} as {reading}")
 
 
 def _ask(url: str, body: bytes | None = None, key: str = "") -> tuple[int, dict[str, Any]]:

@@ -57,9 +57,20 @@ def answer_lines(image: NDArray[np.uint8], answer: dict[str, Any]) -> list[str]:
     """An image [H, W] next to /predict's answer: each class's probability, and the class."""
     shares = answer["probabilities"]
     lines = bars([str(label) for label in range(len(shares))], shares)
-    lines += ["", f"answer: {answer['prediction']}  (confidence {answer['confidence']:.2%})"]
+    lines += ["", f"answer: {_in_words(answer)}"]
     lines += [f"model:  {answer['model']['name']} {answer['model']['version']}"]
     return side_by_side(draw(image), lines)
+
+
+def _in_words(answer: dict[str, Any]) -> str:
+    """The class and its confidence, or that the picture shows none of the classes."""
+    if answer["prediction"] is not None:
+        return f"{answer['prediction']}  (confidence {answer['confidence']:.2%})"
+    if "class_probability" in answer:
+        return f"none of the classes  (probability of any {answer['class_probability']:.2%})"
+    if "digit_probability" in answer:
+        return f"not a digit  (probability of a digit {answer['digit_probability']:.2%})"
+    return "not a digit"
 
 
 class Steps:

@@ -102,7 +102,7 @@ def classify(keys: list[str]) -> tuple[bytes, int]:
     if not job.probabilities:
         for row in rows:
             row.pop("probabilities", None)
-    content = _csv(rows, _worker.model.labels, job) if job.form == "csv" else _jsonl(rows)
+    content = _csv(rows, _worker.model, job) if job.form == "csv" else _jsonl(rows)
     return content, sum("error" in row for row in rows)
 
 
@@ -206,14 +206,15 @@ def _jsonl(rows: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-def _csv(rows: list[dict[str, Any]], labels: list[Any], job: Job) -> bytes:
+def _csv(rows: list[dict[str, Any]], model: session.Model, job: Job) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    classes = [f"p_{label}" for label in labels] if job.probabilities else []
-    writer.writerow(["key", "prediction", "confidence", *classes, "error"])
+    classes = [f"p_{label}" for label in model.labels] if job.probabilities else []
+    fields = ["key", "prediction", "confidence"]
+    if model.manifest.rejection:
+        fields.append(model.manifest.score_name)
+    writer.writerow([*fields, *classes, "error"])
     for row in rows:
         shares = row.get("probabilities", [""] * len(classes))
-        writer.writerow(
-            [row["key"], row.get("prediction"), row.get("confidence"), *shares, row.get("error")]
-        )
+        writer.writerow([*map(row.get, fields), *shares, row.get("error")])
     return text.getvalue().encode()

@@ -517,6 +517,216 @@ def test_labels_come_from_the_model(page: Page) -> None:
         page.screenshot("words")
 
 
+PROBABILITIES = [0.02] * 3 + [0.86] + [0.02] * 6  # of a three
+
+
+def reading(prediction: int | None, box: list[int] | None = None, **more: Any) -> dict[str, Any]:
+    """A picture's answer, or one of its digits', by a model that finds digits."""
+    confidence = max(PROBABILITIES)
+    answer = {"prediction": prediction, "confidence": confidence, "probabilities": PROBABILITIES}
+    return answer | ({"box": box} if box else {}) | more
+
+
+NUMBER = [
+    reading(digit, [20 + 60 * index, 90, 70 + 60 * index, 190])
+    for index, digit in enumerate([1, 9, 3, 8])
+]
+
+
+@contextmanager
+def predicting(choose: Callable[[dict[str, str]], dict[str, Any]]) -> Iterator[Gateway]:
+    """Serve the page and predictions that are chosen by the query."""
+
+    def handler(event: Event) -> dict[str, Any]:
+        if event["path"] != "/predict":
+            return {"statusCode": 404}
+        body = choose(event["queryStringParameters"] or {})
+        return {"statusCode": 200, "body": json.dumps(body)}
+
+    with answering(handler) as gateway:
+        yield gateway
+
+
+def boxes(page: Page) -> list[list[float]]:
+    """Left, top, right and bottom of each box on the sheet, as shares of the sheet."""
+    shares: list[list[float]] = page.run(
+        """
+        const sheet = document.getElementById("paper").getBoundingClientRect();
+        return [...document.querySelectorAll("#boxes .halo")].map((rect) => {
+          const box = rect.getBoundingClientRect();
+          return [(box.left - sheet.left) / sheet.width, (box.top - sheet.top) / sheet.height,
+                  (box.right - sheet.left) / sheet.width, (box.bottom - sheet.top) / sheet.height];
+        });
+        """
+    )
+    return shares
+
+
+def badges(page: Page) -> list[str]:
+    return [
+        str(text.get_property("textContent"))
+        for text in page.browser.find_elements(By.CSS_SELECTOR, "#boxes text")
+    ]
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_the_answer_is_shown_on_the_drawing(page: Page, size: Size) -> None:
+    """Its box lies where the service found the digit, and goes when the drawing changes."""
+    with predicting(lambda _: reading(3, [70, 28, 210, 252], others=0)) as gateway:
+        page.open(gateway.url, size)
+        page.draw(ONE)
+        assert page.answer() == "3"
+        assert boxes(page) == [pytest.approx([0.25, 0.1, 0.75, 0.9], abs=0.01)]
+        assert badges(page) == ["3"]
+        page.element("clear").click()
+        assert boxes(page) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(200, 100), (100, 200), (3000, 1500)])
+def test_the_box_lies_on_the_picture(page: Page, width: int, height: int) -> None:
+    """Whatever the picture's shape, and if it had to be made smaller before it was sent."""
+    scale = min(1, 2000 / width)
+    box = [round(scale * side) for side in (width / 4, 0, width / 2, height / 2)]
+    with predicting(lambda _: reading(3, box, others=0)) as gateway:
+        page.open(gateway.url)
+        page.run(
+            """
+            const [width, height, type] = arguments;
+            const canvas = Object.assign(document.createElement("canvas"), {width, height});
+            const context = canvas.getContext("2d");
+            context.fillRect(0, 0, width, height);
+            canvas.toBlob((blob) => take(new File([blob], "photo", {type})));
+            """,
+            width,
+            height,
+            "image/png" if scale == 1 else "image/x-unknown",  # which has to be encoded again
+        )
+        assert page.answer() == "3"
+        across, down = width / max(width, height), height / max(width, height)
+        left, top = (1 - across) / 2, (1 - down) / 2
+        expected = [left + across / 4, top, left + across / 2, top + down / 2]
+        assert boxes(page) == [pytest.approx(expected, abs=0.01)]
+
+
+def test_a_picture_of_no_digit_is_told_in_words(page: Page) -> None:
+    """And the nearest digit on request, which is asked for with reject=off."""
+
+    def choose(query: dict[str, str]) -> dict[str, Any]:
+        rejected = query.get("reject") != "off"
+        return reading(None if rejected else 3, [70, 28, 210, 252], digit_probability=0.042)
+
+    with predicting(choose) as gateway:
+        page.open(gateway.url, PHONE)
+        page.draw(ONE, interaction.POINTER_TOUCH)
+        assert page.answer() == "Not a digit"
+        assert badges(page) == ["not a digit"]
+        assert page.text("status") == "Not a digit, 4.2 % likely to be one"
+        best = "return document.querySelectorAll('#bars .best').length"
+        assert page.run(best) == 0
+        assert fits(page)
+        page.screenshot("not-a-digit")
+
+        nearest = page.element("nearest")
+        assert nearest.get_attribute("aria-pressed") == "false"
+        page.run("arguments[0].focus()", nearest)
+        page.press(Keys.ENTER)
+        page.wait(lambda: page.answer() == "3")
+        assert page.text("status") == "3, 86.0 %, the nearest, probably wrong"
+        assert page.run(best) == 1
+        assert "/predict?reject=off'" in page.text("curl")
+        assert page.focused() == "nearest"
+        assert nearest.get_attribute("aria-pressed") == "true"
+
+        page.draw(ONE, interaction.POINTER_TOUCH)
+        page.wait(lambda: page.answer() == "Not a digit")
+
+
+def test_a_model_of_other_things_says_none_of_the_classes(page: Page) -> None:
+    """The words fit the model: it may have other classes than digits."""
+    answer = {"prediction": None, "confidence": 0.6, "probabilities": [0.6, 0.4]}
+
+    def handler(event: Event) -> dict[str, Any]:
+        labels = {"output": {"labels": ["shirt", "coat"]}}
+        body = labels if event["path"] == "/model" else answer
+        return {"statusCode": 200, "body": json.dumps(body)}
+
+    with answering(handler) as gateway:
+        page.open(gateway.url)
+        page.wait(lambda: "shirt" in page.text("bars"))
+        page.draw(ONE)
+        assert page.answer() == "None of the classes"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_all_digits_are_read_on_request(page: Page, size: Size, theme: str) -> None:
+    """Offered where there are others; then the number, and each digit's own probabilities."""
+
+    def choose(query: dict[str, str]) -> dict[str, Any]:
+        if query.get("digits") == "many":
+            return {"text": "1938", "digits": NUMBER}
+        return NUMBER[1] | {"others": 3}
+
+    with predicting(choose) as gateway:
+        page.open(gateway.url, size, theme=theme)
+        assert not page.element("all").is_displayed()
+        page.draw(ONE)
+        assert page.answer() == "9"
+        assert page.text("status") == "9, 86.0 %, fairly sure, 3 other digits"
+        assert page.text("every").strip() == "Read all 4 digits"
+        order = []
+        while page.focused() != "all":
+            page.press(Keys.TAB)
+            order.append(page.focused())
+            assert len(order) < 20, order
+        assert order == ["undo", "clear", "choose", "photograph", "all"]
+        assert focus_shows(page)
+        page.press(" ")
+        page.wait(lambda: page.answer() == "1938")
+        assert page.text("status") == "1938, 4 digits, the least sure 86.0 %"
+        assert badges(page) == ["1", "9", "3", "8"]
+        assert "/predict?digits=many'" in page.text("curl")
+        large = page.run(
+            "return parseFloat(getComputedStyle(document.getElementById('answer')).fontSize)"
+        )
+        assert large >= 32
+        assert fits(page)
+        assert faint(page) == []
+        page.screenshot(f"number-{size[0]}-{theme}")
+
+        page.press(*[Keys.TAB] * 3, Keys.ENTER)  # the third digit
+        pressed = "return [...document.querySelectorAll('#digits [aria-pressed=true] b')]"
+        assert page.run(f"{pressed}.map((one) => one.textContent)") == ["3"]
+        chosen = page.browser.find_elements(By.CSS_SELECTOR, "#boxes .chosen text")
+        assert [text.get_property("textContent") for text in chosen] == ["3"]
+
+        page.element("clear").click()
+        assert not page.element("digits").is_displayed()
+        page.draw(ONE)  # the switch stays as it was set
+        assert page.answer() == "1938"
+        page.element("all").click()
+        page.wait(lambda: page.answer() == "9")
+        assert not page.element("digits").is_displayed()
+
+
+def test_a_picture_without_any_digit_to_read(page: Page) -> None:
+    """Without digits, the nearest is that of the whole picture."""
+
+    def choose(query: dict[str, str]) -> dict[str, Any]:
+        if query.get("digits") == "many":
+            return {"text": "", "digits": []}
+        return reading(3 if query.get("reject") == "off" else None, [0, 0, 280, 280])
+
+    with predicting(choose) as gateway:
+        page.open(gateway.url)
+        page.draw(ONE)
+        assert page.answer() == "Not a digit"
+        page.element("all").click()
+        page.wait(lambda: page.answer() == "No digits")
+        page.element("nearest").click()
+        page.wait(lambda: page.answer() == "3")
+
+
 def test_everything_can_be_done_by_keyboard(page: Page, stage: str) -> None:
     """Draw, correct, enter the key: with Tab, arrows, space and Enter; focus always shows."""
     page.open(stage)

@@ -11,12 +11,14 @@ from reprlib import repr as short
 from typing import Any
 
 from classifier.errors import PredictError, TooLarge, UnreadableImage
-from classifier.http.response import predictions
+from classifier.http.response import judged, predictions
 from classifier.image.limits import limit_memory, silence_pillow
 from classifier.image.pixels import Picture
 from classifier.mode import Mode
 from classifier.model.session import LazyModel, Model
 from classifier.model.store import open_bucket
+from classifier.prepare.mnist import Located
+from classifier.prepare.pipeline import locate
 
 MAX_BYTES = 32 * 1024 * 1024  # of one image file, ample for 16 megapixels
 _READERS = 16  # threads, which mostly wait for S3
@@ -48,20 +50,37 @@ def handler(event: Any, _context: Any) -> dict[str, Any]:
 def classify(
     loaded: Model, contents: Sequence[bytes | PredictError], mode: Mode
 ) -> list[dict[str, Any]]:
-    """Classify image files; return a prediction or an error for each, in order."""
-    samples, errors = [], {}
+    """Classify image files; return a prediction or an error for each, in order.
+
+    The prediction is always the nearest class. Where the model can reject pictures, a
+    `digit_probability` or `class_probability` says how likely a picture shows one.
+    """
+    pictures, errors = [], {}
     for index, content in enumerate(contents):
         try:
             if isinstance(content, PredictError):
                 raise content
             picture = Picture(content)
-            samples.append(loaded.preprocess(picture.pixels, mode, picture.detail))
+            pictures.append(locate(loaded.preprocess, picture.pixels, mode, picture.detail))
         except PredictError as error:
             errors[index] = {"error": error.detail}
-    answers = iter(
-        predictions(loaded.probabilities(loaded.encode(samples)), loaded.labels) if samples else ()
-    )
+    answers = iter(_answers(loaded, pictures) if pictures else ())
     return [errors.get(index) or next(answers) for index in range(len(contents))]
+
+
+def _answers(loaded: Model, pictures: list[Located]) -> list[dict[str, Any]]:
+    samples = [sample for picture in pictures for sample in picture.samples]
+    answers = predictions(loaded.probabilities(loaded.encode(samples)), loaded.labels)
+    return [
+        judged(
+            answer,
+            loaded.manifest.rejection,
+            loaded.manifest.score_name,
+            is_found=picture.is_found,
+            reject=False,
+        )
+        for answer, picture in zip(answers, pictures, strict=True)
+    ]
 
 
 def is_path(key: str) -> bool:

@@ -78,8 +78,7 @@ def _results(
 ) -> list[dict[str, Any]]:
     """What is said of each picture: its most prominent digit, or all of them as a text."""
     rejection = model.manifest.rejection
-    digits_only = model.manifest.input.preprocess["pipeline"] == "mnist"
-    score_name = "digit_probability" if digits_only else "class_probability"
+    score_name = model.manifest.score_name
     remaining = iter(answers)
     results = []
     for located, size, _ in pictures:

@@ -81,6 +81,25 @@ def test_every_image_has_an_answer_and_a_bad_one_an_error(
     assert found["notes, etc.txt"].keys() == {"key", "error"}
 
 
+def test_a_model_that_can_reject_says_how_likely_each_is_a_digit(
+    classifier: bytes, images: Path, tmp_path: Path
+) -> None:
+    """In both formats, and beside the nearest class, which is never left out."""
+    models = ModelStore((tmp_path / "models").as_uri())
+    manifest = describe(classifier) | {"rejection": {"threshold": 0.9, "slope": 1, "offset": -20}}
+    models.publish(manifest, classifier)
+    models.promote("mnist", manifest["version"], "production")
+    for form in ("jsonl", "csv"):
+        out = tmp_path / form
+        run(models, images, out, "--format", form)
+        found = answers(out, form)
+        assert found["notes, etc.txt"].keys() == {"key", "error"}
+        row = found["odd/ä,7.png"]
+        assert list(row) == ["key", "prediction", "confidence", "digit_probability"]
+        assert str(row["prediction"]) == "7"
+        assert float(row["digit_probability"]) < 0.9
+
+
 def test_a_rerun_does_what_is_left_and_gives_the_same(
     store: tuple[ModelStore, str], images: Path, tmp_path: Path, classifier: bytes
 ) -> None:

@@ -100,13 +100,19 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 def serve(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let the predict function serve a model, or none."""
 
-    def serving(content: bytes | None, labels: list[int] | None = None) -> str | None:
+    def serving(
+        content: bytes | None,
+        labels: list[int] | None = None,
+        rejection: dict[str, float] | None = None,
+    ) -> str | None:
         monkeypatch.setenv("MODEL_STORE_URL", f"file://{tmp_path}")
         version = None
         if content is not None:
             document = describe(content)
             if labels:
                 document["output"]["labels"] = labels
+            if rejection:
+                document["rejection"] = rejection
             version = document["version"]
             store = ModelStore(f"file://{tmp_path}")
             store.publish(document, content)
@@ -202,6 +208,14 @@ def test_a_model_with_shuffled_labels_never_takes_traffic(
 def test_a_model_with_random_weights_never_takes_traffic(aws: Aws, serve: Any) -> None:
     serve(network(np.random.default_rng(0).normal(0, 0.001, (784, 10))))
     assert "accuracy on the golden images; MIN_ACCURACY is 0.9" in refused(aws)
+
+
+def test_a_model_that_takes_digits_for_none_never_takes_traffic(
+    aws: Aws, serve: Any, good: bytes
+) -> None:
+    """A rejected golden image is a wrong answer, and the reason counts them."""
+    serve(good, rejection={"threshold": 0.9, "slope": 1, "offset": -30})
+    assert "0 accuracy on the golden images (20 taken for none of the classes)" in refused(aws)
 
 
 def test_a_model_that_is_right_but_unsure_never_takes_traffic(

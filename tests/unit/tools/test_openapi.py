@@ -1,21 +1,33 @@
 """openapi.yaml, the source of the interface, and the files generated from it."""
 
+import base64
 import copy
+import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 from cfnlint.decode import decode  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
+from PIL import Image
 
 from classifier import errors
 from classifier.http import inference_protocol, routes
+from classifier.http.event import Request
 from classifier.image import formats
+from classifier.model import session
+from classifier.model.store import open_store
+from classifier.predict import predict
+from classifier.prepare.mnist import MnistPipeline
+from classifier.served import Served
 from tests.support.intrinsics import Stack
 from tools import openapi
 
@@ -130,6 +142,76 @@ def test_a_refusal_of_the_gateway_is_a_problem_as_stated(document: dict[str, Any
         assert body["title"] == HTTPStatus(body["status"]).phrase
         assert body["request_id"] == "an-id"
         assert headers["Content-Type"] == "application/problem+json"
+
+
+def schema_of_answers(document: dict[str, Any]) -> dict[str, Any]:
+    """JSON Schema of a body that POST /predict answers with 200."""
+    answer = document["paths"]["/predict"]["post"]["responses"]["200"]
+    schema: dict[str, Any] = answer["content"]["application/json"]["schema"]
+    return schema | {"components": document["components"]}
+
+
+def test_examples_of_answers_follow_their_schema(document: dict[str, Any]) -> None:
+    answer = document["paths"]["/predict"]["post"]["responses"]["200"]
+    examples = answer["content"]["application/json"]["examples"]
+    for name, example in examples.items():
+        jsonschema.validate(example["value"], schema_of_answers(document))
+        prediction = example["value"].get("prediction")
+        assert (prediction is None) == (name != "digit")
+
+
+def maps_of_two_digits(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What a finder says of two strokes side by side; both are large enough at a first look."""
+    height, width, _ = picture.shape
+    maps = np.zeros((height // 2, width // 2, 3), np.float32)
+    for left in (6, 30):
+        maps[8:40, left + 4 : left + 6, 0] = 1
+        maps[14:34, left + 2 : left + 8, 1] = 1
+    return maps
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+@pytest.mark.parametrize(
+    ("query", "offset", "expected"),
+    [
+        ({}, 30, {"others": 1}),
+        ({}, -30, {"others": 1, "prediction": None}),
+        ({"reject": "off"}, -30, {"others": 1}),
+        ({"digits": "many", "input": "true"}, 30, {}),
+        ({"digits": "many"}, -30, {"text": "", "digits": []}),
+    ],
+)
+def test_answers_of_a_model_that_finds_digits_follow_the_document(
+    document: dict[str, Any],
+    tmp_path: Path,
+    publish: Callable[..., str],
+    query: dict[str, str],
+    offset: int,
+    expected: dict[str, Any],
+    *,
+    is_batch: bool,
+) -> None:
+    """One digit or all of them, rejected or not, of one image or of a batch."""
+    rule = {"rejection": {"threshold": 0.5, "slope": 1, "offset": offset}}
+    version = publish(tmp_path, manifest=lambda manifest: manifest.update(rule))
+    model = session.load(open_store(tmp_path.as_uri()), "mnist", version)
+    finding = MnistPipeline(28, 28, maps_of=maps_of_two_digits)
+    lazy = session.LazyModel()
+    lazy._model = model._replace(preprocess=finding)
+    file = io.BytesIO()
+    Image.new("L", (96, 96), 255).save(file, "PNG")
+    image = base64.b64encode(file.getvalue()).decode()
+    body = json.dumps({"images": [image, image]} if is_batch else {"image": image}).encode()
+    request = Request("POST", "/predict", query, {"content-type": "application/json"}, body, "1")
+    answer = json.loads(predict(request, Served(lazy))["body"])
+    jsonschema.validate(answer, schema_of_answers(document))
+    result = answer["predictions"][1] if is_batch else answer
+    assert result | expected == result
+    left, right = [20, 16, 24, 80], [68, 16, 72, 80]
+    if "digits" not in result:
+        assert result["box"] == right  # it is nearer to the middle
+    elif result["digits"]:
+        assert [digit["box"] for digit in result["digits"]] == [left, right]
 
 
 @pytest.fixture(scope="module")

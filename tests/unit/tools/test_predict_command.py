@@ -99,6 +99,27 @@ def test_the_answer_is_drawn_next_to_what_the_model_saw(
     assert "x-api-key" not in headers
 
 
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [
+        ({}, "answer: not a digit\n"),
+        ({"digit_probability": 0.042}, "answer: not a digit  (probability of a digit 4.20%)\n"),
+        ({"class_probability": 0.2}, "answer: none of the classes  (probability of any 20.00%)\n"),
+    ],
+)
+def test_no_digit_is_said_in_words_and_is_an_answer(
+    service: Service,
+    picture: str,
+    capsys: pytest.CaptureFixture[str],
+    probability: dict[str, float],
+    shown: str,
+) -> None:
+    """With the exit code of an answer: nothing went wrong."""
+    service.answer = json.dumps(answer() | {"prediction": None} | probability)
+    assert predict.main([picture, "--url", service.url]) == 0
+    assert shown in capsys.readouterr().out
+
+
 def test_colour_is_for_terminals_without_no_color(
     service: Service,
     picture: str,

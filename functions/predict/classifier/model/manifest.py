@@ -109,6 +109,12 @@ class Manifest(NamedTuple):
     lineage: Lineage
     document: Document  # the source of all this; not to be changed
 
+    @property
+    def score_name(self) -> str:
+        """Name in answers of the probability that a picture shows one of the classes."""
+        is_of_digits = self.input.preprocess["pipeline"] == "mnist"
+        return "digit_probability" if is_of_digits else "class_probability"
+
     @classmethod
     def from_document(cls, document: Any) -> Self:
         """Read a manifest; raises InvalidManifest."""
