@@ -233,7 +233,7 @@ def test_gc_removes_the_finder_with_its_version(tmp_path: Path) -> None:
     models = ModelStore(tmp_path.as_uri())
     models.publish(describe(b"old", finder=b"the finder"), b"old", b"the finder")
     models.promote("mnist", publish(models, 5), "production")
-    collect(models, "mnist", keep_last=0, grace=NOW)
+    collect(models, "mnist", min_age=NOW)
     assert len(complete(models)) == 1
     assert list(tmp_path.rglob("finder.onnx")) == []
 
