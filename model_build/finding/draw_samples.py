@@ -90,14 +90,9 @@ def _label(digit: finder.Digit, page: Page) -> int | None:
 def without_digits(count: int, seed: int) -> NDArray[np.uint8]:
     """Letters, scribbles and noise in the form of samples, a third each: uint8 [N, 28, 28]."""
     generator = np.random.default_rng(seed)
-    signs = letters(generator, max(count // 3, 1)).images
-    return np.concatenate(
-        [
-            signs,
-            [_scribble(generator) for _ in range(count // 3)],
-            [_noise(generator) for _ in range(count // 3)],
-        ]
-    )
+    each = max(count // 3, 1)
+    scribbles_and_noise = [draw(generator) for draw in (_scribble, _noise) for _ in range(each)]
+    return np.stack([*letters(generator, each).images, *scribbles_and_noise])
 
 
 def _scribble(generator: np.random.Generator) -> NDArray[np.uint8]:

@@ -43,7 +43,13 @@ def lineage(parent: str | None = None) -> dict[str, Any]:
 
 
 def describe(
-    content: bytes, *, name: str = "mnist", minute: int = 0, parent: str | None = None
+    content: bytes,
+    *,
+    name: str = "mnist",
+    minute: int = 0,
+    parent: str | None = None,
+    finder: bytes | None = None,
+    rejection: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Manifest of a model file, made at 12:`minute` of one day."""
     return manifest.build(
@@ -53,6 +59,8 @@ def describe(
         preprocess={"pipeline": "mnist", "box": 20},
         labels=list(range(10)),
         quantization={"method": "static"} if parent else None,
+        rejection=rejection,
+        finder=finder,
         evaluation=evaluation(),
         lineage=lineage(parent),
         created=datetime(2026, 1, 31, 12, minute, tzinfo=UTC),

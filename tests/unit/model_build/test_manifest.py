@@ -63,6 +63,8 @@ def whole() -> Document:
     document["input"]["preprocess"] |= {"scale": 0.5, "mean": [0.5], "std": [0.5]}
     document["metrics"]["calibration"] = {"temperature": 1.5, "samples": 10}
     document["metrics"]["per_class_accuracy"] = [0.5]
+    document["finder"] = {"sha256": "0" * 64, "bytes": 1}
+    document["rejection"] = {"threshold": 0.5, "slope": 1.5, "offset": -0.5}
     counts = {"predicted_counts": [1], "confidence_histogram": [1]}
     document["baseline"] = counts | {"samples": {"ink": [1]}, "pictures": {"ink": [1]}}
     return document
@@ -149,8 +151,23 @@ def test_a_manifest_is_one_object_of_typed_parts() -> None:
     assert (read.name, read.version, read.file.bytes) == ("mnist", document["version"], 12)
     assert (repr(read.input.shape), read.input.dtype) == ("(28, 28)", "uint8")
     assert repr(read.output.labels) == "[0, 'one']"
+    assert (read.finder, read.rejection) == (("0" * 64, 1), (0.5, 1.5, -0.5))
     assert (read.metrics.accuracy, read.quantization) == (0.99, {"method": "static"})
     assert (read.lineage.parent, read.lineage.dataset.name) == (PARENT, "mnist-5k")
+
+
+def test_a_model_without_a_finder_or_a_threshold_has_neither() -> None:
+    read = Manifest.from_document(describe(b"a model file"))
+    assert (read.finder, read.rejection) == (None, None)
+
+
+def test_a_manifest_describes_the_finder_and_the_threshold_it_is_given() -> None:
+    threshold = {"threshold": 0.5, "slope": 1.5, "offset": -0.5}
+    described = describe(b"a model file", finder=b"a finder", rejection=threshold)
+    sha256 = hashlib.sha256(b"a finder").hexdigest()
+    assert described["finder"] == {"sha256": sha256, "bytes": 8}
+    assert described["rejection"] == threshold
+    manifest.parse(described)
 
 
 def test_numbers_that_json_does_not_know_are_never_published(tmp_path: Path) -> None:

@@ -93,6 +93,60 @@ def test_a_file_that_its_manifest_does_not_describe_is_not_written(
     assert _files(tmp_path) == {}
 
 
+FINDER = b"a finder"
+
+
+def test_a_version_with_a_finder_is_read_back_whole(url: str) -> None:
+    manifest = describe(CONTENT, finder=FINDER)
+    ModelStore(url).publish(manifest, CONTENT, FINDER)
+    reader = ModelStore(url)
+    assert reader.finder("mnist", manifest["version"]) == FINDER
+    assert reader.model("mnist", manifest["version"]) == CONTENT
+
+
+def test_a_version_without_a_finder_has_none(folder_url: str) -> None:
+    models = ModelStore(folder_url)
+    (version,) = _publish(models, 1)
+    assert models.finder("mnist", version) is None
+
+
+def test_the_manifest_is_written_after_the_finder(folder_url: str) -> None:
+    models = ModelStore(folder_url)
+    models._objects = watched = Watched(models._objects)
+    models.publish(describe(CONTENT, finder=FINDER), CONTENT, FINDER)
+    files = [key.rpartition("/")[2] for key in watched.written]
+    assert files == ["model.onnx", "finder.onnx", "manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("described", "finder"), [(FINDER, None), (None, FINDER), (FINDER, b"another"), (FINDER, b"")]
+)
+def test_a_finder_that_its_manifest_does_not_describe_is_not_written(
+    described: bytes | None, finder: bytes | None, tmp_path: Path
+) -> None:
+    manifest = describe(CONTENT, finder=described)
+    with pytest.raises(StoreError, match=r"finder\.onnx does not match its manifest"):
+        ModelStore(tmp_path.as_uri()).publish(manifest, CONTENT, finder)
+    assert _files(tmp_path) == {}
+
+
+def test_a_version_with_a_damaged_finder_is_not_promoted(folder_url: str, tmp_path: Path) -> None:
+    models = ModelStore(folder_url)
+    version = models.publish(describe(CONTENT, finder=FINDER), CONTENT, FINDER).version
+    (path,) = tmp_path.rglob("finder.onnx")
+    path.write_bytes(b"damaged")
+    with pytest.raises(StoreError, match=r"finder\.onnx of mnist .* does not match"):
+        models.promote("mnist", version, "production")
+    assert models.channel("mnist", "production") is None
+
+
+def test_a_copy_takes_the_finder_along(folder_url: str, tmp_path: Path) -> None:
+    source, target = ModelStore(folder_url), ModelStore((tmp_path / "target").as_uri())
+    version = source.publish(describe(CONTENT, finder=FINDER), CONTENT, FINDER).version
+    copy(source, target, "mnist", version)
+    assert target.finder("mnist", version) == FINDER
+
+
 def test_a_full_disk_leaves_no_file_behind(folder_url: str, tmp_path: Path) -> None:
     """A file size limit stands in for a full disk: both fail in the middle of a write."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

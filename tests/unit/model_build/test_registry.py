@@ -205,6 +205,39 @@ def test_every_damage_is_told_and_not_only_the_first(tmp_path: Path) -> None:
     assert f"mnist production: its history has {versions[5]}, which is gone" in report.notes
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"the finder", ""),
+        (b"tHe finder", "finder.onnx has sha256 "),
+        (b"a finder", "finder.onnx has 8 bytes, its manifest says 10"),
+        (None, "finder.onnx is missing"),
+    ],
+)
+def test_a_damaged_finder_is_told(content: bytes | None, sentence: str, tmp_path: Path) -> None:
+    models = ModelStore(tmp_path.as_uri())
+    manifest = describe(b"a model", finder=b"the finder")
+    models.publish(manifest, b"a model", b"the finder")
+    (path,) = tmp_path.rglob("finder.onnx")
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    report = verify(models)
+    assert report.notes == []
+    assert report.bytes == 7 + len(content or b"")
+    expected = [f"mnist {manifest['version']}: {sentence}"] if sentence else []
+    assert [problem[: len(expected[0])] for problem in report.problems] == expected
+
+
+def test_gc_removes_the_finder_with_its_version(tmp_path: Path) -> None:
+    models = ModelStore(tmp_path.as_uri())
+    models.publish(describe(b"old", finder=b"the finder"), b"old", b"the finder")
+    models.promote("mnist", publish(models, 5), "production")
+    collect(models, "mnist", min_age=NOW)
+    assert len(complete(models)) == 1
+    assert list(tmp_path.rglob("finder.onnx")) == []
+
+
 def test_gc_keeps_what_channels_and_histories_name_and_the_parents_of_that(url: str) -> None:
     models = ModelStore(url)
     fp32 = publish(models, 0)

@@ -32,29 +32,32 @@ def test_the_larger_of_two_that_look_the_same_is_the_answer() -> None:
     assert found["prediction"] == 1
 
 
+SCORE = "digit_probability"
 SURE, UNSURE = {"prediction": 7, "confidence": 0.9}, {"prediction": 7, "confidence": 0.6}
 AS_CONFIDENT = Rejection(threshold=0.75, slope=1, offset=0)  # the probability is the confidence
 
 
 def test_without_a_threshold_a_prediction_stays_as_it_is() -> None:
-    assert judged(UNSURE, None) == UNSURE
+    assert judged(UNSURE, None, SCORE) == UNSURE
 
 
 def test_below_the_threshold_there_is_no_prediction_but_a_reason() -> None:
-    assert judged(dict(SURE), AS_CONFIDENT) == SURE | {"digit_probability": 0.9}
-    answer = judged(dict(UNSURE), AS_CONFIDENT)
+    assert judged(dict(SURE), AS_CONFIDENT, SCORE) == SURE | {"digit_probability": 0.9}
+    answer = judged(dict(UNSURE), AS_CONFIDENT, SCORE)
     assert answer.pop("reason").endswith("add reject=off to be told the nearest")
     assert answer == {"prediction": None, "confidence": 0.6, "digit_probability": 0.6}
 
 
 def test_a_client_can_be_told_the_nearest_class_anyway() -> None:
-    assert judged(dict(UNSURE), AS_CONFIDENT, reject=False) == UNSURE | {"digit_probability": 0.6}
-    assert judged(dict(SURE), None, is_found=False, reject=False) == SURE
+    assert judged(dict(UNSURE), AS_CONFIDENT, SCORE, reject=False) == UNSURE | {
+        "digit_probability": 0.6
+    }
+    assert judged(dict(SURE), None, SCORE, is_found=False, reject=False) == SURE
 
 
 @pytest.mark.parametrize("rejection", [None, AS_CONFIDENT])
 def test_where_no_digit_was_found_there_is_no_prediction(rejection: Rejection | None) -> None:
-    answer = judged(dict(SURE), rejection, is_found=False)
+    answer = judged(dict(SURE), rejection, SCORE, is_found=False)
     assert answer["prediction"] is None
     assert answer.get("digit_probability") == (0 if rejection else None)
 
@@ -64,7 +67,7 @@ def test_the_probability_is_a_logistic_function_of_the_confidence(
     confidence: float, probability: float
 ) -> None:
     rejection = Rejection(threshold=0, slope=2, offset=1)
-    answer = judged({"prediction": 7, "confidence": confidence}, rejection)
+    answer = judged({"prediction": 7, "confidence": confidence}, rejection, SCORE)
     assert answer["digit_probability"] == pytest.approx(probability, abs=1e-6)
 
 

@@ -164,7 +164,7 @@ def test_onnxruntime_sees_no_byte_of_a_file_with_another_sha256(
 ) -> None:
     seen: list[bytes] = []
     monkeypatch.setattr(
-        session.ort, "InferenceSession", lambda content, *_, **__: seen.append(content)
+        "onnxruntime.InferenceSession", lambda content, *_, **__: seen.append(content)
     )
     (version_folder(model_store) / "model.onnx").write_bytes(b"changed")
     with pytest.raises(ModelUnavailable, match="does not match its manifest"):
