@@ -1,13 +1,13 @@
 """More to train and to validate a reader on: digits as the finder sees them, and other things.
 
     samples.npz
-        images, labels      uint8 [N, 28, 28] and int64 [N]: found in drawn pages; -1 is no digit
+        images, labels      uint8 [N, 28, 28] and int64 [N]: found in drawn pages; -1 for others
         writers, written    other writers' digits and their labels, as they are
         validation_…        the same of other digits, writers and pages
     finder.onnx             what found them
 
-Each drawn page goes through the serving code: what it takes for a digit is a sample, and what is
-none at its place is an outlier to learn as such.
+Each drawn page goes through the serving code: what it takes for a digit is a sample, or, where
+no digit was drawn, an outlier to learn as such.
 """
 
 import shutil

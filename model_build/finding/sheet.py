@@ -27,7 +27,7 @@ class Sheet:
         return min(self.width, self.height)
 
     def add_other(self, coverage: Floats) -> None:
-        """Add what is no digit, where there is none."""
+        """Add other writing wherever there are no digits yet."""
         free = coverage * (self.digit < 0.1)
         np.maximum(self.other_ink, free, out=self.other_ink)
         np.maximum(self.other, free, out=self.other)

@@ -24,7 +24,7 @@ class Strokes(NamedTuple):
 def trace(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Strokes:
     """Thin each digit to the path of its pen, and measure the distance from it everywhere.
 
-    images: [N, 28, 28]; labels: [N], -1 for what is no digit. A coarse image may close a loop, or
+    images: [N, 28, 28]; labels: [N], -1 for other signs. A coarse image may close a loop, or
     open one: of several thresholds the first is used that leaves the digit the loops it has, and a
     digit that has them at none is left out.
     """

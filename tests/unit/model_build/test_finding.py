@@ -95,7 +95,7 @@ def test_a_digit_that_has_lost_its_loop_is_left_out(digits: NDArray[np.uint8]) -
     filled[6:22, 6:22] = 255
     images = np.stack([digits[0], filled, np.zeros_like(filled), filled])
     strokes = trace(images, np.array([0, 0, 1, -1]))
-    assert strokes.labels.tolist() == [0, -1]  # what is no digit needs no loop
+    assert strokes.labels.tolist() == [0, -1]  # other signs need no loop
     np.testing.assert_array_equal(strokes.images, images[[0, 3]])
 
 
