@@ -140,9 +140,9 @@ def _scribble(
 
 
 def _blob(sheet: Sheet, _pens: Pens, x: float, y: float, size: float, generator: Generator) -> None:
-    """A filled shape of three to a dozen corners."""
+    """A filled shape of three to eleven corners."""
     drawing, draw = canvas()
-    corners = int(generator.integers(3, 13))
+    corners = int(generator.integers(3, 12))
     angles = np.sort(generator.uniform(0, 2 * np.pi, corners))
     reach = size * generator.uniform(0.3, 1, corners)  # half of the size, in pixels of the drawing
     points = np.stack([2 * x + reach * np.cos(angles), 2 * y + reach * np.sin(angles)], axis=1)

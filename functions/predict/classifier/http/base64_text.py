@@ -150,7 +150,7 @@ def _refuse_other_encodings(content: bytes, data: str, where: str) -> None:
         return
     start = content[:64].strip()
     inner = _unpadded(start[: len(start) // 4 * 4].decode("latin-1"))
-    if start[:5].lower() == b"data:" or (inner and formats.recognise(inner)):
+    if start[:11].lower() == b"data:image/" or (inner and formats.recognise(inner)):
         raise BadRequest(f"{where} was encoded twice in base64; encode the file's bytes once")
     if re.match(rb'\{\s*"', start):
         raise BadRequest(f"{where} is the base64 of a JSON document; send the document itself")
