@@ -386,3 +386,13 @@ def test_a_finder_is_opened_as_the_function_of_one_picture(tmp_path: Path) -> No
     assert (maps.shape, maps.dtype.name) == ((48, 48, 3), "float32")
     assert maps[24, 24].tolist() == pytest.approx([1, 1, 0], abs=1e-3)
     assert maps[0, 0].tolist() == pytest.approx([0, 0, 0], abs=1e-3)
+
+
+def test_rejection_by_confidence_alone_rejects_three_in_a_thousand_at_most() -> None:
+    counts = [1, 2, 4, *[0] * 16, 993]
+    assert rejection.from_histogram(counts) == {"threshold": 0.1, "slope": 1.0, "offset": 0.0}
+
+
+@pytest.mark.parametrize("counts", [[0, 0, 0, 99], [50, 0, 0, 50]], ids=["few", "all unsure"])
+def test_rejection_by_confidence_alone_needs_pictures_that_are_sure(counts: list[int]) -> None:
+    assert rejection.from_histogram(counts) is None

@@ -9,6 +9,7 @@ from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.prepare import finder
 from classifier.prepare.finder import Digit
 from classifier.prepare.mnist import MAX_DIGITS, MnistPipeline
+from classifier.prepare.pieces import connected, extent
 
 type Maps = NDArray[np.float32]
 type Rectangle = tuple[int, int, int, int]  # top, bottom, left and right in cells
@@ -265,6 +266,65 @@ def test_digits_are_read_line_by_line() -> None:
 
 
 # Pictures to samples
+
+
+# Rows of digits
+
+
+def sees_ink(picture: NDArray[np.uint8]) -> Maps:
+    """A network for which every dark piece of a picture is a digit."""
+    ink = 1 - picture[:, :, 0].reshape(48, 2, 48, 2).mean(axis=(1, 3)) / 255
+    pieces = connected(ink > 0.5)
+    maps = np.zeros((48, 48, 3), np.float32)
+    for piece in np.unique(pieces[pieces > 0]):
+        down, across = (extent((pieces == piece).any(axis=axis)) for axis in (1, 0))
+        maps = np.maximum(maps, maps_with((down.start, down.stop, across.start, across.stop)))
+    return maps
+
+
+def row_of(count: int, height: int = 60, width: int = 40, gap: int = 20) -> Pixels:
+    """A white page with a row of black digits."""
+    page = np.full((200, 100 + count * (width + gap), 1), 255, np.uint8)
+    for index in range(count):
+        left = 50 + index * (width + gap)
+        page[70 : 70 + height, left : left + width] = 0
+    return page
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_each_digit_of_a_row_is_seen_once_and_large(count: int) -> None:
+    page = row_of(count)
+    first = finder.find(page, sees_ink).digits
+    digits = finder.in_reading_order(finder.find_all(first, page, sees_ink))
+    lefts = [digit.box.left * page.shape[1] for digit in digits]
+    assert lefts == pytest.approx([50 + 60 * index for index in range(count)], abs=4)
+    assert all(digit.cells >= 18 for digit in digits)
+
+
+def test_what_the_first_look_did_not_see_is_found_beside_what_it_did() -> None:
+    page = row_of(3)
+    first = finder.find(page, sees_ink).digits[:1]
+    assert len(finder.find_all(first, page, sees_ink)) == 3
+
+
+def test_a_piece_of_less_than_half_the_usual_height_is_left_out() -> None:
+    page = row_of(3)
+    page[:, 230:] = 255
+    page[100:125, 240:260] = 0
+    first = finder.find(page, sees_ink).digits
+    assert len(first) == 4
+    assert len(finder.find_all(first, page, sees_ink)) == 3
+
+
+def test_a_page_of_many_small_digits_is_looked_at_a_limited_number_of_times() -> None:
+    looks = Looks()
+    page = np.full((2000, 2000, 1), 255, np.uint8)
+    corners = [
+        Digit(Part(y, y + 0.01, x, x + 0.01), np.ones((2, 2), np.float32), 0.9, 1.0)
+        for y, x in ((0, 0), (0.99, 0.99))
+    ]
+    finder.find_all(corners, page, looks)
+    assert len(looks.pictures) == 64
 
 
 def locate(*answers: Maps, many: bool = False, pixels: NDArray[np.uint8] = PAGE) -> tuple[int, int]:

@@ -24,6 +24,7 @@ type Ink = NDArray[np.float32]
 SIDE = 96  # pixels of the longer side that the network is shown
 _LARGE = 26  # cells: a digit at least as high or wide is seen well enough the first time
 _CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
+_WINDOW_SHARE = 0.42  # less than half: of windows that overlap by half, one holds it whole
 _IN_MIDDLE = (0.5, 0.25, 0.12)  # from here on a cell belongs to a middle: sure ones are taken first
 _LEAST_MIDDLE = 3  # cells
 _WRITTEN = 0.45  # of full ink: from here on a cell belongs to a digit
@@ -75,7 +76,7 @@ def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit
     """
     height, width, _ = pixels.shape
     heights = sorted((digit.box.bottom - digit.box.top) * height for digit in digits)
-    side = max(heights[len(heights) // 2] / _CLOSE_SHARE, 8.0)
+    side = max(heights[len(heights) // 2] / _WINDOW_SHARE, 8.0)
     tops, lefts = (
         _starts(
             min(getattr(digit.box, start) for digit in digits) * length,
@@ -99,7 +100,7 @@ def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit
             if not _is_cut_off(digit.box, part)
         ]
     whole: list[Digit] = []
-    for digit in sorted(seen + digits, key=lambda digit: -digit.score):
+    for digit in sorted(seen + digits, key=lambda digit: -round(digit.score, 1)):
         if all(_covered(digit.box, other.box) < _SAME for other in whole):
             whole.append(digit)
     usual = sorted(digit.box.bottom - digit.box.top for digit in whole)[len(whole) // 2]
