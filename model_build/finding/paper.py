@@ -167,7 +167,7 @@ def put_on_something(
     left, top = max(area.left, 0), max(area.top, 0)
     right, bottom = min(area.right, sheet.width), min(area.bottom, sheet.height)
     covered = ground + coverage_of(drawing)[:, :, np.newaxis] * (picture - ground)
-    return covered, Box(left, top, right, bottom)
+    return covered, Box(left, top, max(right, left), max(bottom, top))  # a narrow sheet has none
 
 
 def _part_of(sheet: Sheet, generator: Generator) -> Box:

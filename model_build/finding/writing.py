@@ -96,7 +96,7 @@ def write_other(sheet: Sheet, pens: Pens, generator: Generator) -> None:
             size = sheet.area.room * generator.uniform(0.5, 0.95)
             x = (left + right) / 2 + generator.normal(0, 4)
             y = (top + bottom) / 2 + generator.normal(0, 4)
-        pick(generator, _OTHER_WRITING)(sheet, pens, x, y, size, generator)
+        pick(generator, _OTHER_WRITING)(sheet, pens, x, y, max(size, 6.0), generator)
 
 
 def write_both(sheet: Sheet, pens: Pens, generator: Generator) -> None:

@@ -15,6 +15,7 @@ from model_build.finding import draw_samples, lying_about, page, train_finder, w
 from model_build.finding.letters import SIGNS, letters
 from model_build.finding.maps import FINDER, maps_of
 from model_build.finding.page import Page, draw_page
+from model_build.finding.paper import put_on_something
 from model_build.finding.shapes import Box, pick
 from model_build.finding.sheet import Sheet
 from model_build.finding.strokes import euler_numbers, thin, trace
@@ -396,3 +397,17 @@ def test_rejection_by_confidence_alone_rejects_three_in_a_thousand_at_most() -> 
 @pytest.mark.parametrize("counts", [[0, 0, 0, 99], [50, 0, 0, 50]], ids=["few", "all unsure"])
 def test_rejection_by_confidence_alone_needs_pictures_that_are_sure(counts: list[int]) -> None:
     assert rejection.from_histogram(counts) is None
+
+
+@pytest.mark.parametrize("size", [(19, 96), (96, 19), (96, 96)])
+def test_a_sheet_on_something_leaves_a_place_to_write_however_narrow(
+    pens: Pens, size: tuple[int, int]
+) -> None:
+    picture, paper = np.zeros((96, 96, 3), np.float32), np.full(3, 255, np.float32)
+    for seed in range(60):
+        sheet = Sheet(*size, is_close=False)
+        _, area = put_on_something(picture, paper, sheet, np.random.default_rng(seed))
+        assert 0 <= area.left <= area.right <= size[0]
+        assert 0 <= area.top <= area.bottom <= size[1]
+        sheet.area = area
+        writing.write_other(sheet, pens, np.random.default_rng(seed))
