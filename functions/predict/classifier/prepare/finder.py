@@ -204,33 +204,40 @@ class _Middle(NamedTuple):
     half_width: float
     score: float
 
-    def is_near(self, other: "_Middle") -> bool:
-        """Whether the middle of another lies within this digit, or almost."""
+    @property
+    def surroundings(self) -> tuple[slice, slice]:
+        """Rows and columns of the whole digit and a little more: no other has its middle there."""
+        down, across = 1.2 * self.half_height, 1.2 * self.half_width
         return (
-            abs(other.row - self.row) < 1.2 * self.half_height
-            and abs(other.column - self.column) < 1.2 * self.half_width
+            slice(max(int(self.row - down), 0), math.ceil(self.row + down)),
+            slice(max(int(self.column - across), 0), math.ceil(self.column + across)),
         )
 
 
 def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
     """Middles of digits: first the sure ones, which lie apart, then the unsure ones elsewhere."""
     middles: list[_Middle] = []
+    free = np.ones(scores.shape, dtype=bool)
     for threshold in _IN_MIDDLE:
-        pieces = connected(scores > threshold)
-        for piece in np.unique(pieces[pieces > 0]):
-            mask = pieces == piece
-            if np.count_nonzero(mask) < _LEAST_MIDDLE:
+        mask = (scores > threshold) & free
+        if np.count_nonzero(mask) < _LEAST_MIDDLE:
+            continue
+        pieces = connected(mask)
+        for piece in np.unique(pieces[mask]):
+            own = pieces == piece
+            if np.count_nonzero(own) < _LEAST_MIDDLE:
                 continue
-            down, across = extent(mask.any(axis=1)), extent(mask.any(axis=0))
+            down, across = extent(own.any(axis=1)), extent(own.any(axis=0))
             middle = _Middle(
                 (down.start + down.stop) / 2,
                 (across.start + across.stop) / 2,
                 (down.stop - down.start) / 2 / _MIDDLE_SHARE,
                 (across.stop - across.start) / 2 / _MIDDLE_SHARE,
-                float(scores[mask].mean()),
+                float(scores[own].mean()),
             )
-            if not any(other.is_near(middle) for other in middles):
-                middles.append(middle)
+            middles.append(middle)
+        for middle in middles:
+            free[middle.surroundings] = False
     return middles
 
 
