@@ -13,6 +13,7 @@ from typing import Literal
 type Kind = Literal["network", "graph"]  # Keras, ONNX
 
 _EPOCHS: dict[str, type] = {"epochs": int}
+_PAGES: dict[str, type] = {"pages": int}
 _SCHEDULE: dict[str, type] = {
     "learning_rate": float,
     "batch": int,
@@ -67,8 +68,8 @@ TECHNIQUES: dict[str, Technique] = {
 }
 # Recipes do not name these: they are inserted where they belong.
 IMPLIED: dict[str, Technique] = {
-    "train-finder": Technique("finding.train_finder", None, "graph"),
-    "draw-samples": Technique("finding.draw_samples", None, None),
+    "train-finder": Technique("finding.train_finder", None, "graph", _PAGES | _EPOCHS),
+    "draw-samples": Technique("finding.draw_samples", None, None, _PAGES),
     "convert": Technique("graph.convert", "network", "graph"),
     "optimise": Technique("graph.optimise", "graph", "graph"),
     "calibrate": Technique("graph.temperature", "graph", "graph"),

@@ -180,7 +180,8 @@ class _Epochs(keras.utils.PyDataset):  # type: ignore[misc] # Keras is untyped
                 images = augment(images, labels, generator, change)
             parts.append((images, labels))
         images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        order = generator.permutation(len(images))
+        # One part is in random order already.
+        order = generator.permutation(len(images)) if len(parts) > 1 else slice(None)
         inputs = images[order][..., np.newaxis].astype(np.float32) / np.float32(255)
         classes = self._samples.classes
         # Nothing is known of an outlier: each class is as likely (Hendrycks et al. 2019).
