@@ -408,10 +408,10 @@ SAMPLE = placed(20, 10, 4, 9)
         (placed(12, 12, 8, 8), False),  # too small
         (placed(18, 10, 5, 9), False),
         (placed(22, 10, 3, 9), False),  # too large
-        (np.maximum(placed(21, 2, 0, 13), placed(6, 12, 15, 8)), False),  # at the frame's edges
-        (np.maximum(placed(21, 2, 0, 13), placed(6, 12, 15, 8)).T, False),
-        (np.maximum(placed(21, 2, 7, 13), placed(6, 12, 9, 8)), False),
-        (np.maximum(placed(21, 2, 7, 13), placed(6, 12, 9, 8)).T, False),
+        (np.maximum(placed(21, 2, 0, 13), placed(6, 12, 15, 8)), True),  # lopsided, so at an edge
+        (np.maximum(placed(21, 2, 0, 13), placed(6, 12, 15, 8)).T, True),
+        (np.maximum(placed(21, 2, 7, 13), placed(6, 12, 9, 8)), True),
+        (np.maximum(placed(21, 2, 7, 13), placed(6, 12, 9, 8)).T, True),
         (placed(28, 28, 0, 0), False),  # paper, or a picture of something else
         (placed(20, 10, 4, 9, ink=199), False),  # faint
         (255 - SAMPLE, False),  # black on white

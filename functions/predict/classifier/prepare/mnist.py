@@ -107,8 +107,8 @@ class MnistPipeline(NamedTuple):
     def is_sample(self, picture: Sample) -> bool:
         """Whether a picture [height, width] was made as MNIST already, so that it stays as it is.
 
-        Full ink on pure black, a box of the right size, its centre of mass in the middle. A lopsided
-        digit reaches one side of the frame that way, but never two.
+        Full ink on pure black, a box of the right size, its centre of mass in the middle. A
+        lopsided digit reaches one side of the frame that way, but never two.
         """
         rows, columns = picture.max(axis=1).tobytes(), picture.max(axis=0).tobytes()
         touched = sum(map(bool, (rows[0], rows[-1], columns[0], columns[-1])))
