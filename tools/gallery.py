@@ -35,7 +35,7 @@ EXAMPLES = {
     "touching": ("touches the border", 640),
     "squared": ("squared paper", 720),
     "askew": ("ruled paper, askew", 345),
-    "tiny_png": ("20 pixels on a page of 4,000", 530),
+    "small": ("60 pixels on a page of 2,000", 530),
     "turned": ("stored on its side, with EXIF", 420),
     "white_on_transparency": ("white ink on transparency", 810),
     "sixteen_bit": ("16 bits a pixel, faint", 30),

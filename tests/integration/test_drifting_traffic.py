@@ -47,7 +47,7 @@ def store(
         parameters = manifest["input"]["preprocess"]
         manifest["baseline"] |= baseline.baseline(path, mnist.test_images, parameters)
     store = ModelStore((folder / "store").as_uri())
-    store.publish(manifest, content)
+    store.publish(manifest, content, published.finder("mnist", model_version))
     return store
 
 
