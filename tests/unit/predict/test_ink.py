@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import Part, Pixels
-from classifier.prepare.ink import contrast, find_ink, otsu, without_specks
+from classifier.prepare.ink import contrast, find_ink, lone_stroke, otsu, without_specks
 from classifier.prepare.pieces import connected
 
 
@@ -181,3 +181,23 @@ def test_a_picture_of_nothing_but_specks_keeps_the_largest() -> None:
 @pytest.mark.parametrize("mask", [np.zeros((5, 5)), np.zeros((1, 1)), np.ones((7, 3))])
 def test_a_mask_of_one_piece_or_none_stays_as_it_is(mask: NDArray[np.float64]) -> None:
     assert np.array_equal(without_specks(mask > 0), mask > 0)
+
+
+@pytest.mark.parametrize(
+    ("box", "is_stroke"),
+    [
+        ((60, 240, 140, 160), True),
+        ((60, 240, 100, 190), False),  # as wide as another digit
+        ((0, 300, 140, 160), False),  # a bar from edge to edge
+        ((60, 240, 280, 300), False),  # at the border
+        ((140, 160, 146, 153), False),  # a speck
+    ],
+)
+def test_an_upright_stroke_alone_may_be_a_one(
+    box: tuple[int, int, int, int], *, is_stroke: bool
+) -> None:
+    picture = np.full((300, 300, 1), 255, dtype=np.uint8)
+    top, bottom, left, right = box
+    picture[top:bottom, left:right] = 0
+    assert (lone_stroke(picture) is not None) == is_stroke
+    assert lone_stroke(np.full((300, 300, 1), 255, dtype=np.uint8)) is None

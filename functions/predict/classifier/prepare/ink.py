@@ -31,6 +31,8 @@ BLANK = (
     "the image is blank: nothing stands out from its background; send one dark digit on light "
     "paper, or a light one on dark"
 )
+_SLENDER = 2.2  # height by width, from which on a stroke alone may be a 1
+_LEAST_STROKE = 0.15  # of the picture's height
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 
 
@@ -41,6 +43,48 @@ def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
     from the picture. If that shows it too small, `load_detail` loads its surroundings, and the
     ink is found in these. Raises BlankImage if nothing stands out from the paper.
     """
+    step, page, colour, kept = _overview(pixels)
+    rows, columns = extent(kept.any(axis=1)), extent(kept.any(axis=0))
+    if load_detail and max(rows.stop - rows.start, columns.stop - columns.start) * step < _SMALL:
+        detail = load_detail(_surroundings(rows, columns, kept.shape))
+        if detail is not None:
+            return find_ink(detail)
+    window = _Window.around(pixels, rows, columns, step)
+    signed = (_reduce(window.cut(pixels), window.step) - window.look_up(page)) @ colour
+    ink = contrast(np.asarray(signed, dtype=np.float32))
+    ink = np.where(window.look_up(_grown(kept)), ink, 0)
+    written = ink > _WRITTEN
+    if not written.any():
+        raise BlankImage(BLANK)
+    return ink[extent(written.any(axis=1)), extent(written.any(axis=0))]
+
+
+def lone_stroke(pixels: Pixels) -> Ink | None:
+    """Ink of a picture on which nothing is written but one upright stroke: most likely a 1.
+
+    A network takes it for a line or an edge at times. None for any other picture, and for a stroke
+    that reaches the border.
+    """
+    try:
+        _, _, _, kept = _overview(pixels)
+    except BlankImage:
+        return None
+    rows, columns = extent(kept.any(axis=1)), extent(kept.any(axis=0))
+    tall, wide = rows.stop - rows.start, columns.stop - columns.start
+    height, width = kept.shape
+    is_inside = rows.start and columns.start and rows.stop < height and columns.stop < width
+    if not is_inside or tall < _SLENDER * wide:
+        return None
+    return find_ink(pixels) if tall > _LEAST_STROKE * height else None
+
+
+def _overview(
+    pixels: Pixels,
+) -> tuple[int, NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Pixels per side of an overview's pixel, its paper, the ink's direction, and what is written.
+
+    Raises BlankImage if nothing is.
+    """
     step = -(-max(pixels.shape[:2]) // _OVERVIEW)
     overview = _reduce(pixels, step)
     page = paper(overview)
@@ -50,19 +94,7 @@ def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
     kept = without_specks(without_ruling(contrast(away @ colour) > _WRITTEN))
     if not kept.any():
         raise BlankImage(BLANK)
-
-    rows, columns = extent(kept.any(axis=1)), extent(kept.any(axis=0))
-    if load_detail and max(rows.stop - rows.start, columns.stop - columns.start) * step < _SMALL:
-        detail = load_detail(_surroundings(rows, columns, kept.shape))
-        if detail is not None:
-            return find_ink(detail)
-    window = _Window.around(pixels, rows, columns, step)
-    ink = contrast((_reduce(window.cut(pixels), window.step) - window.look_up(page)) @ colour)
-    ink = np.where(window.look_up(_grown(kept)), ink, 0)
-    written = ink > _WRITTEN
-    if not written.any():
-        raise BlankImage(BLANK)
-    return ink[extent(written.any(axis=1)), extent(written.any(axis=0))]
+    return step, page, colour, kept
 
 
 def _surroundings(rows: slice, columns: slice, shape: tuple[int, ...]) -> Part:

@@ -11,7 +11,7 @@ from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
 from classifier.prepare.exact import exact_sample, in_channels
-from classifier.prepare.ink import BLANK, Ink, find_ink, quantile
+from classifier.prepare.ink import BLANK, Ink, find_ink, lone_stroke, quantile
 
 if TYPE_CHECKING:
     from classifier.prepare.finder import MapsOf
@@ -87,6 +87,11 @@ class MnistPipeline(NamedTuple):
         from classifier.prepare import finder  # noqa: PLC0415 - finished samples don't need it
 
         findings = finder.find(pixels, self.maps_of)
+        first = findings.digits[0].box if findings.digits else None
+        if first is None or _is_slender(first, pixels):
+            stroke = lone_stroke(pixels)
+            if stroke is not None:
+                return Located([self.normalise(stroke)], [first] if first else [])
         if not findings.digits:
             if not findings.has_other:
                 raise BlankImage(BLANK)
@@ -154,6 +159,11 @@ def center_of_mass(ink: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[float,
     total = rows.sum() or 1.0
     row, column = rows @ np.arange(len(rows)), columns @ np.arange(len(columns))
     return float(row / total), float(column / total)
+
+
+def _is_slender(box: Part, pixels: Pixels) -> bool:
+    height, width, _ = pixels.shape
+    return bool((box.bottom - box.top) * height > 2 * (box.right - box.left) * width)
 
 
 def _offset(frame: int, length: int, center: float) -> int:
