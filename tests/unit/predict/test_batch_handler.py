@@ -17,7 +17,7 @@ from tests.conftest import Publish
 
 def picture_of_a_mark() -> bytes:
     pixels = np.full((96, 96), 255, np.uint8)
-    pixels[30:60, 40:50] = 0
+    pixels[40:50, 30:60] = 0  # a dash, for an upright stroke would be a 1
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
@@ -27,7 +27,7 @@ def maps_of_other_writing(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Maps that say: something is written here, and none of it is a digit's."""
     height, width, _ = picture.shape
     maps = np.zeros((height // 2, width // 2, 3), np.float32)
-    maps[15:30, 20:25, 2] = 1
+    maps[20:25, 15:30, 2] = 1
     return maps
 
 
