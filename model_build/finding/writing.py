@@ -106,7 +106,7 @@ def write_both(sheet: Sheet, pens: Pens, generator: Generator) -> None:
 
 
 def _between(low: float, high: float, generator: Generator) -> float:
-    """A number between two, or the first where there is no room."""
+    """A number between two; the first where the second is not above it."""
     return generator.uniform(low, max(high, low + 1e-3))
 
 

@@ -51,7 +51,7 @@ def write(results: Results, version: str) -> str:
     ]
     if results.outliers:
         sections += [
-            "## Something that is no digit",
+            "## Something other than a digit",
             _OUTLIERS.format(
                 auroc=results.auroc,
                 rejected=results.rejected,

@@ -20,7 +20,7 @@ _LINE_ENDS = str.maketrans("", "", "\r\n\t\f\v")
 
 
 class NotBase64(BadRequest):
-    """400: a text that is no base64, and shows no known mistake either."""
+    """400: a text that is not base64, and shows no known mistake either."""
 
 
 def decode(text: str, where: str) -> bytes:

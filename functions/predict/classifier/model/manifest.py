@@ -65,10 +65,10 @@ class Dataset(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """When a picture is taken for something that the model has no class for.
+    """When a picture counts as something that none of the model's classes describe.
 
     The largest softmax p gives the probability that it has one, 1 / (1 + exp(-(slope x + offset)))
-    with x = log(p / (1 - p)); below the threshold, the answer is that there is none.
+    with x = log(p / (1 - p)); below the threshold, the prediction is null.
     """
 
     threshold: float
