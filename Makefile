@@ -10,6 +10,9 @@ PARALLEL = --numprocesses $(or $(WORKERS),$(shell getconf _NPROCESSORS_ONLN))
 # These build in .aws-sam and build/, and tag images: not two at a time.
 BUILDING = (docker or sam or emulator)
 KERAS_TESTS = $$(grep -l mark.keras tests/unit/model_build/*.py)
+# Until `make model` builds another, the local store holds the model that comes with the project.
+SHIPPED := functions/predict/classifier/shipped
+LOCAL_MODEL := build/model-store/mnist/channels/production.json
 DEPLOY_OPTIONS = $(if $(YES),--yes) $(if $(ROLE),--role $(ROLE)) $(if $(SETTINGS),--settings $(SETTINGS))
 
 # Tests start Python hundreds of times: without bytecode, each start takes three times as long.
@@ -17,21 +20,32 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-all coverage bench model robustness deploy rollback e2e lint format requirements clean
+.PHONY: help demo shipped serve test test-all coverage bench model robustness deploy rollback e2e lint format requirements clean
 
 help: ## list the tasks
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
 
-demo: ## build, publish, deploy to a local AWS, POST a digit, show the answer (PACKAGE=zip|image, BASE=image, KEEP=1)
-demo: .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
-	$(MODEL_PYTHON) -m tools.demo --package $(or $(PACKAGE),zip) $(if $(BASE),--base $(BASE)) $(if $(KEEP),--keep)
+demo: ## publish the model, deploy to a local AWS, POST a digit, show the answer (TRAIN=1, PACKAGE=zip|image, BASE=image, KEEP=1)
+demo: $(LOCAL_MODEL) $(if $(TRAIN),.venv/model/.installed) .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed
+	$(if $(TRAIN),$(MODEL_PYTHON),$(TEST_PYTHON)) -m tools.demo $(if $(TRAIN),--train) --package $(or $(PACKAGE),zip) $(if $(BASE),--base $(BASE)) $(if $(KEEP),--keep)
 
 model: ## build the model into build/model-store and promote it to production (PROFILE=quick|full)
 model: .venv/model/.installed
 	$(MODEL_PYTHON) -m model_build run --profile $(or $(PROFILE),full)
 
-serve: ## serve the page and the API on http://127.0.0.1:8000 with the model of make model; no Docker
-serve: .venv/test/.installed
+shipped: ## make the production model of the local store the one that comes with the project
+shipped: .venv/test/.installed
+	rm -rf $(SHIPPED)
+	$(TEST_PYTHON) -m model_build copy file://$(CURDIR)/$(SHIPPED) --channel production
+	# Without its fp32 parent, which nothing serves.
+	find $(SHIPPED)/mnist/versions -mindepth 1 -maxdepth 1 -not -name "$$(grep -o '[0-9]*T[0-9]*Z-[0-9a-f]*' -m 1 $(SHIPPED)/mnist/channels/production.json)" -exec rm -r {} +
+
+$(LOCAL_MODEL):
+	mkdir -p build/model-store
+	cp -R $(SHIPPED)/. build/model-store/
+
+serve: ## serve the page and the API on http://127.0.0.1:8000; no Docker, no training
+serve: .venv/test/.installed $(LOCAL_MODEL)
 	$(TEST_PYTHON) -m tools.serve
 
 test: ## run the fast tests: two minutes, no TensorFlow, Docker or browser
@@ -39,7 +53,7 @@ test: .venv/test/.installed
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal tests/unit
 
 test-all: ## run every test; skip by name those whose needs this machine lacks
-test-all: test .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
+test-all: test $(LOCAL_MODEL) .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
 	$(MODEL_PYTHON) -m pytest $(PARALLEL) -m keras $(KERAS_TESTS)
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal -m "(slow or whole) and not keras and not $(BUILDING)"
 	$(TEST_PYTHON) -m pytest --numprocesses 0 -m "$(BUILDING)"
@@ -53,15 +67,15 @@ coverage: .venv/test/.installed .venv/model/.installed
 	$(TEST_PYTHON) -m coverage report
 
 bench: ## measure this function next to its peers and write the performance report (ROUNDS=21)
-bench: .venv/bench/.installed .venv/test/.installed .venv/model/.installed .venv/sam/.installed
+bench: $(LOCAL_MODEL) .venv/bench/.installed .venv/test/.installed .venv/model/.installed .venv/sam/.installed
 	$(TEST_PYTHON) -m bench --rounds $(or $(ROUNDS),21)
 
 robustness: ## measure how pictures of every kind are read, and write docs/robustness.md (VERSION=production, COUNT=150)
-robustness: .venv/model/.installed
+robustness: $(LOCAL_MODEL) .venv/model/.installed
 	$(MODEL_PYTHON) -m model_build robustness --version $(or $(VERSION),production) --count $(or $(COUNT),150)
 
 deploy: ## deploy to AWS: stack, model, canary, smoke test (ENV=dev|staging|prod, MODEL=version, PACKAGE=image|zip, PARAMETERS="A=b")
-deploy: .venv/test/.installed .venv/sam/.installed
+deploy: $(LOCAL_MODEL) .venv/test/.installed .venv/sam/.installed
 	$(TEST_PYTHON) -m tools.deploy deploy --env $(or $(ENV),dev) --package $(or $(PACKAGE),image) $(if $(MODEL),--model $(MODEL)) $(if $(STORE),--store $(STORE)) $(DEPLOY_OPTIONS) $(PARAMETERS)
 
 rollback: ## return to the previous release, code and model (ENV=dev|staging|prod)
@@ -69,7 +83,7 @@ rollback: .venv/test/.installed .venv/sam/.installed
 	$(TEST_PYTHON) -m tools.deploy rollback --env $(or $(ENV),dev) $(DEPLOY_OPTIONS)
 
 e2e: ## deploy, redeploy, roll back and delete the stack on a local AWS (the image needs Docker)
-e2e: .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed .venv/model/.installed
+e2e: $(LOCAL_MODEL) .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed .venv/model/.installed
 	$(TEST_PYTHON) -m pytest tests/e2e/test_release.py
 
 lint: ## ruff, mypy strict, cfn-lint, sam validate --lint, proselint

@@ -1,7 +1,9 @@
-"""Build a model, publish it, deploy the function to a local AWS, and POST a digit.
+"""Publish a model, deploy the function to a local AWS, and POST a digit.
 
-    python -m tools.demo [--package zip|image] [--base IMAGE] [--keep] [--digit 0-9]
+    python -m tools.demo [--train] [--package zip|image] [--base IMAGE] [--keep] [--digit 0-9]
 
+The model is the production version of build/model-store, or with --train a new one by the quick
+recipe.
 Runs the real `sam build` and `sam deploy`, against MiniStack instead of AWS. Each command's output
 goes to build/demo/*.log. Everything is stopped at the end; with --keep, the function stays up until
 Ctrl-C.
@@ -30,13 +32,14 @@ from PIL import Image
 from rich.console import Console
 
 from model_build.data import datasets
-from model_build.errors import BuildError, NotInStore
+from model_build.errors import BuildError
 from model_build.store.model_store import ModelStore, copy
 from tools import deployment, emulator, processes, terminal
 from tools.deployment import FOLDER, PACKAGES, Stack
 from tools.emulator import PROJECT
 
 LOCAL_STORE = f"file://{PROJECT}/build/model-store"
+TRAINED_STORE = f"file://{FOLDER}/model-store"
 MODEL = "mnist"
 CHANNEL = "production"
 REQUEST_SECONDS = 60.0
@@ -62,6 +65,7 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--train", action="store_true", help="train a model, quick recipe")
     parser.add_argument("--package", choices=PACKAGES, default="zip", help="default: zip")
     parser.add_argument("--base", default="", help="base image; default: AWS's own")
     parser.add_argument("--keep", action="store_true", help="keep running until Ctrl-C")
@@ -73,7 +77,13 @@ def main() -> int:
     processes.interrupt_on_termination()
     emulator.forget_account()
     try:
-        run(arguments.package, arguments.base, digit=arguments.digit, keep=arguments.keep)
+        run(
+            arguments.package,
+            arguments.base,
+            digit=arguments.digit,
+            keep=arguments.keep,
+            train=arguments.train,
+        )
     except KeyboardInterrupt:
         print("\nStopped; nothing is left running.", file=sys.stderr)
         return 130
@@ -88,7 +98,7 @@ def main() -> int:
     return 0
 
 
-def run(package: str, base: str, *, digit: int, keep: bool) -> None:
+def run(package: str, base: str, *, digit: int, keep: bool, train: bool) -> None:
     """Run every step of the demo.
 
     Raises CommandFailed, EmulatorFailed or DemoFailed.
@@ -102,12 +112,12 @@ def run(package: str, base: str, *, digit: int, keep: bool) -> None:
         )
     if package == "image":
         emulator.docker_bridge()  # fail before training if Docker is missing
-    version = production_version()
-    if version is None:
+    store = LOCAL_STORE
+    if train:
+        store = TRAINED_STORE
         with step("train, quantise and check a model, quick recipe (kept for the next run)"):
-            version = build_model()
-    else:
-        step.say(f" cached  model {version}")
+            build_model(store)
+    version = ModelStore(store).resolve(MODEL, CHANNEL)
     with step(f"sam build, function as {package}"):
         template = deployment.sam_build(package, base)
     with contextlib.ExitStack() as until_the_end:
@@ -118,7 +128,7 @@ def run(package: str, base: str, *, digit: int, keep: bool) -> None:
             deployment.sam_deploy(package, template, aws)
             stack = Stack.of(aws)
         with step(f"publish the model to {stack.store_url}"):
-            publish(version, stack)
+            publish(version, store, stack)
 
         png, image = held_out_digit(digit)
         with step("POST a held-out MNIST digit without the API key"):
@@ -143,36 +153,20 @@ def run(package: str, base: str, *, digit: int, keep: bool) -> None:
             stay(step, stack, digit)
 
 
-def production_version() -> str | None:
-    """The production version in the local store, or None."""
-    store = ModelStore(LOCAL_STORE)
-    try:
-        version = store.resolve(MODEL, CHANNEL)
-        store.model(MODEL, version)
-    except NotInStore:
-        return None
-    return version
-
-
-def build_model() -> str:
-    """Build a model with the quick recipe, promote it in the local store, return its version."""
-    log = FOLDER / "model.log"
+def build_model(store: str) -> None:
+    """Build a model with the quick recipe and promote it in a store."""
     command = [sys.executable, "-m", "model_build", "run", "--profile", "quick"]
-    command += ["--build", str(FOLDER / "model"), "--store", LOCAL_STORE]
-    processes.run(command, log=log, env=os.environ, cwd=PROJECT)
-    version = production_version()
-    if version is None:
-        raise DemoFailed(f"the model build did not promote a version. {processes.ending(log)}")
-    return version
+    command += ["--build", str(FOLDER / "model"), "--store", store]
+    processes.run(command, log=FOLDER / "model.log", env=os.environ, cwd=PROJECT)
 
 
-def publish(version: str, stack: Stack) -> None:
-    """Copy a version from the local store to the stack's bucket and promote it there.
+def publish(version: str, store: str, stack: Stack) -> None:
+    """Copy a version from a store to the stack's bucket and promote it there.
 
     Same as `python -m model_build copy`.
     """
     target = ModelStore(stack.store_url)
-    copy(ModelStore(LOCAL_STORE), target, MODEL, version)
+    copy(ModelStore(store), target, MODEL, version)
     target.promote(MODEL, version, CHANNEL)
 
 

@@ -3,15 +3,19 @@
 import numpy as np
 from numpy.typing import NDArray
 
-REJECTED = 0.003  # share of the pictures that show one of the classes
+REJECTED = 0.01  # share of the pictures that show one of the classes
+_REJECTED_ALONE = 0.003  # where there is nothing but the confidence to go by
 
 
-def fit(confidence: NDArray[np.float32], is_known: NDArray[np.bool_]) -> dict[str, float]:
+def fit(
+    confidence: NDArray[np.float32], scores: NDArray[np.float32], is_known: NDArray[np.bool_]
+) -> dict[str, float]:
     """The manifest's `rejection` from the largest softmax [N], and whether it was of a class.
 
-    The probability is a logistic regression on log(p / (1 - p)) (Platt, "Probabilistic Outputs for
-    Support Vector Machines", 1999), both kinds as likely beforehand; the threshold rejects
-    three known pictures in a thousand. Raises ValueError unless there are some of both kinds.
+    scores: of the finder, [N]. The probability is a logistic regression on both (Platt,
+    "Probabilistic Outputs for Support Vector Machines", 1999), both kinds as likely beforehand;
+    the threshold rejects one known picture in a hundred. Raises ValueError unless there are some
+    of both kinds.
 
     Source of the score: Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and
     Out-of-Distribution Examples", 2017.
@@ -19,19 +23,21 @@ def fit(confidence: NDArray[np.float32], is_known: NDArray[np.bool_]) -> dict[st
     if is_known.all() or not is_known.any():
         raise ValueError("rejection is fitted on pictures that show a class, and on others")
     certain = np.clip(confidence.astype(np.float64), 1e-6, 1 - 1e-6)
-    features = np.stack([np.log(certain / (1 - certain)), np.ones(len(certain))], axis=1)
+    features = np.stack(
+        [np.log(certain / (1 - certain)), scores - 1.0, np.ones(len(certain))], axis=1
+    )
     weights = np.where(is_known, 0.5 / is_known.sum(), 0.5 / (~is_known).sum())
-    parameters = np.zeros(2)
+    parameters = np.zeros(3)
     for _ in range(50):  # Newton's method
         probability = 1 / (1 + np.exp(-features @ parameters))
         gradient = features.T @ (weights * (probability - is_known))
         curvature = weights * probability * (1 - probability)
-        hessian = features.T @ (features * curvature[:, np.newaxis]) + 1e-6 * np.eye(2)
+        hessian = features.T @ (features * curvature[:, np.newaxis]) + 1e-6 * np.eye(3)
         parameters -= np.linalg.solve(hessian, gradient)
-    slope, offset = (float(value) for value in parameters)
+    slope, finder, offset = (float(value) for value in parameters)
     probability = 1 / (1 + np.exp(-features @ parameters))
     threshold = float(np.quantile(probability[is_known], REJECTED))
-    return {"threshold": threshold, "slope": slope, "offset": offset}
+    return {"threshold": threshold, "slope": slope, "offset": offset, "finder": finder}
 
 
 def from_histogram(counts: list[int]) -> dict[str, float] | None:
@@ -45,7 +51,7 @@ def from_histogram(counts: list[int]) -> dict[str, float] | None:
     if total < _LEAST_PICTURES:
         return None
     below = np.cumsum(counts)
-    edges = np.flatnonzero(below <= REJECTED * total)
+    edges = np.flatnonzero(below <= _REJECTED_ALONE * total)
     if not edges.size:
         return None
     return {"threshold": float(edges[-1] + 1) / len(counts), "slope": 1.0, "offset": 0.0}

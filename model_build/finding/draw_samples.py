@@ -2,6 +2,7 @@
 
     samples.npz
         images, labels      uint8 [N, 28, 28] and int64 [N]: found in drawn pages; -1 for others
+        scores              float32 [N], the finder's; NaN of what was not found in a page
         writers, written    other writers' digits and their labels, as they are
         validation_…        the same of other digits, writers and pages
     finder.onnx             what found them
@@ -15,23 +16,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from classifier.prepare import finder
 from classifier.prepare.mnist import MnistPipeline
 from model_build.data import datasets
 from model_build.engine.stage import SAMPLES, StageContext
-from model_build.finding.letters import letters
 from model_build.finding.maps import FINDER, maps_of
+from model_build.finding.other_samples import upright_strokes, without_digits
 from model_build.finding.page import Page
 from model_build.finding.train_finder import draw_pages, pens
 
 OUTLIER = -1
 _VALIDATION_SHARE = 0.15  # of the pages, drawn beside those to train on
+_STROKES, _OTHERS = 0.02, 0.25  # times as many as are found in pages
+_SLENDER = 2.2  # height by width: what is more slender may be a 1, whatever was drawn
 _LEAST_CELLS = 18  # a smaller digit is looked at again before it is read
 _SAME, _APART = 5, 14  # cells between middles: of one digit; of two
-
-type Labelled = datasets.Labelled
 
 
 def build_stage(context: StageContext, *, pages: int) -> dict[str, Any]:
@@ -51,11 +51,18 @@ def build_stage(context: StageContext, *, pages: int) -> dict[str, Any]:
     for index, (prefix, (digits, writers, count)) in enumerate(parts.items()):
         seed = context.seed + 1 + index
         drawn = draw_pages(pens(digits, writers, seed), count, seed, 1.0)
-        images, labels = found(maps, drawn)
-        others = without_digits(len(images) // 12, seed)
+        images, labels, scores = found(maps, drawn)
+        generator = np.random.default_rng(seed)
+        ones = upright_strokes(generator, int(len(images) * _STROKES))
+        others = without_digits(generator, int(len(images) * _OTHERS))
         arrays |= {
-            f"{prefix}images": np.concatenate([images, others]),
-            f"{prefix}labels": np.concatenate([labels, np.full(len(others), OUTLIER)]),
+            f"{prefix}images": np.concatenate([images, ones, others]),
+            f"{prefix}labels": np.concatenate(
+                [labels, np.full(len(ones), 1), np.full(len(others), OUTLIER)]
+            ),
+            f"{prefix}scores": np.concatenate(
+                [scores, np.full(len(ones) + len(others), np.nan, np.float32)]
+            ),
             f"{prefix}writers": writers[0],
             f"{prefix}written": writers[1],
         }
@@ -63,17 +70,22 @@ def build_stage(context: StageContext, *, pages: int) -> dict[str, Any]:
     return {name: len(array) for name, array in arrays.items()}
 
 
-def found(maps_of: finder.MapsOf, pages: list[Page]) -> Labelled:
-    """Samples of what the finder takes for digits, with the label of the digit that is there."""
+def found(
+    maps_of: finder.MapsOf, pages: list[Page]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
+    """Samples of what the finder takes for digits, the labels of what is there, and its scores."""
     pipeline = MnistPipeline(28, 28)
-    samples, labels = [], []
+    samples, labels, scores = [], [], []
     for page in pages:
         for digit in finder.digits_of(maps_of(page.picture)):
             label = _label(digit, page)
+            if label == OUTLIER and len(digit.ink) > _SLENDER * len(digit.ink[0]):
+                continue
             if digit.cells >= _LEAST_CELLS and label is not None:
                 samples.append(pipeline.normalise(digit.ink))
                 labels.append(label)
-    return np.stack(samples), np.array(labels)
+                scores.append(digit.score)
+    return np.stack(samples), np.array(labels), np.array(scores, np.float32)
 
 
 def _label(digit: finder.Digit, page: Page) -> int | None:
@@ -85,24 +97,3 @@ def _label(digit: finder.Digit, page: Page) -> int | None:
     if nearest < _SAME:
         return page.digits[int(np.argmin(distances))][0]
     return OUTLIER if nearest > _APART else None
-
-
-def without_digits(count: int, seed: int) -> NDArray[np.uint8]:
-    """Letters, scribbles and noise in the form of samples, a third each: uint8 [N, 28, 28]."""
-    generator = np.random.default_rng(seed)
-    each = max(count // 3, 1)
-    scribbles_and_noise = [draw(generator) for draw in (_scribble, _noise) for _ in range(each)]
-    return np.stack([*letters(generator, each).images, *scribbles_and_noise])
-
-
-def _scribble(generator: np.random.Generator) -> NDArray[np.uint8]:
-    canvas = Image.new("L", (84, 84))
-    points = generator.uniform(12, 72, (int(generator.integers(4, 9)), 2)).tolist()
-    width = int(generator.integers(3, 14))
-    ImageDraw.Draw(canvas).line([tuple(p) for p in points], fill=255, width=width, joint="curve")
-    return np.asarray(canvas.reduce(3))
-
-
-def _noise(generator: np.random.Generator) -> NDArray[np.uint8]:
-    cells = (generator.random((int(generator.integers(2, 10)),) * 2) * 255).astype(np.uint8)
-    return np.asarray(Image.fromarray(cells).resize((28, 28), Image.Resampling.BICUBIC))

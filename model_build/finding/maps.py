@@ -1,14 +1,17 @@
 """A finder's file → the function that the serving code asks for maps."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-
-from classifier.prepare.finder import MapsOf
+from numpy.typing import NDArray
 
 FINDER = "finder.onnx"
 PICTURE, MAPS = "picture", "maps"
+
+# As classifier.prepare.finder has it. Imported from there, its every change would train the finder.
+type MapsOf = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def maps_of(path: Path) -> MapsOf:

@@ -37,10 +37,14 @@ def build_stage(context: StageContext) -> dict[str, Any]:
     count = len(context.dataset.validation_labels) + int(is_digit.sum())
     result: dict[str, Any] = {"temperature": temperature, "samples": count}
     if drawn:
-        others = drawn["validation_images"][~is_digit]
-        confidence = [probabilities(context.graph, shown).max(axis=1) for shown in (images, others)]
-        is_known = np.repeat([True, False], [len(part) for part in confidence])
-        result["rejection"] = rejection.fit(np.concatenate(confidence), is_known)
+        # Where the finder has no say, it is of no use for the weight of its score.
+        is_scored = np.isfinite(drawn["validation_scores"])
+        shown = drawn["validation_images"][is_scored]
+        result["rejection"] = rejection.fit(
+            probabilities(context.graph, shown).max(axis=1),
+            drawn["validation_scores"][is_scored],
+            is_digit[is_scored],
+        )
     return result
 
 

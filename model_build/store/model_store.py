@@ -359,11 +359,12 @@ class ModelStore:
 
 
 def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str:
-    """Copy a version and its parents from store to store; return the version."""
+    """Copy a version, and its parents as far as the source has them; return the version."""
     version = source.resolve(name, version)
     manifest = source.manifest(name, version)
-    if manifest.lineage.parent:
-        copy(source, target, name, manifest.lineage.parent)
+    with contextlib.suppress(NotInStore):
+        if manifest.lineage.parent:
+            copy(source, target, name, manifest.lineage.parent)
     finder = source.finder(name, version)
     target.publish(manifest.document, source.model(name, version), finder)
     return version

@@ -76,7 +76,7 @@ def _answers(loaded: Model, pictures: list[Located]) -> list[dict[str, Any]]:
             answer,
             loaded.manifest.rejection,
             loaded.manifest.score_name,
-            is_found=picture.is_found,
+            picture.score,
             reject=False,
         )
         for answer, picture in zip(answers, pictures, strict=True)

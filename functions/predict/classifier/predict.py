@@ -83,7 +83,7 @@ def _results(
     results = []
     for located, size, _ in pictures:
         digits = [
-            judged(answer, rejection, score_name, is_found=located.is_found, reject=payload.reject)
+            judged(answer, rejection, score_name, located.score, reject=payload.reject)
             for _, answer in zip(
                 located.samples, remaining, strict=False
             )  # one per sample, no more

@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from classifier.model.manifest import Rejection
 from model_build.data import datasets
 from model_build.data.datasets import Dataset
 from model_build.engine.stage import SAMPLES, StageContext
 from model_build.evaluation import rejection
-from model_build.finding import draw_samples, lying_about, page, train_finder, writing
+from model_build.finding import (
+    draw_samples,
+    lying_about,
+    other_samples,
+    page,
+    train_finder,
+    writing,
+)
 from model_build.finding.letters import SIGNS, letters
 from model_build.finding.maps import FINDER, maps_of
 from model_build.finding.page import Page, draw_page
@@ -279,11 +287,14 @@ def test_what_is_found_has_the_label_of_the_digit_that_is_there() -> None:
         maps[15:29, left + 3 : left + 9, 1] = 1
     picture, targets = np.zeros((96, 96, 3), np.uint8), np.zeros((48, 48, 3), np.uint8)
     drawn = Page(picture, targets, [(7, 22.0, 6.0 + 1)])
-    images, labels = draw_samples.found(lambda _picture: maps, [drawn, drawn._replace(digits=[])])
+    images, labels, scores = draw_samples.found(
+        lambda _picture: maps, [drawn, drawn._replace(digits=[])]
+    )
     assert images.shape == (6, 28, 28)
     assert labels.tolist() == [7, -1, -1, -1, -1, -1]
+    assert scores.tolist() == [1.0] * 6
     moved = drawn._replace(digits=[(7, 22.0, 16.0)])
-    _, labels = draw_samples.found(lambda _picture: maps, [moved])
+    _, labels, _ = draw_samples.found(lambda _picture: maps, [moved])
     assert labels.tolist() == [-1]  # ten and six cells off: neither this digit nor another
 
 
@@ -294,17 +305,27 @@ def test_a_digit_that_is_looked_at_again_before_it_is_read_is_no_sample() -> Non
     tall = maps.copy()
     tall[26:30, 10:20, 0] = 1
     answers = iter([maps, tall])
-    images, _ = draw_samples.found(lambda _picture: next(answers), [page_of, page_of])
+    images, _, _ = draw_samples.found(lambda _picture: next(answers), [page_of, page_of])
     assert len(images) == 1
 
 
-def test_samples_without_digits_are_letters_scribbles_and_noise() -> None:
-    samples = draw_samples.without_digits(90, 3)
-    signs = len(letters(generator(3), 30).images)
-    assert samples.shape == (signs + 60, 28, 28)
+def test_samples_without_digits_fill_the_box_as_digits_do() -> None:
+    samples = other_samples.without_digits(generator(3), 90)
+    signs = len(letters(generator(3), 15).images)
+    assert samples.shape == (signs + 75, 28, 28)
     assert samples.dtype == np.uint8
-    assert samples.any(axis=(1, 2)).all()
-    np.testing.assert_array_equal(samples, draw_samples.without_digits(90, 3))
+    drawn = samples[signs:]
+    longer_side = np.maximum(drawn.any(axis=1).sum(axis=1), drawn.any(axis=2).sum(axis=1))
+    assert (longer_side >= 15).all()
+    np.testing.assert_array_equal(samples, other_samples.without_digits(generator(3), 90))
+
+
+def test_upright_strokes_are_high_and_slender() -> None:
+    strokes = other_samples.upright_strokes(generator(4), 30)
+    heights, widths = strokes.any(axis=2).sum(axis=1), strokes.any(axis=1).sum(axis=1)
+    assert (heights >= 18).all()
+    assert (widths <= 13).all()
+    assert len(np.unique(strokes, axis=0)) == 30
 
 
 def test_a_stage_of_samples_keeps_both_parts_apart(
@@ -330,6 +351,8 @@ def test_a_stage_of_samples_keeps_both_parts_apart(
         assert {name: len(arrays[name]) for name in arrays} == result
         assert arrays["labels"][:40].tolist() == [5] * 40
         assert (arrays["labels"][40:] == -1).all()
+        assert arrays["scores"][:40] == pytest.approx(1, abs=1e-3)
+        assert np.isnan(arrays["scores"][40:]).all()
         assert arrays["images"].shape == (*arrays["labels"].shape, 28, 28)
         known, validation = datasets.load_training_writers()
         np.testing.assert_array_equal(arrays["writers"], known[0])
@@ -349,35 +372,35 @@ def tinted_page() -> Page:
 
 
 def test_rejection_tells_sure_answers_from_unsure_ones() -> None:
+    """By the confidence, and by the finder's score where that is the same."""
     source = generator()
-    known, other = source.beta(20, 1, 1000), source.beta(4, 3, 300)
-    confidence = np.concatenate([known, other]).astype(np.float32)
     is_known = np.arange(1300) < 1000
-    fitted = rejection.fit(confidence, is_known)
-    probability = logistic(confidence, fitted)
-    assert fitted["slope"] > 0
-    rejected = probability < fitted["threshold"]
-    assert rejected[is_known].mean() == pytest.approx(rejection.REJECTED, abs=0.002)
-    assert rejected[~is_known].mean() > 0.5
-    # calibrated where both kinds are as likely
-    weights = np.where(is_known, 1 / 1000, 1 / 300)
-    likely = probability > 0.8
-    share = (weights * is_known)[likely].sum() / weights[likely].sum()
-    assert share == pytest.approx(
-        (weights * probability)[likely].sum() / weights[likely].sum(), abs=0.05
-    )
-
-
-def logistic(confidence: NDArray[np.float32], fitted: dict[str, float]) -> NDArray[np.float64]:
-    certain = np.clip(confidence.astype(np.float64), 1e-6, 1 - 1e-6)
-    logit = np.log(certain / (1 - certain))
-    return np.asarray(1 / (1 + np.exp(-(fitted["slope"] * logit + fitted["offset"]))))
+    sure = np.concatenate([source.beta(20, 1, 1000), source.beta(4, 3, 300)]).astype(np.float32)
+    either = source.beta(9, 2, 1300).astype(np.float32)
+    for confidence, scores in ((sure, either), (either, sure)):
+        fitted = rejection.fit(confidence, scores, is_known)
+        probability = np.array(
+            [
+                Rejection(**fitted).probability(*map(float, pair))
+                for pair in zip(confidence, scores, strict=True)
+            ]
+        )
+        rejected = probability < fitted["threshold"]
+        assert rejected[is_known].mean() == pytest.approx(rejection.REJECTED, abs=0.002)
+        assert rejected[~is_known].mean() > 0.5
+        # calibrated where both kinds are as likely
+        weights = np.where(is_known, 1 / 1000, 1 / 300)
+        likely = probability > 0.8
+        share = (weights * is_known)[likely].sum() / weights[likely].sum()
+        assert share == pytest.approx(
+            (weights * probability)[likely].sum() / weights[likely].sum(), abs=0.05
+        )
 
 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_rejection_needs_pictures_of_both_kinds(*, is_known: bool) -> None:
     with pytest.raises(ValueError, match="pictures that show a class, and on others"):
-        rejection.fit(np.full(10, 0.9, np.float32), np.full(10, is_known))
+        rejection.fit(np.full(10, 0.9, np.float32), np.ones(10, np.float32), np.full(10, is_known))
 
 
 def test_a_finder_is_opened_as_the_function_of_one_picture(tmp_path: Path) -> None:

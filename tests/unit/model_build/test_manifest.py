@@ -151,7 +151,7 @@ def test_a_manifest_is_one_object_of_typed_parts() -> None:
     assert (read.name, read.version, read.file.bytes) == ("mnist", document["version"], 12)
     assert (repr(read.input.shape), read.input.dtype) == ("(28, 28)", "uint8")
     assert repr(read.output.labels) == "[0, 'one']"
-    assert (read.finder, read.rejection) == (("0" * 64, 1), (0.5, 1.5, -0.5))
+    assert (read.finder, read.rejection) == (("0" * 64, 1), (0.5, 1.5, -0.5, 0))
     assert (read.metrics.accuracy, read.quantization) == (0.99, {"method": "static"})
     assert (read.lineage.parent, read.lineage.dataset.name) == (PARENT, "mnist-5k")
 
@@ -162,7 +162,7 @@ def test_a_model_without_a_finder_or_a_threshold_has_neither() -> None:
 
 
 def test_a_manifest_describes_the_finder_and_the_threshold_it_is_given() -> None:
-    threshold = {"threshold": 0.5, "slope": 1.5, "offset": -0.5}
+    threshold = {"threshold": 0.5, "slope": 1.5, "offset": -0.5, "finder": 3.0}
     described = describe(b"a model file", finder=b"a finder", rejection=threshold)
     sha256 = hashlib.sha256(b"a finder").hexdigest()
     assert described["finder"] == {"sha256": sha256, "bytes": 8}

@@ -445,6 +445,14 @@ def test_a_copy_takes_the_version_a_channel_points_to_with_its_parents(
     copy(source, target, "mnist", "production")
 
 
+def test_a_version_without_its_parent_can_be_copied(folder_url: str, tmp_path: Path) -> None:
+    int8 = describe(b"int8", parent=describe(b"fp32", minute=1)["version"])
+    source, target = ModelStore(folder_url), ModelStore((tmp_path / "target").as_uri())
+    source.publish(int8, b"int8")
+    assert copy(source, target, "mnist", int8["version"]) == int8["version"]
+    assert target.model("mnist", int8["version"]) == b"int8"
+
+
 def test_a_copy_brings_the_parent_first(folder_url: str, tmp_path: Path) -> None:
     source = ModelStore(folder_url)
     fp32 = describe(b"fp32")

@@ -8,6 +8,7 @@ from classifier.errors import BlankImage
 from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.prepare import finder
 from classifier.prepare.finder import Digit
+from classifier.prepare.ink import Piece, find_pieces
 from classifier.prepare.mnist import MAX_DIGITS, MnistPipeline
 from classifier.prepare.pieces import connected, extent
 
@@ -115,7 +116,8 @@ def test_of_equal_digits_the_one_nearer_to_the_middle_is_first() -> None:
 @pytest.mark.parametrize(("cells", "counts"), [(1, False), (2, True)])
 def test_a_speck_is_no_other_writing(*, cells: int, counts: bool) -> None:
     maps = maps_with(other=(5, 5 + cells, 5, 5 + cells))
-    assert finder.find(PAGE, Looks(maps)) == ([], counts)
+    findings = finder.find(PAGE, Looks(maps))
+    assert (findings.digits, findings.has_other) == ([], counts)
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour", "float"])
@@ -327,6 +329,52 @@ def test_a_page_of_many_small_digits_is_looked_at_a_limited_number_of_times() ->
     assert len(looks.pictures) == 64
 
 
+# Rows of digits by their pieces of ink
+
+
+def findings_of(maps: Maps) -> finder.Findings:
+    return finder.find(PAGE, Looks(maps))
+
+
+def pieces_of(*rectangles: Rectangle) -> list[Piece]:
+    """Solid pieces of ink at rectangles of 48 x 48 cells."""
+    page = np.full((192, 192, 1), 255, np.uint8)
+    for top, bottom, left, right in rectangles:
+        page[4 * top : 4 * bottom, 4 * left : 4 * right] = 0
+    return find_pieces(page)
+
+
+def test_a_digit_whose_middle_was_not_seen_is_one_by_its_ink() -> None:
+    seen, missed = (10, 30, 4, 14), (10, 30, 20, 23)
+    maps = maps_with(seen)
+    maps[10:30, 20:23, 0] = 0.7
+    digits = finder.of_pieces(pieces_of(seen, missed), findings_of(maps))
+    assert [digit.box.left * 48 for digit in digits] == pytest.approx([4, 20], abs=0.5)
+    assert [digit.ink.shape[1] for digit in digits] == pytest.approx([40, 12], abs=2)
+
+
+def test_ink_that_is_no_digits_is_left_out() -> None:
+    digit, other = (10, 30, 4, 14), (10, 30, 20, 30)
+    assert len(finder.of_pieces(pieces_of(digit, other), findings_of(maps_with(digit)))) == 1
+
+
+def test_pieces_that_do_not_account_for_every_digit_are_no_answer() -> None:
+    first, second = (10, 30, 4, 14), (10, 30, 20, 30)
+    findings = findings_of(maps_with(first, second))
+    assert len(finder.of_pieces(pieces_of(first, second), findings)) == 2
+    assert finder.of_pieces(pieces_of(first), findings) == []
+    assert finder.of_pieces([], findings) == []
+
+
+def test_two_digits_that_touch_are_not_one() -> None:
+    first, second = (10, 30, 4, 18), (10, 30, 18, 32)
+    findings = findings_of(maps_with(first, second))
+    assert finder.of_pieces(pieces_of((10, 30, 4, 32)), findings) == []
+    upper, lower = (4, 18, 10, 20), (18, 32, 10, 20)  # one digit that was taken for two
+    findings = findings_of(maps_with(upper, lower))
+    assert len(finder.of_pieces(pieces_of((4, 32, 10, 20)), findings)) == 1
+
+
 def locate(*answers: Maps, many: bool = False, pixels: NDArray[np.uint8] = PAGE) -> tuple[int, int]:
     """How many samples there are, and how many others."""
     located = MnistPipeline(28, 28, maps_of=Looks(*answers)).locate(pixels, many=many)
@@ -349,7 +397,7 @@ def test_samples_hold_the_digits_in_reading_order() -> None:
     assert located.boxes == [box(*wide), box(*narrow)]
     widths = [sample.any(axis=0).sum() for sample in located.samples]
     assert widths == [16, 5]  # of a box of 20
-    assert located.is_found
+    assert located.score > 0
 
 
 def test_a_page_of_digits_is_read_up_to_a_limit() -> None:
@@ -372,7 +420,7 @@ def test_other_writing_alone_is_no_digit_but_still_a_sample_to_judge() -> None:
     for many, count in ((False, 1), (True, 0)):
         located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(page, many=many)
         assert len(located.samples) == count
-        assert not located.is_found
+        assert located.score == 0
         assert located.boxes == []
 
 
@@ -381,4 +429,16 @@ def test_a_finished_sample_is_not_looked_at(digits: NDArray[np.uint8]) -> None:
     for digit in digits:
         located = pipeline.locate(digit[:, :, np.newaxis])
         np.testing.assert_array_equal(located.samples[0], digit)
-        assert located.is_found
+        assert located.score > 0
+
+
+@pytest.mark.parametrize("is_seen", ["not at all", "in part"])
+def test_an_upright_stroke_alone_is_a_digit_whatever_is_seen_of_it(is_seen: str) -> None:
+    page = PAGE.copy()
+    page[40:150, 92:100] = 0
+    maps = maps_with((36, 38, 23, 25)) if is_seen == "in part" else maps_with()
+    maps[36:38, 23:25, 1] = 1
+    located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(page)
+    (sample,), (where,) = located.samples, located.boxes
+    assert sample.any(axis=1).sum() == 20
+    assert (where.top * 192, where.bottom * 192) == pytest.approx((40, 150), abs=2)

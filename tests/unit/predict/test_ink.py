@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import Part, Pixels
-from classifier.prepare.ink import contrast, find_ink, lone_stroke, otsu, without_specks
+from classifier.prepare.ink import (
+    contrast,
+    find_ink,
+    find_pieces,
+    lone_stroke,
+    otsu,
+    without_specks,
+)
 from classifier.prepare.pieces import connected
 
 
@@ -201,3 +208,32 @@ def test_an_upright_stroke_alone_may_be_a_one(
     picture[top:bottom, left:right] = 0
     assert (lone_stroke(picture) is not None) == is_stroke
     assert lone_stroke(np.full((300, 300, 1), 255, dtype=np.uint8)) is None
+
+
+def row_with(*rectangles: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    picture = np.full((120, 400, 1), 255, dtype=np.uint8)
+    for top, bottom, left, right in rectangles:
+        picture[top:bottom, left:right] = 0
+    return picture
+
+
+def test_a_row_has_a_piece_for_each_digit() -> None:
+    rectangles = [(30, 90, 40, 70), (35, 88, 90, 96), (28, 92, 120, 160)]
+    pieces = sorted(find_pieces(row_with(*rectangles)), key=lambda piece: piece.box.left)
+    assert [piece.ink.shape for piece in pieces] == [(60, 30), (53, 6), (64, 40)]
+    lefts = [piece.box.left * 400 for piece in pieces]
+    assert lefts == pytest.approx([40, 90, 120], abs=2)
+
+
+def test_a_low_piece_belongs_to_the_nearest_digit_and_far_ones_to_none() -> None:
+    digits = [(30, 90, 40, 70), (30, 90, 110, 140)]
+    bar, speck = (30, 38, 74, 90), (30, 40, 250, 262)
+    pieces = find_pieces(row_with(*digits, bar, speck))
+    pieces = sorted(pieces, key=lambda piece: piece.box.left)
+    assert [piece.ink.shape for piece in pieces] == [(60, 50), (60, 30)]
+
+
+def test_an_empty_page_and_one_full_of_marks_have_no_pieces() -> None:
+    assert find_pieces(row_with()) == []
+    many = [(y, y + 8, x, x + 8) for y in range(10, 110, 20) for x in range(10, 390, 20)]
+    assert find_pieces(row_with(*many)) == []

@@ -52,12 +52,12 @@ def test_a_client_can_be_told_the_nearest_class_anyway() -> None:
     assert judged(dict(UNSURE), AS_CONFIDENT, SCORE, reject=False) == UNSURE | {
         "digit_probability": 0.6
     }
-    assert judged(dict(SURE), None, SCORE, is_found=False, reject=False) == SURE
+    assert judged(dict(SURE), None, SCORE, 0.0, reject=False) == SURE
 
 
 @pytest.mark.parametrize("rejection", [None, AS_CONFIDENT])
 def test_where_no_digit_was_found_there_is_no_prediction(rejection: Rejection | None) -> None:
-    answer = judged(dict(SURE), rejection, SCORE, is_found=False)
+    answer = judged(dict(SURE), rejection, SCORE, 0.0)
     assert answer["prediction"] is None
     assert answer.get("digit_probability") == (0 if rejection else None)
 
@@ -69,6 +69,15 @@ def test_the_probability_is_a_logistic_function_of_the_confidence(
     rejection = Rejection(threshold=0, slope=2, offset=1)
     answer = judged({"prediction": 7, "confidence": confidence}, rejection, SCORE)
     assert answer["digit_probability"] == pytest.approx(probability, abs=1e-6)
+
+
+def test_a_digit_that_the_finder_is_less_sure_of_is_less_probable() -> None:
+    rejection = AS_CONFIDENT._replace(finder=2.0)
+    assert judged(dict(SURE), rejection, SCORE)["digit_probability"] == 0.9
+    answer = judged(dict(SURE), rejection, SCORE, 0.5)
+    assert answer["digit_probability"] == pytest.approx(9 / (9 + np.e), abs=1e-6)
+    assert answer["prediction"] == 7
+    assert judged(dict(SURE), rejection, SCORE, 0.1)["prediction"] is None
 
 
 def test_a_box_is_left_top_right_and_bottom_in_pixels() -> None:

@@ -35,18 +35,18 @@ def judged(
     answer: dict[str, Any],
     rejection: Rejection | None,
     score_name: str,
+    score: float = 1.0,
     *,
-    is_found: bool = True,
     reject: bool = True,
 ) -> dict[str, Any]:
     """A prediction, or that the picture shows none of the classes.
 
-    score_name: of the probability that it shows one. is_found: whether the finder found a digit.
+    score_name: of the probability that it shows one. score: the finder's; 0.0 if it found none.
     reject: False to get the prediction anyway.
     """
-    probability = 1.0 if is_found else 0.0
+    probability = 1.0 if score else 0.0
     if rejection:
-        probability *= rejection.probability(answer["confidence"])
+        probability *= rejection.probability(answer["confidence"], score)
         answer[score_name] = round(probability, 6)
     if reject and probability < (rejection.threshold if rejection else 0.5):
         return answer | {"prediction": None, "reason": _REASON}

@@ -67,18 +67,21 @@ class Dataset(NamedTuple):
 class Rejection(NamedTuple):
     """When a picture counts as something that none of the model's classes describe.
 
-    The largest softmax p gives the probability that it has one, 1 / (1 + exp(-(slope x + offset)))
-    with x = log(p / (1 - p)); below the threshold, the prediction is null.
+    The largest softmax p and the finder's score s, 1 without a finder, give the probability that it
+    has one, 1 / (1 + exp(-(slope x + finder (s - 1) + offset))) with x = log(p / (1 - p)); below
+    the threshold, the prediction is null.
     """
 
     threshold: float
     slope: float
     offset: float
+    finder: float = 0.0
 
-    def probability(self, confidence: float) -> float:
-        """Probability that a picture shows one of the classes, from its largest softmax."""
+    def probability(self, confidence: float, score: float = 1.0) -> float:
+        """Probability that a picture shows one of the classes."""
         certain = min(max(confidence, 1e-6), 1 - 1e-6)
         exponent = self.slope * math.log(certain / (1 - certain)) + self.offset
+        exponent += self.finder * (score - 1)
         return 1 / (1 + math.exp(-min(max(exponent, -30.0), 30.0)))
 
 
@@ -127,7 +130,7 @@ class Manifest(NamedTuple):
             created=document["created"],
             file=_file(document["file"]),
             finder=_file(document["finder"]) if "finder" in document else None,
-            rejection=_pick(Rejection, document["rejection"]) if "rejection" in document else None,
+            rejection=Rejection(**document["rejection"]) if "rejection" in document else None,
             input=Input(
                 source["name"],
                 source["dtype"],

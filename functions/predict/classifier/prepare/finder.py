@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.image.pixels import DetailLoader, Part, Pixels
+from classifier.prepare.ink import Piece
 from classifier.prepare.pieces import connected, extent
 
 type Maps = NDArray[np.float32]  # [h, w, 3], 0 to 1: a digit's ink, a digit's middle, other writing
@@ -35,6 +36,8 @@ _MOST_WINDOWS = 64
 _MIDDLE_SHARE = 0.6  # of a digit's height and width that its middle takes (model_build/finding)
 _REACH = 1.5  # times the digit's half height and width: ink further away is another's
 _LEAST_OTHER = 4  # cells of other writing that count
+_WIDE = 1.3  # times its height: a piece of two digits, and not a broad 2
+_LEAST_SCORE = 0.4  # mean of the map of digits' ink over a piece of ink that is a digit
 
 
 class Digit(NamedTuple):
@@ -55,9 +58,13 @@ class Digit(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """Digits of a picture, the most prominent first, and whether there is other writing."""
+    """Digits of a picture, the most prominent first, and whether there is other writing.
+
+    ink: [h, w] of all digits.
+    """
 
     digits: list[Digit]
+    ink: Ink
     has_other: bool
 
 
@@ -65,7 +72,36 @@ def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
     """Find the digits of a picture [H, W, C], 0 to 255, as they show at a first look."""
     maps = _look(pixels, maps_of)
     digits = sorted(digits_of(maps), key=lambda digit: -digit.prominence)
-    return Findings(digits, int((maps[:, :, 2] > _OTHER).sum()) >= _LEAST_OTHER)
+    return Findings(digits, maps[:, :, 0], int((maps[:, :, 2] > _OTHER).sum()) >= _LEAST_OTHER)
+
+
+def of_pieces(pieces: list[Piece], findings: Findings) -> list[Digit]:
+    """Pieces of ink that a first look took for digits: a digit each, and none is lost among others.
+
+    Empty where they don't account for every digit that it saw, or where two of these touch.
+    """
+    digits: list[Digit] = []
+    accounted: set[int] = set()
+    for box, mask, ink in pieces:
+        shares = _shrunk(mask, findings.ink.shape)
+        score = float((shares * findings.ink).sum() / shares.sum())
+        if score < _LEAST_SCORE:
+            continue
+        within = {
+            index for index, digit in enumerate(findings.digits) if _covered(digit.box, box) > _SAME
+        }
+        height, width = ink.shape
+        if len(within - accounted) > 1 and width > _WIDE * height:
+            return []
+        accounted |= within
+        digits.append(Digit(box, ink, score, score))
+    return digits if len(accounted) == len(findings.digits) else []
+
+
+def _shrunk(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> Ink:
+    """How much of each cell of a map a mask covers, float32 [h, w]."""
+    image = Image.fromarray(mask.astype(np.float32))
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BOX))
 
 
 def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit]:

@@ -9,7 +9,8 @@ Dark ink on light paper and light ink on dark paper are the same to it: ink is w
 the border of the picture.
 """
 
-from typing import NamedTuple
+import contextlib
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,16 @@ BLANK = (
 _SLENDER = 2.2  # height by width, from which on a stroke alone may be a 1
 _LEAST_STROKE = 0.15  # of the picture's height
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
+_LOW = 0.55  # of the usual height: a lower piece is a part of a digit
+_MOST_PIECES = 64
+
+
+class Piece(NamedTuple):
+    """Ink that hangs together: where it is, as a box and as a mask [h, w] of the whole picture."""
+
+    box: Part
+    mask: NDArray[np.bool_]
+    ink: Ink
 
 
 def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
@@ -43,58 +54,135 @@ def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
     from the picture. If that shows it too small, `load_detail` loads its surroundings, and the
     ink is found in these. Raises BlankImage if nothing stands out from the paper.
     """
-    step, page, colour, kept = _overview(pixels)
-    rows, columns = extent(kept.any(axis=1)), extent(kept.any(axis=0))
-    if load_detail and max(rows.stop - rows.start, columns.stop - columns.start) * step < _SMALL:
-        detail = load_detail(_surroundings(rows, columns, kept.shape))
+    overview = _Overview.of(pixels)
+    rows, columns = overview.extent
+    longer_side = max(rows.stop - rows.start, columns.stop - columns.start) * overview.step
+    if load_detail and longer_side < _SMALL:
+        detail = load_detail(_surroundings(rows, columns, overview.kept.shape))
         if detail is not None:
             return find_ink(detail)
-    window = _Window.around(pixels, rows, columns, step)
-    signed = (_reduce(window.cut(pixels), window.step) - window.look_up(page)) @ colour
-    ink = contrast(np.asarray(signed, dtype=np.float32))
-    ink = np.where(window.look_up(_grown(kept)), ink, 0)
-    written = ink > _WRITTEN
-    if not written.any():
-        raise BlankImage(BLANK)
-    return ink[extent(written.any(axis=1)), extent(written.any(axis=0))]
+    return overview.ink(pixels)
 
 
-def lone_stroke(pixels: Pixels) -> Ink | None:
-    """Ink of a picture on which nothing is written but one upright stroke: most likely a 1.
+def find_pieces(pixels: Pixels) -> list[Piece]:
+    """Ink of a picture [H, W, C] by pieces that don't touch, as of the digits of a number.
+
+    What is far lower than the others is a part of the nearest, as the bar of a 5. Empty where
+    nothing stands out from the paper, or more than a page of digits.
+    """
+    try:
+        overview = _Overview.of(pixels)
+    except BlankImage:
+        return []
+    labels = connected(overview.kept)
+    indices = np.unique(labels[overview.kept])
+    if len(indices) > _MOST_PIECES:
+        return []
+    masks = _joined([labels == index for index in indices])
+    pieces = []
+    for mask in masks:
+        with contextlib.suppress(BlankImage):
+            pieces.append(overview._replace(kept=mask).piece(pixels))
+    return pieces
+
+
+def _joined(masks: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
+    """Masks of pieces, each low one joined with the nearest that is not."""
+    extents = [(extent(mask.any(axis=1)), extent(mask.any(axis=0))) for mask in masks]
+    heights = [rows.stop - rows.start for rows, _ in extents]
+    least = _LOW * sorted(heights)[len(heights) // 2] if heights else 0.0
+    high = [index for index, height in enumerate(heights) if height >= least]
+    joined = {index: masks[index] for index in high}
+    for index, height in enumerate(heights):
+        if height < least:
+            distance, nearest = min((_distance(extents[index], extents[i]), i) for i in high)
+            if distance < least:
+                joined[nearest] = joined[nearest] | masks[index]
+    return list(joined.values())
+
+
+def _distance(first: tuple[slice, slice], second: tuple[slice, slice]) -> int:
+    """Pixels between two boxes of rows and columns; 0 where they touch."""
+    rows, columns = zip(first, second, strict=True)
+    return max(_gap(*rows), _gap(*columns))
+
+
+def _gap(first: slice, second: slice) -> int:
+    return int(max(first.start - second.stop, second.start - first.stop, 0))
+
+
+def lone_stroke(pixels: Pixels) -> Piece | None:
+    """The ink of a picture on which nothing is written but one upright stroke: most likely a 1.
 
     A network takes it for a line or an edge at times. None for any other picture, and for a stroke
     that reaches the border.
     """
     try:
-        _, _, _, kept = _overview(pixels)
+        overview = _Overview.of(pixels)
     except BlankImage:
         return None
-    rows, columns = extent(kept.any(axis=1)), extent(kept.any(axis=0))
+    rows, columns = overview.extent
     tall, wide = rows.stop - rows.start, columns.stop - columns.start
-    height, width = kept.shape
+    height, width = overview.kept.shape
     is_inside = rows.start and columns.start and rows.stop < height and columns.stop < width
     if not is_inside or tall < _SLENDER * wide:
         return None
-    return find_ink(pixels) if tall > _LEAST_STROKE * height else None
+    return overview.piece(pixels) if tall > _LEAST_STROKE * height else None
 
 
-def _overview(
-    pixels: Pixels,
-) -> tuple[int, NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Pixels per side of an overview's pixel, its paper, the ink's direction, and what is written.
+class _Overview(NamedTuple):
+    """A picture made small, and what is known of it.
 
-    Raises BlankImage if nothing is.
+    step: pixels of the picture per side of a pixel of this. page: paper without ink, [h, w, C].
+    colour: direction of the ink, [C]. kept: what is written, [h, w].
     """
-    step = -(-max(pixels.shape[:2]) // _OVERVIEW)
-    overview = _reduce(pixels, step)
-    page = paper(overview)
-    away = overview - page
-    colour = np.einsum("hwc,hw->c", away, np.einsum("hwc,hwc->hw", away, away))
-    colour /= max(float(np.linalg.norm(colour)), 1e-6)
-    kept = without_specks(without_ruling(contrast(away @ colour) > _WRITTEN))
-    if not kept.any():
-        raise BlankImage(BLANK)
-    return step, page, colour, kept
+
+    step: int
+    page: NDArray[np.float32]
+    colour: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> Self:
+        """Overview of a picture [H, W, C]. Raises BlankImage if nothing is written there."""
+        step = -(-max(pixels.shape[:2]) // _OVERVIEW)
+        overview = _reduce(pixels, step)
+        page = paper(overview)
+        away = overview - page
+        colour = np.einsum("hwc,hw->c", away, np.einsum("hwc,hwc->hw", away, away))
+        colour /= max(float(np.linalg.norm(colour)), 1e-6)
+        kept = without_specks(without_ruling(contrast(away @ colour) > _WRITTEN))
+        if not kept.any():
+            raise BlankImage(BLANK)
+        return cls(step, page, colour, kept)
+
+    @property
+    def extent(self) -> tuple[slice, slice]:
+        """Rows and columns of what is written."""
+        return extent(self.kept.any(axis=1)), extent(self.kept.any(axis=0))
+
+    def piece(self, pixels: Pixels) -> Piece:
+        """What is written, as one piece. Raises BlankImage as `ink` does."""
+        height, width = self.kept.shape
+        rows, columns = self.extent
+        box = Part(
+            rows.start / height, rows.stop / height, columns.start / width, columns.stop / width
+        )
+        return Piece(box, self.kept, self.ink(pixels))
+
+    def ink(self, pixels: Pixels) -> Ink:
+        """Ink [h, w] of the picture, 0 to 1, cropped to what is written.
+
+        Raises BlankImage if none is left of it in the picture's own detail.
+        """
+        window = _Window.around(pixels, *self.extent, self.step)
+        away = _reduce(window.cut(pixels), window.step) - window.look_up(self.page)
+        ink = contrast(np.asarray(away @ self.colour, dtype=np.float32))
+        ink = np.where(window.look_up(_grown(self.kept)), ink, 0)
+        written = ink > _WRITTEN
+        if not written.any():
+            raise BlankImage(BLANK)
+        return ink[extent(written.any(axis=1)), extent(written.any(axis=0))]
 
 
 def _surroundings(rows: slice, columns: slice, shape: tuple[int, ...]) -> Part:

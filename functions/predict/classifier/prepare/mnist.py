@@ -11,12 +11,13 @@ from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
 from classifier.prepare.exact import exact_sample, in_channels
-from classifier.prepare.ink import BLANK, Ink, find_ink, lone_stroke, quantile
+from classifier.prepare.ink import BLANK, Ink, find_ink, find_pieces, lone_stroke, quantile
 
 if TYPE_CHECKING:
     from classifier.prepare.finder import MapsOf
 
 MAX_DIGITS = 32
+_TINY = 8  # cells of the finder's map: it may be no more than a part of an upright stroke
 _FULL_INK = 200  # of 255, at least somewhere
 
 
@@ -24,13 +25,14 @@ class Located(NamedTuple):
     """Samples of a picture and where they come from.
 
     boxes: of each sample; empty where the whole picture was taken. others: digits beside the one
-    that was asked for. is_found: False where the finder saw something, but no digit.
+    that was asked for. score: how sure the finder is of that one, 0.0 to 1.0; 0.0 where it saw
+    something, but no digit, and 1.0 where it had no choice.
     """
 
     samples: list[Sample]
     boxes: list[Part] = []  # noqa: RUF012 - never changed
     others: int = 0
-    is_found: bool = True
+    score: float = 1.0
 
 
 class MnistPipeline(NamedTuple):
@@ -87,26 +89,33 @@ class MnistPipeline(NamedTuple):
         from classifier.prepare import finder  # noqa: PLC0415 - finished samples don't need it
 
         findings = finder.find(pixels, self.maps_of)
-        first = findings.digits[0].box if findings.digits else None
-        if first is None or _is_slender(first, pixels):
+        first = findings.digits[0] if findings.digits else None
+        if first is None or first.cells <= _TINY or _is_slender(first.box, pixels):
             stroke = lone_stroke(pixels)
             if stroke is not None:
-                return Located([self.normalise(stroke)], [first] if first else [])
+                return Located([self.normalise(stroke.ink)], [stroke.box])
         if not findings.digits:
             if not findings.has_other:
                 raise BlankImage(BLANK)
             if many:
-                return Located([], is_found=False)
-            return Located([self.normalise(find_ink(pixels, load_detail))], is_found=False)
+                return Located([], score=0.0)
+            return Located([self.normalise(find_ink(pixels, load_detail))], score=0.0)
+        score = 1.0
         if many:
-            digits = finder.find_all(findings.digits, pixels, self.maps_of) or findings.digits
+            digits = (
+                finder.of_pieces(find_pieces(pixels), findings)
+                or finder.find_all(findings.digits, pixels, self.maps_of)
+                or findings.digits
+            )
             digits = finder.in_reading_order(digits[:MAX_DIGITS])
         else:
             digits = [finder.look_closer(findings.digits[0], pixels, self.maps_of, load_detail)]
+            score = digits[0].score
         return Located(
             [self.normalise(digit.ink) for digit in digits],
             [digit.box for digit in digits],
             len(findings.digits) - len(digits),
+            score,
         )
 
     def is_sample(self, picture: Sample) -> bool:
