@@ -37,7 +37,8 @@ shipped: ## make the production model of the local store the one that comes with
 shipped: .venv/test/.installed
 	rm -rf $(SHIPPED)
 	$(TEST_PYTHON) -m model_build copy file://$(CURDIR)/$(SHIPPED) --channel production
-	# Without its fp32 parent, which nothing serves.
+	rm -f $(SHIPPED)/.lock
+	@# Without its fp32 parent, which nothing serves.
 	find $(SHIPPED)/mnist/versions -mindepth 1 -maxdepth 1 -not -name "$$(grep -o '[0-9]*T[0-9]*Z-[0-9a-f]*' -m 1 $(SHIPPED)/mnist/channels/production.json)" -exec rm -r {} +
 
 $(LOCAL_MODEL):
