@@ -103,13 +103,30 @@ def test_the_api_has_one_stage_and_a_key_with_a_usage_plan(deployed: Any) -> Non
     assert link["KeyId"] == {"Ref": key}
 
 
-def test_a_changed_interface_is_deployed(template: Any) -> None:
-    """An API Gateway deployment is a snapshot, which SAM names after the definition."""
-    one, another = snippet(), snippet()
-    another["paths"]["/new"] = another["paths"]["/predict"]
-    before, after = (translated(template, definition) for definition in (one, another))
-    deployment = "AWS::ApiGateway::Deployment"
-    assert only(before, deployment)[0] != only(after, deployment)[0]
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"AuthMode": "Jwt", "UserPoolArn": "arn:aws:cognito-idp:x:1:userpool/x"},
+        {"CorsOrigin": "https://www.example.org"},
+    ],
+)
+def test_changed_parameters_reach_the_stage(
+    template: Any, changed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment is a snapshot: without a new one, an old user pool's tokens stay valid.
+
+    The definition's text is the same, so only what SAM adds to it can make another deployment.
+    """
+    names = []
+    for moment, parameters in ((1.0, {}), (2.0, changed)):
+        monkeypatch.setattr("samtranslator.model.apigateway.time.time", lambda now=moment: now)
+        resources = translated(template, snippet(), **parameters)
+        name, properties = only(resources, "AWS::ApiGateway::Deployment")
+        _, stage = only(resources, "AWS::ApiGateway::Stage")
+        assert stage["DeploymentId"] == {"Ref": name}
+        assert properties["RestApiId"] == {"Ref": "Api"}  # made after the definition has changed
+        names.append(name)
+    assert names[0] != names[1]
 
 
 # Releases
