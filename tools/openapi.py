@@ -109,23 +109,22 @@ def definition(document: Document) -> Document:
 
 
 def refusal(document: Document, kind: str, request_id: str) -> tuple[Document, dict[str, str]]:
-    """Body and headers of a response by the gateway itself; the status is in the body.
+    """Body and headers of a response by the gateway itself; the status, if stated, is in the body.
 
     kind: API Gateway's response type, such as THROTTLED.
     """
     response = document[REFUSALS][kind]
-    status = HTTPStatus(response["status"])
+    status = HTTPStatus(response["status"]) if "status" in response else None
     body = {
         "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
+        "title": status.phrase if status else "Refused by the gateway",
+        **({"status": status.value} if status else {}),
         "detail": response["detail"],
         "request_id": request_id,
     }
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
-    if "retry-after" in response:
-        headers["Retry-After"] = str(response["retry-after"])
-    return body, headers
+    own = response.get("headers", {})
+    return body, headers | {name: str(value) for name, value in own.items()}
 
 
 def open_paths(document: Document) -> set[str]:
@@ -188,7 +187,8 @@ def _preflight(parameters: list[str]) -> Document:
     headers: Document = {
         "Access-Control-Allow-Origin": _ORIGIN,
         "Access-Control-Allow-Methods": "'GET,HEAD,POST,OPTIONS'",
-        "Access-Control-Allow-Headers": "'authorization,content-type,x-api-key'",
+        "Access-Control-Allow-Headers": "'authorization,content-type,"
+        "x-amz-content-sha256,x-amz-date,x-amz-security-token,x-api-key'",  # of any AuthMode
         "Access-Control-Max-Age": "'3600'",
     }
     described = {name: {"schema": {"type": "string"}} for name in headers}
@@ -229,8 +229,7 @@ def _rest(parameters: list[str]) -> Document:
 
 def _gateway_response(document: Document, kind: str) -> Document:
     body, headers = refusal(document, kind, "$context.requestId")
-    return {
-        "statusCode": str(body["status"]),
+    return ({"statusCode": str(body["status"])} if "status" in body else {}) | {
         "responseParameters": {
             f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
         }

@@ -98,7 +98,7 @@ class _Exchange(BaseHTTPRequestHandler):
         path = self._path()
         closed = self.server.key and path not in self.server.open_paths
         if path is None:
-            self._refuse("MISSING_AUTHENTICATION_TOKEN")
+            self._refuse("RESOURCE_NOT_FOUND")
         elif closed and self.headers.get("x-api-key") != self.server.key:
             self._refuse("INVALID_API_KEY")
         else:

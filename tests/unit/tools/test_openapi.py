@@ -89,7 +89,7 @@ def tree(error: type[errors.PredictError]) -> Iterator[type[errors.PredictError]
 
 # A known route called with a documented method returns neither.
 UNSTATED = {errors.NotFound, errors.MethodNotAllowed}
-OF_THE_GATEWAY = {"403", "429", "502", "504"}
+OF_THE_GATEWAY = {"401", "403", "429", "502", "504"}
 
 
 def test_every_refusal_of_predict_is_stated(document: dict[str, Any]) -> None:
@@ -121,15 +121,18 @@ def test_one_path_needs_one_key(document: dict[str, Any]) -> None:
 
 
 def test_every_refusal_of_the_gateway_is_stated(document: dict[str, Any]) -> None:
-    """403 and 429 where a key is needed, 413 where there is a body, server errors everywhere.
+    """401, 403 and 429 on closed paths, 413 where there is a body, server errors everywhere.
 
     The gateway itself returns 404 on undocumented paths alone.
     """
-    refused = {answer["status"] for answer in document[openapi.REFUSALS].values()}
-    assert refused == {403, 404, 413, 429, 502, 504}
+    refusals = document[openapi.REFUSALS].values()
+    assert {answer.get("status") for answer in refusals} == {
+        *(401, 403, 404, 413, 429, 502, 504),
+        None,  # of the defaults
+    }
     for path, method, operation in operations(document):
         expected = {"502", "504"} | ({"413"} if method == "POST" else set())
-        expected |= {"403", "429"} if path not in openapi.open_paths(document) else set()
+        expected |= {"401", "403", "429"} if path not in openapi.open_paths(document) else set()
         assert expected <= operation["responses"].keys(), path
 
 
@@ -138,10 +141,53 @@ def test_a_refusal_of_the_gateway_is_a_problem_as_stated(document: dict[str, Any
     schema = document["components"]["schemas"]["Problem"]
     for kind in document[openapi.REFUSALS]:
         body, headers = openapi.refusal(document, kind, "an-id")
-        jsonschema.validate(body, schema)
-        assert body["title"] == HTTPStatus(body["status"]).phrase
         assert body["request_id"] == "an-id"
         assert headers["Content-Type"] == "application/problem+json"
+        if kind.startswith("DEFAULT_"):
+            body |= {"status": 418}  # a default has the status of what it stands in for
+        else:
+            assert body["title"] == HTTPStatus(body["status"]).phrase
+        jsonschema.validate(body, schema)
+
+
+# Of the developer guide's "Gateway response types"; there are no request validators here.
+TYPES = {
+    *("ACCESS_DENIED", "API_CONFIGURATION_ERROR", "AUTHORIZER_CONFIGURATION_ERROR"),
+    *("AUTHORIZER_FAILURE", "DEFAULT_4XX", "DEFAULT_5XX", "EXPIRED_TOKEN", "INTEGRATION_FAILURE"),
+    *("INTEGRATION_TIMEOUT", "INVALID_API_KEY", "INVALID_SIGNATURE"),
+    *("MISSING_AUTHENTICATION_TOKEN", "QUOTA_EXCEEDED", "REQUEST_TOO_LARGE"),
+    *("RESOURCE_NOT_FOUND", "THROTTLED", "UNAUTHORIZED", "WAF_FILTERED"),
+}
+
+
+def test_whatever_the_gateway_refuses_it_answers_as_the_function_would(
+    document: dict[str, Any],
+) -> None:
+    """Every type but those of a broken authoriser, which the default for 5xx covers."""
+    left = TYPES - document[openapi.REFUSALS].keys()
+    assert left == {"AUTHORIZER_CONFIGURATION_ERROR", "AUTHORIZER_FAILURE"}
+    assert document[openapi.REFUSALS].keys() <= TYPES
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= document[openapi.REFUSALS].keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [
+        ("MISSING_AUTHENTICATION_TOKEN", 403, "Signature Version 4"),  # unsigned, in mode Iam
+        ("INVALID_SIGNATURE", 403, "the signature is wrong"),
+        ("EXPIRED_TOKEN", 403, "have expired"),
+        ("UNAUTHORIZED", 401, "id token"),
+        ("ACCESS_DENIED", 403, "execute-api:Invoke"),
+        ("WAF_FILTERED", 403, "firewall"),
+    ],
+)
+def test_a_caller_is_told_what_is_missing(
+    document: dict[str, Any], kind: str, status: int, words: str
+) -> None:
+    body, headers = openapi.refusal(document, kind, "an-id")
+    assert body["status"] == status
+    assert words in body["detail"]
+    assert (headers.get("WWW-Authenticate") is not None) == (status == 401)  # RFC 9110, 15.5.2
 
 
 def schema_of_answers(document: dict[str, Any]) -> dict[str, Any]:
@@ -276,7 +322,7 @@ def test_a_gateway_response_is_the_refusal_that_is_stated(
     for kind, response in responses.items():
         body, headers = openapi.refusal(document, kind, "$context.requestId")
         assert json.loads(response["responseTemplates"]["application/json"]) == body
-        assert response["statusCode"] == str(body["status"])
+        assert response.get("statusCode") == (str(body["status"]) if "status" in body else None)
         assert response["responseParameters"] == {
             f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
         }

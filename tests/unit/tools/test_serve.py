@@ -86,8 +86,8 @@ def test_the_stage_itself_is_the_root(gateway: Gateway, path: str) -> None:
         ("/prod/predict", "wrong", "INVALID_API_KEY"),
         ("/prod/predict/", "", "INVALID_API_KEY"),
         ("/prod/no/such/path", "", "INVALID_API_KEY"),
-        ("/predict", "sesame", "MISSING_AUTHENTICATION_TOKEN"),
-        ("/production", "sesame", "MISSING_AUTHENTICATION_TOKEN"),
+        ("/predict", "sesame", "RESOURCE_NOT_FOUND"),
+        ("/production", "sesame", "RESOURCE_NOT_FOUND"),
     ],
 )
 def test_what_the_gateway_refuses_does_not_reach_the_handler(

@@ -55,7 +55,8 @@ def preflight() -> Response:
     """
     grants = {
         "Access-Control-Allow-Methods": "GET,HEAD,POST,OPTIONS",
-        "Access-Control-Allow-Headers": "authorization,content-type,x-api-key",
+        "Access-Control-Allow-Headers": "authorization,content-type,"
+        "x-amz-content-sha256,x-amz-date,x-amz-security-token,x-api-key",  # signed requests too
         "Access-Control-Max-Age": "3600",
     }
     headers = grants if os.environ.get("CORS_ORIGIN") else {}
