@@ -13,6 +13,7 @@ import os
 import re
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from botocore.config import Config
 GOLDEN = Path(__file__).parent / "golden"
 TRIES = 3  # in case the store is briefly unavailable
 PAUSE_SECONDS = 2.0
+CONNECT_SECONDS = 5
+CALL_SECONDS = 30  # longer than the predict function's timeout
+REPORT_SECONDS = 30  # to tell CodeDeploy, tries included
 logger = Logger()
 _PINNED = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")  # any other version is a channel
 
@@ -31,8 +35,10 @@ class Unfit(Exception):
     """The new version must not get traffic; the message says why and what to do next."""
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's form
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Check a version, report to CodeDeploy if it called, and return the verdict.
+
+    Without a report CodeDeploy would wait an hour: the check stops while there is time for one.
 
     Environment: NEW_VERSION, the ARN to check unless the event names another; MODEL_NAME and
     MODEL_VERSION; MIN_ACCURACY and MIN_CONFIDENCE, 0 to 1; MAX_MEDIAN_MS of a warm call.
@@ -40,15 +46,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
     verdict: dict[str, Any] = {"status": "Failed"}
     try:
         version = event.get("version") or os.environ["NEW_VERSION"]
-        verdict |= {"version": version, **check(version), "status": "Succeeded"}
+        verdict |= {"version": version}
+        verdict |= {**check(version, context.get_remaining_time_in_millis), "status": "Succeeded"}
     except Unfit as unfit:
         verdict["reason"] = str(unfit)
-    except Exception as error:  # else CodeDeploy would wait an hour
+    except Exception as error:
         logger.exception("the check itself failed")
         verdict["reason"] = f"the check itself failed: {type(error).__name__}: {error}"
     logger.info("verdict", **verdict)
     if "DeploymentId" in event:
-        boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
+        settings = Config(
+            connect_timeout=CONNECT_SECONDS, read_timeout=5, retries={"total_max_attempts": 2}
+        )
+        boto3.client("codedeploy", config=settings).put_lifecycle_event_hook_execution_status(
             deploymentId=event["DeploymentId"],
             lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
             status=verdict["status"],
@@ -56,22 +66,21 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
     return verdict
 
 
-def check(version: str) -> dict[str, Any]:
+def check(version: str, remaining_ms: Callable[[], int]) -> dict[str, Any]:
     """Measure a version that is fit for traffic.
 
-    Raises Unfit if it is not.
+    remaining_ms: how long this function may still run.
+    Raises Unfit if the version is not fit, or the check takes too long.
     """
-    # No retries: they would hide a version that is too slow.
-    settings = Config(read_timeout=30, retries={"total_max_attempts": 1})
-    client = boto3.client("lambda", config=settings)
-    ready(client, version)
+    tested = Version(version, remaining_ms)
+    ready(tested)
     golden = sorted((GOLDEN / os.environ["MODEL_NAME"]).glob("*.png"))
     if not golden:
         return {"images": 0}
     right, rejected, confidences, times = 0, 0, [], []
     for path in golden:
         started = time.perf_counter()
-        status, answer = ask(client, version, "POST", "/predict", path.read_bytes())
+        status, answer = tested.ask("POST", "/predict", path.read_bytes())
         times.append(1000 * (time.perf_counter() - started))
         if status != 200:
             raise Unfit(f"{path.name}: expected 200, got {status}: {answer.get('detail', answer)}")
@@ -89,7 +98,7 @@ def check(version: str) -> dict[str, Any]:
     return figures
 
 
-def ready(client: Any, version: str) -> None:
+def ready(tested: "Version") -> None:
     """Check that the version loads the model it is pinned to.
 
     Raises Unfit if it loads no model, or another one.
@@ -97,7 +106,7 @@ def ready(client: Any, version: str) -> None:
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_SECONDS)
-        status, answer = ask(client, version, "GET", "/model")
+        status, answer = tested.ask("GET", "/model")
         if status != 503:
             break
     if status != 200:
@@ -110,28 +119,46 @@ def ready(client: Any, version: str) -> None:
         raise Unfit(f"it must serve model {pinned}, got {served}")
 
 
-def ask(
-    client: Any, version: str, method: str, path: str, body: bytes | None = None
-) -> tuple[int, dict[str, Any]]:
-    """Send a request as the REST API would; return the response's status and JSON.
+class Version:
+    """A version of the predict function, called while there is time to report on it."""
 
-    Raises Unfit if the function crashes.
-    """
-    event = {
-        "httpMethod": method,
-        "path": path,
-        "resource": path,
-        "headers": {"Content-Type": "image/png"} if body else {},
-        "queryStringParameters": None,
-        "requestContext": {"requestId": "pre-traffic", "stage": "pre-traffic"},
-        "isBase64Encoded": body is not None,
-        "body": base64.b64encode(body).decode() if body else None,
-    }
-    answer = client.invoke(FunctionName=version, Payload=json.dumps(event).encode())
-    payload = json.loads(answer["Payload"].read())
-    if "FunctionError" in answer:
-        raise Unfit(f"{method} {path} crashed it: {payload}")
-    return payload["statusCode"], json.loads(payload["body"])
+    def __init__(self, arn: str, remaining_ms: Callable[[], int]) -> None:
+        self._arn = arn
+        self._remaining_ms = remaining_ms
+        # No retries: they would hide a version that is too slow.
+        settings = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=CALL_SECONDS,
+            retries={"total_max_attempts": 1},
+        )
+        self._client = boto3.client("lambda", config=settings)
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
+        """Send a request as the REST API would; return the response's status and JSON.
+
+        Raises Unfit if the function crashes, or if a call might leave no time for the report.
+        """
+        if self._remaining_ms() < 1000 * (CONNECT_SECONDS + CALL_SECONDS + REPORT_SECONDS):
+            raise Unfit(
+                f"the check took too long and stopped before {method} {path}: the version's "
+                "calls are slow or time out; see its log, then deploy again"
+            )
+        event = {
+            "httpMethod": method,
+            "path": path,
+            "resource": path,
+            "headers": {"Content-Type": "image/png"} if body else {},
+            "queryStringParameters": None,
+            # By its stage the function knows a check from traffic, and writes no metrics.
+            "requestContext": {"requestId": "pre-traffic", "stage": "pre-traffic"},
+            "isBase64Encoded": body is not None,
+            "body": base64.b64encode(body).decode() if body else None,
+        }
+        answer = self._client.invoke(FunctionName=self._arn, Payload=json.dumps(event).encode())
+        payload = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise Unfit(f"{method} {path} crashed it: {payload}")
+        return payload["statusCode"], json.loads(payload["body"])
 
 
 def _judge(figures: dict[str, Any]) -> None:

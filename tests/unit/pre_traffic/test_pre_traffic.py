@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import hook
+from classifier.monitoring import capture
 from model_build.store.model_store import ModelStore
 from tests.support.log_lines import logged
 from tests.support.manifests import describe
@@ -29,6 +30,16 @@ from tests.support.manifests import describe
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:predict:7"
 LIFECYCLE = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
 CODEDEPLOY = "CodeDeploy_20141006.PutLifecycleEventHookExecutionStatus"
+
+
+class Context:
+    """Lambda's, for the time that the template's Timeout leaves."""
+
+    def __init__(self, seconds: float = 240) -> None:
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(1000 * self.seconds)
 
 
 class Aws:
@@ -179,7 +190,7 @@ def test_a_good_version_may_have_the_traffic(aws: Aws, serve: Any, good: bytes) 
     """All golden images go to exactly that version, and CodeDeploy is told of success."""
     version = serve(good)
     os.environ["MODEL_VERSION"] = version
-    verdict = hook.handler(LIFECYCLE, None)
+    verdict = hook.handler(LIFECYCLE, Context())
     assert verdict["status"] == "Succeeded", verdict
     assert verdict["accuracy"] == 1
     assert set(aws.invoked) == {ARN}
@@ -189,9 +200,55 @@ def test_a_good_version_may_have_the_traffic(aws: Aws, serve: Any, good: bytes) 
     ]
 
 
+def test_a_check_is_no_traffic(
+    aws: Aws, serve: Any, good: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even a failed load writes a metric, which an alarm or the drift check would count."""
+    serve(None)
+    hook.handler(LIFECYCLE, Context())
+    serve(good)
+    hook.handler(LIFECYCLE, Context())
+    assert "CloudWatchMetrics" not in capsys.readouterr().out
+    assert len(aws.invoked) == hook.TRIES + 21
+    aws.predict(
+        {"httpMethod": "GET", "path": "/model", "requestContext": {"stage": "prod"}},
+        SimpleNamespace(aws_request_id="a-call"),
+    )
+    assert "CloudWatchMetrics" in capsys.readouterr().out
+
+
+def test_a_check_is_not_captured(
+    aws: Aws, serve: Any, good: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The golden images are labelled already."""
+    kept: list[Any] = []
+    monkeypatch.setattr(capture, "keep", lambda *inputs: kept.extend(inputs))
+    monkeypatch.setenv("CAPTURE_URL", "s3://captures/mnist")
+    serve(good)
+    assert hook.handler(LIFECYCLE, Context())["status"] == "Succeeded"
+    assert kept == []
+
+
+def test_a_version_that_hangs_is_reported_in_time(aws: Aws, serve: Any, good: bytes) -> None:
+    """Otherwise CodeDeploy would wait an hour: each call is near its limit, and there are 21."""
+    serve(good)
+    context = Context()
+    predict = aws.predict
+
+    def slowly(event: Any, function_context: Any) -> Any:
+        context.seconds -= hook.CONNECT_SECONDS + hook.CALL_SECONDS
+        return predict(event, function_context)
+
+    aws.predict = slowly
+    verdict = hook.handler(LIFECYCLE, context)
+    assert "the check took too long" in verdict["reason"]
+    assert [told["status"] for told in aws.told] == ["Failed"]
+    assert context.seconds >= hook.REPORT_SECONDS
+
+
 def refused(aws: Aws) -> str:
     """The reason for which CodeDeploy was told that it failed."""
-    verdict = hook.handler(LIFECYCLE, None)
+    verdict = hook.handler(LIFECYCLE, Context())
     assert verdict["status"] == "Failed", verdict
     assert [told["status"] for told in aws.told] == ["Failed"]
     return str(verdict["reason"])
@@ -290,6 +347,6 @@ def test_a_model_without_golden_images_must_at_least_answer(
     """A user's own model without golden images yet."""
     monkeypatch.setattr(hook, "GOLDEN", tmp_path)
     serve(good)
-    verdict = hook.handler({"version": ARN}, None)
+    verdict = hook.handler({"version": ARN}, Context())
     assert verdict == {"status": "Succeeded", "version": ARN, "images": 0}
     assert aws.told == []  # asked by hand, it answers by hand

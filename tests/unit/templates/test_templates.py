@@ -15,6 +15,7 @@ from cfnlint.decode import decode  # type: ignore[import-untyped]
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 
+import hook as pre_traffic
 from tests.support import ROOT
 from tests.support.intrinsics import Stack
 from tools import openapi
@@ -198,6 +199,10 @@ def test_the_hook_checks_the_very_version_that_is_to_have_the_traffic(deployed: 
     assert pattern == "CodeDeployHook_${Id}"  # which CodeDeploy's own policies allow
     assert values == {"Id": {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}}
     assert len(pattern.replace("${Id}", "00000000-0000-0000-0000-000000000000")) <= 64
+    # One call may take as long as the version may run, and it stops itself while it can report.
+    assert deployed["PredictFunction"]["Properties"]["Timeout"] < pre_traffic.CALL_SECONDS
+    calls = pre_traffic.TRIES * (pre_traffic.CONNECT_SECONDS + pre_traffic.CALL_SECONDS)
+    assert calls + pre_traffic.REPORT_SECONDS < hook["Timeout"]
 
 
 # Alarms

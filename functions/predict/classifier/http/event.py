@@ -13,6 +13,7 @@ NOT_A_REQUEST = (
     "this is neither an HTTP event nor an object with an image; invoke with an API Gateway "
     'payload such as those in events/, or with {"image": "<base64>"}'
 )
+CHECK = "pre-traffic"  # the stage that the stack's hook names in its requests
 _HTTP = frozenset({"requestContext", "httpMethod", "method", "headers", "path", "rawPath"})
 
 
@@ -25,6 +26,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     request_id: str
+    is_check: bool = False
 
 
 def is_http(event: Any) -> bool:
@@ -66,6 +68,7 @@ def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:
         },
         body=_body(event),
         request_id=request_id(event, lambda_request_id),
+        is_check=is_check(event),
     )
 
 
@@ -88,6 +91,14 @@ def reply(event: Mapping[str, Any], response: dict[str, Any]) -> dict[str, Any]:
 def request_id(event: Mapping[str, Any], lambda_request_id: str) -> str:
     """Return the id that the client sees in its response headers, else Lambda's own."""
     return str(_part(event, "requestContext").get("requestId") or lambda_request_id)
+
+
+def is_check(event: Mapping[str, Any]) -> bool:
+    """Whether the stack's hook sends this, which does not count as traffic.
+
+    Clients can't: an API names its own stage, and an invocation needs IAM's permission.
+    """
+    return _part(event, "requestContext").get("stage") == CHECK
 
 
 def _part(event: Mapping[str, Any], name: str) -> dict[str, Any]:
