@@ -12,6 +12,9 @@ import boto3
 import pytest
 import yaml
 from cfnlint.decode import decode  # type: ignore[import-untyped]
+from cfnlint.schema.manager import (  # type: ignore[import-untyped]
+    PROVIDER_SCHEMA_MANAGER,
+)
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 
@@ -131,6 +134,32 @@ def test_changed_parameters_reach_the_stage(
 
 
 # Releases
+
+
+def test_a_replaced_version_is_kept(template: Any, deployed: Any) -> None:
+    """A plain `sam deploy` of another model changes only its description, which replaces it."""
+    name, version = only(deployed, "AWS::Lambda::Version")
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", "AWS::Lambda::Version").schema
+    assert "/properties/Description" in schema["createOnlyProperties"]
+    described = [Stack(template, ModelVersion=one).resolve(version) for one in ("a", "b")]
+    assert described[0] != described[1]
+    assert deployed[name]["UpdateReplacePolicy"] == "Retain"
+    assert deployed[name]["DeletionPolicy"] == "Retain"
+
+
+def test_a_version_may_read_its_model_while_the_next_one_has_another_name(
+    template: Any, deployed: Any
+) -> None:
+    """Both have the same role, and the earlier one serves until the traffic has shifted."""
+    for name in ("mnist", "fashion"):
+        stack = Stack(template, ModelName=name, CaptureShare="1")
+        for kind, resource in (
+            ("s3:GetObject", "${ModelBucket.Arn}/models/*"),
+            ("s3:PutObject", "${CaptureBucket.Arn}/*"),
+        ):
+            allowed = statements(stack.resolve(deployed["PredictRole"]))
+            (one,) = (one for one in allowed if one["Action"] == kind)
+            assert one["Resource"] == {"Fn::Sub": resource}
 
 
 @pytest.mark.parametrize("what", ["RELEASE", "Timeout"])
@@ -524,7 +553,7 @@ def test_captured_inputs_are_written_to_a_bucket_of_their_own(template: Any, dep
     variables, writes = captures(stack, deployed)
     assert variables["CAPTURE_URL"] == {"Fn::Sub": "s3://${CaptureBucket}/mnist"}
     assert variables["CAPTURE_SHARE"] == "0.01"
-    assert [one["Resource"] for one in writes] == [{"Fn::Sub": "${CaptureBucket.Arn}/mnist/*"}]
+    assert [one["Resource"] for one in writes] == [{"Fn::Sub": "${CaptureBucket.Arn}/*"}]
 
 
 def test_captured_inputs_expire_and_nothing_of_them_is_public(template: Any, deployed: Any) -> None:
