@@ -82,6 +82,8 @@ def deploy(stack: Stack, options: argparse.Namespace, overrides: str | list[str]
     template = deployment.template(options.package)
     configured = overrides if isinstance(overrides, list) else shlex.split(overrides)
     exists = stack.repair()
+    if exists:
+        refuse_other_packaging(stack, options.package)
     parameters = effective(
         packaging.load(template), stack.parameters(), configured, options.parameters
     )
@@ -111,6 +113,7 @@ def rollback(stack: Stack, options: argparse.Namespace) -> None:
     if not stack.repair():
         raise StackFailed(f"there is no stack {stack.name}; run make deploy first")
     release, records = stack.former()
+    refuse_other_packaging(stack, packaging.package(packaging.parse(release.template)))
     print(f"Rolling back from {stack.current().name} to {release.name}")
     template = FOLDER / "former.yaml"
     template.parent.mkdir(parents=True, exist_ok=True)
@@ -208,6 +211,22 @@ def refuse_stand_in(template: Path) -> None:
                 )
 
 
+def refuse_other_packaging(stack: Stack, wanted: str | None) -> None:
+    """Refuse to deploy the function in another packaging than the stack's.
+
+    CloudFormation would replace the function without a canary, and SAM delete the repository that
+    holds the images to go back to.
+    Raises DeployFailed.
+    """
+    deployed = packaging.package(packaging.parse(stack.current().template))
+    if wanted and deployed and wanted != deployed:
+        raise DeployFailed(
+            f"stack {stack.name} has its function as {deployed}; deploying it as {wanted} would "
+            f"replace the function without a canary and without a way back. Deploy it with "
+            f"PACKAGE={deployed}, or set another stack_name in samconfig.toml for a second stack"
+        )
+
+
 def publish(source: ModelStore, stack: Stack, name: str, version: str | None) -> None:
     """Copy the version to the stack's bucket, unless it is already there."""
     if version is not None:
@@ -222,7 +241,8 @@ def sam_deploy(stack: Stack, template: Path, release: Release, options: argparse
     Raises CalledProcessError if it was rolled back.
     """
     command: list[str | Path] = [deployment.SAM, "deploy", "--template-file", template]
-    command += ["--config-file", options.settings, "--config-env", ENVIRONMENTS[options.env]]
+    settings = settings_for(packaging.package(packaging.load(template)), options.settings)
+    command += ["--config-file", settings, "--config-env", ENVIRONMENTS[options.env]]
     command += ["--stack-name", stack.name, "--no-fail-on-empty-changeset"]
     if options.yes or not sys.stdin.isatty():
         command += ["--no-confirm-changeset"]
@@ -230,6 +250,22 @@ def sam_deploy(stack: Stack, template: Path, release: Release, options: argparse
         command += ["--role-arn", options.role]
     command += ["--parameter-overrides", *release.overrides]
     subprocess.run(command, check=True, cwd=PROJECT, env=_environment(release.parameters))
+
+
+def settings_for(package: str | None, settings: Path) -> Path:
+    """Settings for `sam deploy` of a packaging.
+
+    For a zip, a copy without image repositories: SAM would delete those of the stack's images.
+    """
+    if package != "zip":
+        return settings
+    lines = settings.read_text().splitlines(keepends=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    copied = FOLDER / "samconfig-zip.toml"
+    copied.write_text(
+        "".join(line for line in lines if "image_repos" not in line.partition("=")[0])
+    )
+    return copied
 
 
 def finish(stack: Stack, name: str, version: str | None) -> None:

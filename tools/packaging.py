@@ -27,7 +27,19 @@ def main() -> None:
 
 def load(path: Path) -> Any:
     """Load a template, with CloudFormation's functions in long form: `!Ref X` is {"Ref": "X"}."""
-    return yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader
+    return parse(path.read_text())
+
+
+def parse(text: str) -> Any:
+    """The same for a template's text, YAML or JSON."""
+    return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+
+
+def package(template: Any) -> str | None:
+    """Packaging of a template's predict function, zip or image; None if it has no such function."""
+    function = template["Resources"].get("PredictFunction", {"Properties": {}})
+    kind = function["Properties"].get("PackageType")
+    return str(kind).lower() if kind else None
 
 
 def dump(template: Any) -> str:

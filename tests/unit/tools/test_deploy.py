@@ -32,11 +32,14 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         yield Stack(NAME, REGION)
 
 
-def put(stack: Stack, release: str, **parameters: str) -> None:
-    """Create or update the stack: a bucket, and parameters."""
+def put(stack: Stack, release: str, package: str = "Image", **parameters: str) -> None:
+    """Create or update the stack: a bucket, what stands for the function, and parameters."""
     template = {
         "Parameters": {name: {"Type": "String"} for name in ("Release", *parameters)},
-        "Resources": {"ModelBucket": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}},
+        "Resources": {
+            "ModelBucket": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"},
+            "PredictFunction": {"Type": "AWS::SNS::Topic", "Properties": {"PackageType": package}},
+        },
         "Outputs": {"ModelBucketName": {"Value": {"Ref": "ModelBucket"}}},
     }
     cloudformation = boto3.client("cloudformation", REGION)
@@ -233,10 +236,11 @@ def make_deploy(
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
 
-    def run(label: str) -> tuple[int, str]:
+    def run(label: str, command: str = "deploy") -> tuple[int, str]:
         monkeypatch.setenv("LABEL", label)
         options = ["--env", "dev", "--settings", str(settings), "--store", f"file://{tmp_path}"]
-        return deploy.main(["deploy", *options]), log.read_text()
+        log.touch()
+        return deploy.main([command, *options]), log.read_text()
 
     return run
 
@@ -266,6 +270,41 @@ def test_an_image_on_the_stand_in_is_not_shipped(
     assert " deploy " not in log
     _, log = make_deploy("")
     assert " deploy " in log
+
+
+def test_another_packaging_of_a_stack_is_refused(
+    stack: Stack,
+    make_deploy: Callable[..., tuple[int, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before anything is built: the replaced function would be without a canary and a way back."""
+    put(stack, "a", package="Zip")
+    status, log = make_deploy("")
+    assert status == 1
+    assert log == ""
+    said = capsys.readouterr().err
+    assert f"stack {NAME} has its function as zip; deploying it as image would replace" in said
+    assert "PACKAGE=zip" in said
+
+    # Nor does a rollback go back to it.
+    stack.remember()
+    put(stack, "b", package="Image")
+    status, log = make_deploy("", "rollback")
+    assert status == 1
+    assert log == ""
+    assert "PACKAGE=image" in capsys.readouterr().err
+
+
+def test_a_zip_is_deployed_without_image_repositories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `resolve_image_repos` and no image, SAM deletes the repositories that it made before."""
+    monkeypatch.setattr(deploy, "FOLDER", tmp_path)
+    settings = tomllib.loads(deploy.SETTINGS.read_text())
+    assert tomllib.loads(deploy.settings_for("image", deploy.SETTINGS).read_text()) == settings
+    for section in deploy.ENVIRONMENTS.values():
+        del settings[section]["deploy"]["parameters"]["resolve_image_repos"]
+    assert tomllib.loads(deploy.settings_for("zip", deploy.SETTINGS).read_text()) == settings
 
 
 @pytest.mark.parametrize(
