@@ -96,7 +96,10 @@ def definition(document: Document) -> Document:
     schemes = document["components"]["securitySchemes"]
     return {
         "openapi": "3.0.1",
-        "info": {name: document["info"][name] for name in ("title", "version", "description")},
+        "info": {  # an import names the API by its title, and alarms look for the stack's name
+            "title": {"Ref": "AWS::StackName"},
+            **{name: document["info"][name] for name in ("version", "description")},
+        },
         "paths": paths,
         "components": {"securitySchemes": schemes | _SCHEMES},
         "x-amazon-apigateway-binary-media-types": [

@@ -80,6 +80,16 @@ def test_the_deployed_api_is_the_one_made_of_the_interface(deployed: Any) -> Non
     assert {name: api["Body"].get(name) for name in made} == made
 
 
+def test_the_api_has_exactly_the_definitions_routes_and_the_alarms_name(deployed: Any) -> None:
+    """A merging import keeps removed routes; one that overwrites names the API by its title."""
+    _, api = only(deployed, "AWS::ApiGateway::RestApi")
+    assert api["Mode"] == "overwrite"
+    assert api["Body"]["info"]["title"] == api["Name"] == {"Ref": "AWS::StackName"}
+    assert api["Parameters"] == {
+        "endpointConfigurationTypes": "REGIONAL"
+    }  # which it overwrites too
+
+
 def test_the_api_calls_the_function_that_traffic_is_meant_for(deployed: Any) -> None:
     """It calls the alias, and Lambda permits that on every path of this stage only."""
     _, api = only(deployed, "AWS::ApiGateway::RestApi")

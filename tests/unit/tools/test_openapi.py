@@ -267,6 +267,8 @@ def gateway() -> dict[str, Any]:
     definition: dict[str, Any] = Stack(template).resolve(
         yaml.safe_load(openapi.GATEWAY.read_text())
     )
+    assert definition["info"]["title"] == {"Ref": "AWS::StackName"}
+    definition["info"]["title"] = "a-stack"
     return definition
 
 
