@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo shipped serve test test-all coverage bench model robustness deploy rollback e2e lint format requirements clean
+.PHONY: help demo shipped serve test test-all coverage bench model robustness deploy rollback deploy-batch e2e lint format requirements clean
 
 help: ## list the tasks
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -82,6 +82,11 @@ deploy: $(LOCAL_MODEL) .venv/test/.installed .venv/sam/.installed
 rollback: ## return to the previous release, code and model (ENV=dev|staging|prod)
 rollback: .venv/test/.installed .venv/sam/.installed
 	$(TEST_PYTHON) -m tools.deploy rollback --env $(or $(ENV),dev) $(DEPLOY_OPTIONS)
+
+deploy-batch: ## deploy the stack that scores images in S3 (PARAMETERS="ModelVersion=… ImagesBucketName=…", docs/batch.md)
+deploy-batch: .venv/sam/.installed
+	$(SAM) build --template infra/batch.yaml --build-dir build/batch
+	$(SAM) deploy --template-file build/batch/template.yaml --config-file $(abspath $(or $(SETTINGS),samconfig.toml)) --config-env batch $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 e2e: ## deploy, redeploy, roll back and delete the stack on a local AWS (the image needs Docker)
 e2e: $(LOCAL_MODEL) .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed .venv/model/.installed

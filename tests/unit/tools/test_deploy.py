@@ -302,7 +302,7 @@ def test_a_zip_is_deployed_without_image_repositories(
     monkeypatch.setattr(deploy, "FOLDER", tmp_path)
     settings = tomllib.loads(deploy.SETTINGS.read_text())
     assert tomllib.loads(deploy.settings_for("image", deploy.SETTINGS).read_text()) == settings
-    for section in deploy.ENVIRONMENTS.values():
+    for section in (*deploy.ENVIRONMENTS.values(), "batch"):
         del settings[section]["deploy"]["parameters"]["resolve_image_repos"]
     assert tomllib.loads(deploy.settings_for("zip", deploy.SETTINGS).read_text()) == settings
 

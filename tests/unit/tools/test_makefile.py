@@ -1,8 +1,10 @@
 """What `make` would run, seen by `make -n`."""
 
 import os
+import re
 import shlex
 import subprocess
+import tomllib
 
 import pytest
 
@@ -13,23 +15,57 @@ VERSION = "20260131T120000Z-0123abcd"
 DEFAULTS = ["deploy", "--env", "dev", "--package", "image"]
 
 
-def deploy_command(environment: dict[str, str], arguments: list[str]) -> list[str]:
-    """Arguments that `make deploy` would pass to tools.deploy."""
+def commands(task: str, environment: dict[str, str], arguments: list[str]) -> list[list[str]]:
+    """Commands that `make` would run for a task, each in words."""
     inherited = {
         name: value for name, value in os.environ.items() if name not in VARIABLES | {"MAKEFLAGS"}
     }
     printed = subprocess.run(
-        ["make", "--dry-run", "--no-print-directory", "deploy", *arguments],
+        ["make", "--dry-run", "--no-print-directory", task, *arguments],
         cwd=ROOT,
         env=inherited | environment,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    (line,) = (line for line in printed.splitlines() if " -m tools.deploy " in line)
-    python, *command = shlex.split(line)
+    return [shlex.split(line) for line in printed.splitlines() if line.startswith(".venv/")]
+
+
+def deploy_command(environment: dict[str, str], arguments: list[str]) -> list[str]:
+    """Arguments that `make deploy` would pass to tools.deploy."""
+    python, *command = commands("deploy", environment, arguments)[-1]
     assert python == ".venv/test/bin/python"
+    assert command[:2] == ["-m", "tools.deploy"]
     return command[2:]
+
+
+def test_the_batch_stack_has_a_folder_and_settings_of_its_own() -> None:
+    """With those of `make deploy`, either would overwrite the stack of the other."""
+    given = "ModelVersion=a ImagesBucketName=b"
+    build, deploy = commands("deploy-batch", {"PARAMETERS": given}, [])[-2:]
+    sam = ".venv/sam/bin/sam"
+    folder = "build/batch"
+    assert build == [sam, "build", "--template", "infra/batch.yaml", "--build-dir", folder]
+    assert deploy == [
+        *(sam, "deploy", "--template-file", f"{folder}/template.yaml"),
+        # By its whole path: SAM would look for it beside the template.
+        *("--config-file", f"{ROOT}/samconfig.toml", "--config-env", "batch"),
+        *("--parameter-overrides", *given.split()),
+    ]
+    sections = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    stacks = [
+        section["deploy"]["parameters"]["stack_name"]
+        for section in sections.values()
+        if isinstance(section, dict) and "deploy" in section
+    ]
+    assert len(stacks) == len(set(stacks)) == 4
+    assert sections["batch"]["deploy"]["parameters"]["stack_name"] == "classifier-batch"
+
+
+def test_no_page_tells_to_save_answers_into_the_settings() -> None:
+    """`sam deploy --guided` saves them into the section of `make deploy ENV=dev`."""
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        assert not re.search(r"^\$ sam deploy .*--guided", page.read_text(), re.MULTILINE), page
 
 
 @pytest.mark.parametrize(
