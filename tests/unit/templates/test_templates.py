@@ -704,14 +704,29 @@ def statements(role: Any) -> list[Any]:
     return [statement for policy in policies for statement in policy]
 
 
+UNRESTRICTABLE = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "cloudwatch:DescribeAlarms",
+}
+
+
+def actions(statement: Any) -> set[str]:
+    """Actions of a statement, of which it may have one or a list."""
+    stated = statement["Action"]
+    return {stated} if isinstance(stated, str) else set(stated)
+
+
+def pipeline() -> Any:
+    """The resources of .github/oidc-role.yaml."""
+    document, mistakes = decode(str(ROOT / ".github/oidc-role.yaml"))
+    assert not mistakes
+    return document["Resources"]
+
+
 @pytest.mark.parametrize("share", ["0", "0.01"])
 def test_roles_may_do_what_they_need(template: Any, deployed: Any, share: str) -> None:
     """Actions are listed individually; a resource is `*` only if AWS supports no narrower one."""
-    unrestrictable = {
-        "xray:PutTraceSegments",
-        "xray:PutTelemetryRecords",
-        "cloudwatch:DescribeAlarms",
-    }
     stack = Stack(template, CaptureShare=share)
     roles = {n: stack.resolve(r) for n, r in deployed.items() if r["Type"] == "AWS::IAM::Role"}
     assert set(roles) == {  # and none of SAM's
@@ -720,11 +735,36 @@ def test_roles_may_do_what_they_need(template: Any, deployed: Any, share: str) -
     for role in roles.values():
         assert "ManagedPolicyArns" not in role["Properties"]
         for statement in statements(role):
-            actions = statement["Action"]
-            actions = {actions} if isinstance(actions, str) else set(actions)
-            assert not any("*" in action for action in actions)
+            allowed = actions(statement)
+            assert not any("*" in action for action in allowed)
             if statement["Resource"] == "*":
-                assert actions <= unrestrictable
+                assert allowed <= UNRESTRICTABLE
+
+
+def test_every_role_has_the_boundary_that_is_named(template: Any, deployed: Any) -> None:
+    arn = "arn:aws:iam::000000000000:policy/boundary"
+    batch, _ = decode(str(ROOT / "infra/batch.yaml"))
+    for document, resources in ((template, deployed), (batch, batch["Resources"])):
+        roles = [one for one in resources.values() if one["Type"] == "AWS::IAM::Role"]
+        assert roles
+        for role in roles:
+            bounded = Stack(document, PermissionsBoundaryArn=arn).resolve(role["Properties"])
+            assert bounded["PermissionsBoundary"] == arn
+            assert "PermissionsBoundary" not in Stack(document).resolve(role["Properties"])
+
+
+def test_the_boundary_of_a_pipeline_holds_all_that_the_stacks_roles_need(
+    template: Any, deployed: Any
+) -> None:
+    """A role can do what both its policies and the boundary allow."""
+    boundary = pipeline()["Boundary"]["Properties"]["PolicyDocument"]["Statement"]
+    most = {action for one in boundary for action in actions(one)}
+    stack = Stack(template, CaptureShare="1")
+    roles = [stack.resolve(r) for r in deployed.values() if r["Type"] == "AWS::IAM::Role"]
+    assert {a for role in roles for one in statements(role) for a in actions(one)} == most
+    for one in boundary:
+        if one["Resource"] == "*":
+            assert actions(one) <= UNRESTRICTABLE
 
 
 def test_every_log_group_is_kept_for_as_long_as_is_asked(deployed: Any) -> None:
@@ -740,15 +780,9 @@ def test_every_log_group_is_kept_for_as_long_as_is_asked(deployed: Any) -> None:
 
 def test_the_role_of_a_pipeline_may_make_what_the_stack_has(deployed: Any) -> None:
     """A service that it may not use, or pass a role to, would fail a deploy half-way."""
-    document, mistakes = decode(str(ROOT / ".github/oidc-role.yaml"))
-    assert not mistakes
-    (policy,) = document["Resources"]["ExecutionRole"]["Properties"]["Policies"]
+    (policy,) = pipeline()["ExecutionRole"]["Properties"]["Policies"]
     statements = {one["Sid"]: one for one in policy["PolicyDocument"]["Statement"]}
-    allowed = {
-        action.partition(":")[0]
-        for one in statements.values()
-        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
-    }
+    allowed = {action.partition(":")[0] for one in statements.values() for action in actions(one)}
     used = {resource["Type"].split("::")[1].lower() for resource in deployed.values()}
     assert used <= allowed
     passed = statements["RolesToServices"]["Condition"]["StringEquals"]["iam:PassedToService"]

@@ -11,6 +11,7 @@ import yaml
 from cfnlint.decode import decode  # type: ignore[import-untyped]
 
 from tests.support import ROOT
+from tools import packaging
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
@@ -113,3 +114,45 @@ def test_a_star_stands_only_where_there_is_nothing_narrower(roles: Any) -> None:
                     assert narrow or resource == {"Fn::GetAtt": ["ExecutionRole", "Arn"]}
                 if "iam:PassRole" in actions:
                     assert "iam:PassedToService" in statement["Condition"]["StringEquals"]
+
+
+def test_a_role_is_given_rights_within_the_boundary_alone(roles: Any) -> None:
+    """Otherwise a role with any content could be passed to a function, whose code is ours."""
+    granting = {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"}
+    never = re.compile(r"iam:(Attach\w+|\w*PolicyVersion|DeleteRolePermissionsBoundary|\*)")
+    for name in ("DeployRole", "ExecutionRole"):
+        (policy,) = roles[name]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]:
+            stated = statement["Action"]
+            actions = {stated} if isinstance(stated, str) else set(stated)
+            assert not any(map(never.fullmatch, actions))
+            if actions & granting:
+                condition = {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "Boundary"}}}
+                assert statement["Condition"] == condition
+
+
+def test_a_release_passes_the_boundary_on() -> None:
+    """Without it, the stack's roles could not be created."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    environment = workflow["jobs"]["release"]["steps"][-1]["env"]
+    assert environment["PARAMETERS"] == (
+        "PermissionsBoundaryArn=${{ vars.PERMISSIONS_BOUNDARY_ARN }}"
+    )
+
+
+def test_what_the_roles_reach_beyond_the_stack_is_said_first() -> None:
+    first, *_ = (ROOT / ".github/oidc-role.yaml").read_text().splitlines()
+    assert first.startswith("# Use one AWS account per environment")
+    page = (ROOT / "docs/operations.md").read_text()
+    section = page.split("## From GitHub\n\n")[1]
+    assert section.startswith("Use one AWS account per environment")
+
+
+def test_layers_are_the_stacks_own(roles: Any) -> None:
+    """By a name that begins with the stack's, as the pipeline's role demands."""
+    zipped = packaging.load(packaging.PATCH)["Resources"]["OnnxruntimeLayer"]["Properties"]
+    assert zipped["LayerName"]["Fn::Sub"].startswith("${AWS::StackName}-")
+    (policy,) = roles["ExecutionRole"]["Properties"]["Policies"]
+    (functions,) = (s for s in policy["PolicyDocument"]["Statement"] if s["Sid"] == "Functions")
+    layers = [one["Fn::Sub"] for one in functions["Resource"] if ":layer:" in one["Fn::Sub"]]
+    assert [one.partition(":layer:")[2] for one in layers] == ["${StackName}-*"]
