@@ -724,6 +724,27 @@ def pipeline() -> Any:
     return document["Resources"]
 
 
+LONGEST_NAMES = {  # in characters, of what CloudFormation names and a role finds by its name
+    "AWS::CodeDeploy::Application": 100,
+    "AWS::CodeDeploy::DeploymentGroup": 100,
+    "AWS::IAM::Role": 64,
+    "AWS::Lambda::Function": 64,
+    "AWS::S3::Bucket": 63,
+    "AWS::Scheduler::Schedule": 64,
+}
+
+
+def test_no_name_is_shortened_so_that_a_role_would_not_match_it(deployed: Any) -> None:
+    """A name is <stack>-<logical id>-<13 characters>; to fit, the stack's part is shortened."""
+    document, _ = decode(str(ROOT / ".github/oidc-role.yaml"))
+    pattern = document["Parameters"]["StackName"]["AllowedPattern"]
+    longest = next(n for n in range(100, 0, -1) if re.fullmatch(pattern, "a" * n))
+    for name, resource in deployed.items():
+        limit = LONGEST_NAMES.get(resource["Type"])
+        if limit and not {"FunctionName", "Name"} & resource["Properties"].keys():
+            assert longest + len(f"-{name}-") + 13 <= limit, name
+
+
 @pytest.mark.parametrize("share", ["0", "0.01"])
 def test_roles_may_do_what_they_need(template: Any, deployed: Any, share: str) -> None:
     """Actions are listed individually; a resource is `*` only if AWS supports no narrower one."""
