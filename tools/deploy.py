@@ -17,6 +17,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 import urllib.error
 import urllib.parse
@@ -40,6 +41,8 @@ CHANNEL = "production"
 GOLDEN = PROJECT / "functions/pre_traffic/golden"
 ENVIRONMENTS = {"dev": "default", "staging": "staging", "prod": "prod"}  # samconfig.toml's names
 STAND_IN = "classifier-on-lambda.stand-in"  # the label that .ci/base-image/build gives its image
+PATIENCE_SECONDS = 120.0
+PAUSE_SECONDS = 2.0
 
 
 class DeployFailed(Exception):
@@ -289,7 +292,7 @@ def smoke(stack: Stack, name: str, version: str | None) -> None:
     url, key = stack.outputs()["PredictUrl"], stack.api_key()
     golden = sorted((GOLDEN / name).glob("*.png"))
     if key is None or version is None or not golden:
-        status, answer = _ask(url.removesuffix("predict") + "health")
+        status, answer = _settled(url.removesuffix("predict") + "health")
         if status != 200:
             raise DeployFailed(
                 f"GET /health returned {status}, expected 200: {answer}; see the logs"
@@ -297,7 +300,7 @@ def smoke(stack: Stack, name: str, version: str | None) -> None:
         if version is None:
             print("The stack has no model: POST /predict returns 503 until one is published.")
         return
-    status, answer = _ask(url, golden[0].read_bytes(), key)
+    status, answer = _settled(url, golden[0].read_bytes(), key)
     served = answer.get("model", {}).get("version")
     if status != 200 or served != version:
         raise DeployFailed(
@@ -307,6 +310,19 @@ def smoke(stack: Stack, name: str, version: str | None) -> None:
     prediction = answer["prediction"]
     reading = "none of its classes" if prediction is None else prediction
     print(f"Smoke test: model {served} reads {golden[0].name} as {reading}")
+
+
+def _settled(url: str, body: bytes | None = None, key: str = "") -> tuple[int, dict[str, Any]]:
+    """The answer once API Gateway knows the API and its key, which takes up to a minute.
+
+    Until then it is 403, 404 or 5xx.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        status, answer = _ask(url, body, key)
+        if (status not in {403, 404} and status < 500) or time.monotonic() > deadline:
+            return status, answer
+        time.sleep(PAUSE_SECONDS)
 
 
 def _ask(url: str, body: bytes | None = None, key: str = "") -> tuple[int, dict[str, Any]]:

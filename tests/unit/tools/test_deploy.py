@@ -1,10 +1,14 @@
 """`make deploy` and `make rollback`: names, records and recovery; tests/e2e runs them whole."""
 
+import http.server
 import json
 import os
+import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
@@ -19,6 +23,7 @@ from tools.stack import Release, Stack, StackFailed
 
 NAME = "classifier-test"
 REGION = "us-east-1"
+VERSION = "20260131T120000Z-0123abcd"
 LABEL = '{{index .Config.Labels "classifier-on-lambda.stand-in"}}'  # how Docker is asked for it
 
 
@@ -305,6 +310,63 @@ def test_a_zip_is_deployed_without_image_repositories(
     for section in (*deploy.ENVIRONMENTS.values(), "batch"):
         del settings[section]["deploy"]["parameters"]["resolve_image_repos"]
     assert tomllib.loads(deploy.settings_for("zip", deploy.SETTINGS).read_text()) == settings
+
+
+@pytest.fixture
+def ask_gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[int]], int]]:
+    """Returns a function that smoke-tests a gateway with these statuses, and counts requests."""
+    asked: list[str | None] = []
+    statuses: list[int] = []
+
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status = statuses[min(len(asked), len(statuses) - 1)]
+            asked.append(self.headers["x-api-key"])
+            answer = {"prediction": 0, "model": {"version": VERSION}} if status == 200 else {}
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setattr(deploy, "PAUSE_SECONDS", 0.0)
+    outputs = {"PredictUrl": f"http://127.0.0.1:{server.server_port}/predict"}
+    deployed: Any = SimpleNamespace(outputs=lambda: outputs, api_key=lambda: "sesame")
+
+    def run(given: list[int]) -> int:
+        statuses[:] = given
+        deploy.smoke(deployed, "mnist", VERSION)
+        assert set(asked) == {"sesame"}
+        return len(asked)
+
+    yield run
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_smoke_test_waits_for_the_gateway_to_know_its_key(
+    ask_gateway: Callable[[list[int]], int],
+) -> None:
+    """A new key, path or deployment takes up to a minute to reach it."""
+    assert ask_gateway([403, 404, 502, 503, 200]) == 5
+
+
+@pytest.mark.parametrize("status", [403, 503, 422])
+def test_the_smoke_test_fails_in_the_end(
+    ask_gateway: Callable[[list[int]], int], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once if waiting does not help."""
+    if status != 422:
+        monkeypatch.setattr(deploy, "PATIENCE_SECONDS", 0.05)
+    with pytest.raises(deploy.DeployFailed, match=f"returned {status} .*, expected 200"):
+        ask_gateway([status])
 
 
 @pytest.mark.parametrize(
