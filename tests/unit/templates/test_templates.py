@@ -501,8 +501,20 @@ def test_drift_is_checked_every_day(template: Any, deployed: Any) -> None:
     assert variables["LOG_GROUP"] == {"Ref": "PredictLogGroup"}
     assert variables["MODEL_STORE_URL"] == {"Fn::Sub": "s3://${ModelBucket}/models"}
     assert variables["MODEL_NAME"] == {"Ref": "ModelName"}
-    for name in ABOUT_A_DAY:
-        assert (alarms_of(deployed)[name]["Period"]) == 24 * 3600
+    assert alarms_of(deployed)["DriftCheckFailureAlarm"]["Period"] == 24 * 3600
+
+
+def test_the_alarm_on_drift_lasts_from_one_check_to_the_next(deployed: Any) -> None:
+    """Whose value is a day old when the next one comes, and later if Lambda tries it three times.
+
+    CloudWatch allows seven days in periods of an hour, and looks at one value of any of them.
+    """
+    alarm = alarms_of(deployed)["DriftAlarm"]
+    late = 3 * deployed["DriftFunction"]["Properties"]["Timeout"] + 60 + 120  # and its pauses
+    assert 24 * 3600 + late < alarm["Period"] * alarm["EvaluationPeriods"] <= 7 * 24 * 3600
+    assert alarm["Period"] >= 3600
+    assert alarm["DatapointsToAlarm"] == 1
+    assert alarm["TreatMissingData"] == "notBreaching"
 
 
 def test_drift_can_go_unchecked(template: Any, deployed: Any) -> None:
