@@ -3,6 +3,7 @@
 MiniStack moves aliases at once and raises no alarms: what has to do with those is looked at here.
 """
 
+import fnmatch
 import json
 import re
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from samtranslator.translator.translator import Translator  # type: ignore[impor
 import hook as pre_traffic
 from tests.support import ROOT
 from tests.support.intrinsics import Stack
-from tools import openapi
+from tools import openapi, packaging
 
 ROLLING_BACK = [
     "ServerErrorsAlarm",
@@ -736,6 +737,49 @@ def pipeline() -> Any:
     document, mistakes = decode(str(ROOT / ".github/oidc-role.yaml"))
     assert not mistakes
     return document["Resources"]
+
+
+UNUSED = {  # by resource handlers, as no resource here has the property that it is for
+    "a network, a file system, a key": r"(ec2|elasticfilesystem|s3files|kms):.*",
+    "a log group's key or policies": r"logs:(A|Disa)ssociateKmsKey|logs:(Put|Delete)"
+    r"(DataProtection|Index|Resource)Policy|logs:Put(BearerTokenAuthentication|LogGroupDeletionProtection)",
+    "delivery of logs": r"logs:CreateLogDelivery|firehose:.*|s3:REST\.PUT\.OBJECT",
+    "servers on premises": r"codedeploy:RegisterOnPremisesInstance",
+    "managed policies, no boundary": r"iam:((At|De)tachRolePolicy|DeleteRolePermissionsBoundary)",
+    "other features of a bucket": r"s3tables:.*|s3:(Put|Delete|Create|Update)\w*(Abac|Accelerate|"
+    r"Analytics|CORS|Cors|Inventory|Logging|Metadata|Metrics|Notification|ObjectLock|Replication|"
+    r"Tiering|Website)\w*|s3:Put(Bucket|Object)Acl",
+    "removal from a bucket, or of it": r"s3:Delete(Bucket(Encryption|Lifecycle|Policy)?|Object)",
+    "a firewall for others": r"wafv2:(Get|Put)PermissionPolicy|(amplify|apprunner|appsync|"
+    r"bedrock-agentcore|cognito-idp|elasticloadbalancing):.*",
+}
+
+
+def test_the_role_of_a_pipeline_has_the_rights_of_the_resource_handlers(template: Any) -> None:
+    """Which CloudFormation publishes with the schema of each type of resource.
+
+    A missing one would fail a deploy half-way, and its rollback too.
+    """
+    zipped = packaging.zipped(packaging.load(packaging.IMAGE), packaging.load(packaging.PATCH))
+    zipped["Resources"]["OnnxruntimeLayer"]["Properties"]["ContentUri"] = "s3://artifacts/layer"
+    types = {
+        resource["Type"]
+        for packaged in (template, zipped)
+        for resource in translated(packaged, snippet()).values()
+    }
+    assert {"AWS::Lambda::LayerVersion", "AWS::WAFv2::WebACLAssociation"} <= types
+    (policy,) = pipeline()["ExecutionRole"]["Properties"]["Policies"]
+    allowed = {one for stated in policy["PolicyDocument"]["Statement"] for one in actions(stated)}
+    idle = set(UNUSED)
+    for kind in sorted(types):
+        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+        for name in {"create", "read", "update", "delete"} & handlers.keys():
+            for needed in handlers[name]["permissions"]:
+                unused = {why for why, what in UNUSED.items() if re.fullmatch(what, needed)}
+                idle -= unused
+                may = any(fnmatch.fnmatchcase(needed.lower(), one.lower()) for one in allowed)
+                assert may or unused, f"{needed}, to {name} {kind}"
+    assert not idle
 
 
 LONGEST_NAMES = {  # in characters, of what CloudFormation names and a role finds by its name

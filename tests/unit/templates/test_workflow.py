@@ -95,6 +95,24 @@ def test_the_role_is_taken_by_one_environment_of_one_repository(roles: Any) -> N
 def test_the_role_with_the_rights_is_cloudformations_alone(roles: Any) -> None:
     (trust,) = roles["ExecutionRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "cloudformation.amazonaws.com"}
+    assert "Condition" not in trust  # CloudFormation's call may have no aws:SourceAccount
+
+
+def test_api_gateway_may_make_its_role_for_tracing(roles: Any) -> None:
+    """The service-linked role that it makes when a stage with tracing is the account's first.
+
+    Source: API Gateway Developer Guide, "Set up AWS X-Ray with API Gateway REST APIs".
+    """
+    (policy,) = roles["ExecutionRole"]["Properties"]["Policies"]
+    (made,) = (
+        one
+        for one in policy["PolicyDocument"]["Statement"]
+        if one["Action"] == "iam:CreateServiceLinkedRole"
+    )
+    service = "ops.apigateway.amazonaws.com"
+    path = f"/aws-service-role/{service}/AWSServiceRoleForAPIGateway"
+    assert made["Resource"]["Fn::Sub"].endswith(f":role{path}")
+    assert made["Condition"] == {"StringEquals": {"iam:AWSServiceName": service}}
 
 
 def test_a_star_stands_only_where_there_is_nothing_narrower(roles: Any) -> None:
@@ -110,7 +128,8 @@ def test_a_star_stands_only_where_there_is_nothing_narrower(roles: Any) -> None:
                 assert "iam:*" not in actions
                 if any(action.startswith("iam:") for action in actions):
                     resource = statement["Resource"]
-                    narrow = resource.get("Fn::Sub", "").endswith("role/${StackName}-*")
+                    name = resource.get("Fn::Sub", "").rpartition(":role/")[2]
+                    narrow = name == "${StackName}-*" or name.startswith("aws-service-role/")
                     assert narrow or resource == {"Fn::GetAtt": ["ExecutionRole", "Arn"]}
                 if "iam:PassRole" in actions:
                     assert "iam:PassedToService" in statement["Condition"]["StringEquals"]
