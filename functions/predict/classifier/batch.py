@@ -33,14 +33,17 @@ def handler(event: Any, _context: Any) -> dict[str, Any]:
     """Classify a batch of a Distributed Map.
 
     event: {"BatchInput": {"bucket", "preprocess"}, "Items": [{"key"}, …]}. An unreadable image
-    gets an `error` instead of a prediction. Failures worth a retry, such as an unreachable model
-    or bucket, are raised for Step Functions to retry.
+    gets an `error` instead of a prediction. There are no probabilities: those of a thousand classes
+    would exceed the 256 KiB that Step Functions accepts. Failures worth a retry, such as an
+    unreachable model or bucket, are raised for Step Functions to retry.
     """
     batch = event["BatchInput"]
     keys = [item["key"] for item in event["Items"]]
     loaded = model.get()
     mode: Mode = "none" if batch.get("preprocess") == "none" else "auto"
     results = classify(loaded, _contents(batch["bucket"], keys), mode)
+    for result in results:
+        result.pop("probabilities", None)
     return {
         "model": {"name": loaded.name, "version": loaded.version},
         "results": [{"key": key, **result} for key, result in zip(keys, results, strict=True)],

@@ -34,11 +34,12 @@ FIELDS: dict[str, set[str]] = {
     "ResultWriter": {"Resource", "Parameters", "WriterConfig"},
     "ResultWriter.Parameters": {"Bucket", "Prefix"},
 }
+ARN = "arn:${Partition}:states:::"  # also in China and GovCloud
 VALUES = {
-    "ItemReader.Resource": {"arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2"},
+    "ItemReader.Resource": {ARN + "s3:getObject", ARN + "s3:listObjectsV2"},
     "ItemProcessor.ProcessorConfig.Mode": {"INLINE", "DISTRIBUTED"},
     "ItemProcessor.ProcessorConfig.ExecutionType": {"STANDARD", "EXPRESS"},
-    "ResultWriter.Resource": {"arn:aws:states:::s3:putObject"},
+    "ResultWriter.Resource": {ARN + "s3:putObject"},
 }
 RETRY = {
     "ErrorEquals",
@@ -80,6 +81,7 @@ def task(scoring: dict[str, Any]) -> dict[str, Any]:
 def substituted(machine: dict[str, Any]) -> str:
     """Definition as Step Functions receives it: placeholders replaced inside the JSON text."""
     values = dict.fromkeys(machine["DefinitionSubstitutions"], "a-bucket")
+    values["Partition"] = "aws"
     values["FunctionArn"] = "arn:aws:lambda:us-east-1:123456789012:function:score"
     text = json.dumps(machine["Definition"])
     return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
@@ -161,6 +163,30 @@ def test_a_wrong_setting_is_not_tried_again(task: dict[str, Any]) -> None:
     assert permanent == {"ErrorEquals": [Misconfigured.__name__], "MaxAttempts": 0}
 
 
+def test_the_tries_of_a_batch_end_before_its_execution_does(
+    resources: dict[str, Any], task: dict[str, Any]
+) -> None:
+    """Express executions end after five minutes, whatever is left to retry.
+
+    The worst case: each attempt times out or is throttled, and each pause is as long as it can be.
+    """
+    seconds = float(resources["ScoreFunction"]["Properties"]["Timeout"])
+    for retry in task["Retry"]:
+        for attempt in range(retry["MaxAttempts"]):
+            pause = retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt
+            seconds += min(pause, retry.get("MaxDelaySeconds", pause))
+            if "States.Timeout" in retry["ErrorEquals"]:
+                seconds += resources["ScoreFunction"]["Properties"]["Timeout"]
+    assert seconds < 5 * 60
+
+
+def test_nothing_is_fixed_to_one_partition(machine: dict[str, Any]) -> None:
+    """AWS in China and GovCloud have ARNs of their own."""
+    assert machine["DefinitionSubstitutions"]["Partition"] == {"Ref": "AWS::Partition"}
+    for path in (TEMPLATE, ROOT / "template.yaml", ROOT / "infra/zip.yaml"):
+        assert not re.search(r"arn:aws:(?!wafv2|sns|cognito|iam)", path.read_text()), path
+
+
 def test_every_substitution_is_given_and_used(machine: dict[str, Any]) -> None:
     used = set(re.findall(r"\$\{(\w+)\}", json.dumps(machine["Definition"])))
     assert used == set(machine["DefinitionSubstitutions"])
@@ -229,6 +255,7 @@ def test_the_handler_answers_every_object_or_says_what_is_wrong_with_it(
     assert answer["model"]["name"] == "mnist"
     results = answer["results"]
     assert [one["key"] for one in results] == keys
+    assert not any("probabilities" in one for one in results)
     assert [one["prediction"] for one in results[:10]] == list(range(10))
     assert ["error" in one for one in results] == [False] * 10 + [True] * 7
     assert "at most 899 bytes" in results[12]["error"]
