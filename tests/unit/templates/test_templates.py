@@ -423,7 +423,14 @@ def test_the_key_and_its_plan_are_there_in_their_mode_alone(template: Any, deplo
 
 
 def test_no_mode_is_without_a_limit(template: Any, deployed: Any) -> None:
-    """The stage's rate and burst apply to all callers together, the plan's to the key."""
+    """The stage's rate and burst apply to all callers of a method together, the plan's to a key.
+
+    Open routes have low ones of their own.
+    """
+    open_routes = {"HttpMethod": "GET", "ThrottlingRateLimit": 20, "ThrottlingBurstLimit": 40}
+    paths = sorted(openapi.open_paths(openapi.read()))
+    assert paths[0] == "/"
+    encoded = ["/", *("/" + path.replace("/", "~1") for path in paths[1:])]  # CloudFormation's way
     limits = {"StageRateLimit": 7, "StageBurstLimit": 8, "ApiRateLimit": 3, "ApiBurstLimit": 4}
     stack = Stack(template, **limits, ApiDailyQuota=5)
     _, stage = only(deployed, "AWS::ApiGateway::Stage")
@@ -433,11 +440,25 @@ def test_no_mode_is_without_a_limit(template: Any, deployed: Any) -> None:
             "ResourcePath": "/*",
             "ThrottlingRateLimit": 7,
             "ThrottlingBurstLimit": 8,
-        }
+        },
+        *({"ResourcePath": path} | open_routes for path in encoded),
     ]
     _, plan = only(deployed, "AWS::ApiGateway::UsagePlan")
     assert stack.resolve(plan["Throttle"]) == {"RateLimit": 3, "BurstLimit": 4}
     assert stack.resolve(plan["Quota"]) == {"Limit": 5, "Period": "DAY"}
+
+
+def test_requests_are_logged_if_asked_for(template: Any, deployed: Any) -> None:
+    """As JSON, by the id that the caller and the function's log have, and without its key."""
+    _, stage = only(deployed, "AWS::ApiGateway::Stage")
+    assert "AccessLogSetting" not in Stack(template).resolve(stage)
+    setting = Stack(template, AccessLog="true").resolve(stage)["AccessLogSetting"]
+    assert setting["DestinationArn"]["Fn::Sub"].endswith(":log-group:${AccessLogGroup}")
+    assert deployed["AccessLogGroup"]["Condition"] == "LogsAccess"
+    logged = json.loads(setting["Format"])
+    assert logged["request_id"] == "$context.requestId"
+    assert "\n" not in setting["Format"]  # API Gateway refuses more than one line
+    assert "$context.identity.apiKey" not in logged.values()
 
 
 def test_other_sites_may_not_call_it_unless_one_is_named(template: Any, deployed: Any) -> None:
@@ -849,7 +870,7 @@ def test_the_boundary_of_a_pipeline_holds_all_that_the_stacks_roles_need(
 def test_every_log_group_is_kept_for_as_long_as_is_asked(deployed: Any) -> None:
     groups = [r for r in deployed.values() if r["Type"] == "AWS::Logs::LogGroup"]
     functions = [r for r in deployed.values() if r["Type"] == "AWS::Lambda::Function"]
-    assert len(groups) == len(functions)
+    assert len(groups) == len(functions) + 1  # the access log's
     for group in groups:
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     for function in functions:
