@@ -110,6 +110,7 @@ requirements: .venv/bootstrap/.installed
 	  (cd $$folder && $(CURDIR)/$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements.in -o requirements.txt) || exit 1; \
 	done
 	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
+	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header -c layers/onnxruntime/requirements.txt requirements/serve.in -o requirements/serve.txt
 	for set in bootstrap build model test sam emulator bench; do \
 	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
