@@ -16,8 +16,10 @@ from serving.event import Context, Event, Scope, client_address, event_of
 
 MAX_BODY = 10 * 1024 * 1024  # bytes, API Gateway's limit; the function's own is lower
 BODY_SECONDS = 29.0  # to receive a whole body, the longest that API Gateway waits for anything
-_BODIES = 32  # in memory at a time; other clients wait before they send theirs
+BODIES = 32  # in memory at a time; other clients wait before they send theirs
 _DRAINED = 64 * 1024 * 1024  # bytes of a refused body: clients that send it all read no response
+
+TOO_LARGE = "the body is too large; send at most 4 MiB"  # the function's limit
 
 type Handler = Callable[[Event, Any], Response]
 type Probe = Callable[[str, str], Response | None]
@@ -66,7 +68,7 @@ class Application:
         self._start = start
         self._stop = stop
         self._log = log
-        self._bodies = asyncio.Semaphore(_BODIES)
+        self._bodies = asyncio.Semaphore(BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or start and stop with the server."""
@@ -150,7 +152,7 @@ async def _body(receive: Receive) -> bytes:
         else:
             parts.append(part)
     if size > MAX_BODY:
-        raise TooLarge("the body is too large; send at most 4 MiB")
+        raise TooLarge(TOO_LARGE)
     return b"".join(parts)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from granian import Granian
@@ -60,9 +62,9 @@ def serve(options: Options, build: Build = build, announce: Announce = announce)
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    shipped = resources.files("classifier") / "shipped"
-    if shipped.is_dir():
-        os.environ.setdefault("MODEL_STORE_URL", f"file://{shipped}")
+    shipped = Path(str(resources.files("classifier"))) / "shipped"
+    if shipped.is_dir() and not os.environ.get("MODEL_STORE_URL"):
+        os.environ["MODEL_STORE_URL"] = shipped.as_uri()
     options = replace(options, port=_port(options.host, options.port))
     if options.grpc_port is not None:
         options = replace(options, grpc_port=_port(options.host, options.grpc_port))
@@ -82,7 +84,17 @@ def serve(options: Options, build: Build = build, announce: Announce = announce)
             log_level=LogLevels.warning,
         )
         server.on_startup(lambda: _announce_once_up(options, announce))
-        server.serve(target_loader=lambda: build(options), wrap_loader=False)
+        server.serve(target_loader=lambda: _build(options, build), wrap_loader=False)
+
+
+def _build(options: Options, build: Build) -> Asgi:
+    """Build the application in a new worker, which ends at once if it is told to stop by then.
+
+    It was forked with the main process's handlers, which would only note the signal.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    return build(options)
 
 
 def _port(host: str, port: int) -> int:
