@@ -67,7 +67,7 @@ ENV PYTHONPATH=/var/task:/opt/server:/opt/python \
 WORKDIR /var/task
 USER 1000:1000
 EXPOSE 5000
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:5000/health', timeout=4)"]
 # Options after the image's name are added: docker run mnist-serving --workers 2
 ENTRYPOINT ["python", "-m", "serving", "serve", "--host", "0.0.0.0", "--port", "5000"]
