@@ -27,7 +27,7 @@ PEERS = ROOT / "bench" / "peers"
 SAMPLE = ROOT / "functions/pre_traffic/golden/mnist/7-a.png"  # 28 x 28
 PROCESSES = "2"
 CONNECTIONS = 8
-SECONDS = re.compile(r"^\s*99%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
+SECONDS = re.compile(r"^\s*99%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 BIN = Path(sys.executable).parent
@@ -60,11 +60,11 @@ def main() -> int:
                     url = f"http://127.0.0.1:{port}{path}"
                     wrk(url, script, 1)
                     figures[name].append(wrk(url, script, arguments.seconds))
-    print("| server | requests per second | p99, ms |\n| --- | --- | --- |")
+    lines = ["| server | requests per second | p99, ms |", "| --- | --- | --- |"]
     for name, rounds in figures.items():
         rate, p99 = (statistics.median(values) for values in zip(*rounds, strict=True))
-        print(f"| {name} | {rate:,.0f} | {p99:.1f} |")
-    print(f"\nload average {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        lines.append(f"| {name} | {rate:,.0f} | {p99:.1f} |")
+    sys.stdout.write("\n".join(lines) + f"\n\nload average {os.getloadavg()[0]:.1f}\n")
     return 0
 
 
@@ -80,7 +80,7 @@ def lua(picture: bytes) -> str:
 def model_file() -> Path:
     """The ONNX file in production."""
     mnist = STORE / "mnist"
-    version = json.loads((mnist / "channels/production.json").read_text())["version"]
+    version: str = json.loads((mnist / "channels/production.json").read_text())["version"]
     return mnist / "versions" / version / "model.onnx"
 
 
@@ -120,7 +120,16 @@ def running(command: list[str]) -> Iterator[int]:
 
 def wrk(url: str, script: Path, seconds: int) -> tuple[float, float]:
     """Requests per second and 99th percentile in milliseconds. Raises if any answer failed."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", script, url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "--latency",
+        "-s",
+        str(script),
+        url,
+    ]
     printed = subprocess.check_output(command, text=True)
     if "Non-2xx" in printed or (latency := SECONDS.search(printed)) is None:
         raise RuntimeError(f"{url} did not answer all requests:\n{printed}")

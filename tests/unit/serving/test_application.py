@@ -69,7 +69,7 @@ def turn() -> Any:
 def test_a_body_that_does_not_arrive_is_given_up(
     turn: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that sends a byte now and then holds no place for ever."""
+    """A client that sends a byte now and then does not hold a place forever."""
     monkeypatch.setattr(module, "BODY_SECONDS", 0.05)
     start, sent = ask(Application(echo, turn), "/predict", body(b"a", more=True))
     assert start["status"] == 408

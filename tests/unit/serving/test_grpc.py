@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +171,8 @@ def test_a_request_that_does_not_fit_is_refused(
     assert stub.ModelInfer(service_pb2.ModelInferRequest(**request)).raw_output_contents
     with pytest.raises(grpc.RpcError) as refused:
         stub.ModelInfer(service_pb2.ModelInferRequest(**request | change))
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
-    assert message in refused.value.details()  # type: ignore[attr-defined]
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert message in refused.value.details()
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,12 @@ def test_numbers_out_of_range_are_refused(stub: Any, data: dict[str, Any]) -> No
 
 
 def test_another_model_or_version_is_not_there(client: InferenceServerClient) -> None:
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: client.get_model_metadata("other"),
         lambda: client.is_model_ready(MODEL, "1"),
         lambda: client.infer("other", [tensor(np.zeros((1, 28, 28), np.uint8))]),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(InferenceServerException) as refused:
             call()
         assert refused.value.status() == "StatusCode.NOT_FOUND"
