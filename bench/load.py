@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 from bench import ROOT
@@ -58,7 +59,7 @@ def main() -> int:
             for name, (command, path) in SERVERS.items():
                 with running(command) as port:
                     url = f"http://127.0.0.1:{port}{path}"
-                    wrk(url, script, 1)
+                    wrk(url, script, 2)  # until all processes are warm
                     figures[name].append(wrk(url, script, arguments.seconds))
     lines = ["| server | requests per second | p99, ms |", "| --- | --- | --- |"]
     for name, rounds in figures.items():
@@ -103,19 +104,27 @@ def running(command: list[str]) -> Iterator[int]:
         [*command, address], env=environment, stdout=nowhere, stderr=nowhere
     ) as process:
         try:
-            deadline = time.monotonic() + 30
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.05)
-            time.sleep(1)  # the second process
+            wait_for(port)
             yield port
         finally:
             process.terminate()
+
+
+def wait_for(port: int) -> None:
+    """Return once a process of the server has answered, whatever its status."""
+    deadline = time.monotonic() + 60
+    while True:
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request("GET", "/health")
+            connection.getresponse()
+            break
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        finally:
+            connection.close()
 
 
 def wrk(url: str, script: Path, seconds: int) -> tuple[float, float]:
