@@ -45,9 +45,9 @@ $(LOCAL_MODEL):
 	mkdir -p build/model-store
 	cp -R $(SHIPPED)/. build/model-store/
 
-serve: ## serve the page and the API on http://127.0.0.1:8000; no Docker, no training
-serve: .venv/test/.installed $(LOCAL_MODEL)
-	$(TEST_PYTHON) -m tools.serve
+serve: ## serve the page and the API on http://127.0.0.1:8000; no Docker, no training (OPTIONS="--workers 2 --grpc-port 9000")
+serve: .venv/serve/.installed $(LOCAL_MODEL)
+	PYTHONPATH=functions/predict MODEL_STORE_URL=$${MODEL_STORE_URL:-file://$(CURDIR)/build/model-store} .venv/serve/bin/python -m serving serve $(OPTIONS)
 
 test: ## run the fast tests: two minutes, no TensorFlow, Docker or browser
 test: .venv/test/.installed
@@ -115,6 +115,7 @@ requirements: .venv/bootstrap/.installed
 	  (cd $$folder && $(CURDIR)/$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements.in -o requirements.txt) || exit 1; \
 	done
 	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
+	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header -c layers/onnxruntime/requirements.txt requirements/serve.in -o requirements/serve.txt
 	for set in bootstrap build model test sam emulator bench; do \
 	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
@@ -131,10 +132,11 @@ clean: ## remove build output; keep the environments
 	touch $@
 
 .venv/model/.installed .venv/test/.installed: requirements/data.txt requirements/build.txt
+.venv/serve/.installed: layers/onnxruntime/requirements.txt
 
 .venv/%/.installed: requirements/%.txt | .venv/bootstrap/.installed
 	$(UV) venv --quiet --clear --python .venv/bootstrap/bin/python .venv/$*
-	$(UV) pip install $(if $(filter model test,$*),--compile-bytecode) --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt
+	$(UV) pip install $(if $(filter model test,$*),--compile-bytecode) --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt $(if $(filter serve,$*),-r layers/onnxruntime/requirements.txt)
 	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --require-hashes -r requirements/data.txt)
 	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --build-constraints requirements/build.txt --editable .)
 	touch $@

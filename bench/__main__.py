@@ -186,7 +186,7 @@ def import_time(*, docker: bool) -> str:
 def layers() -> dict[str, float]:
     """Uncompressed size of the image's layers over those of the base, in MB."""
     tag = "classifier-on-lambda/bench"
-    build = ["docker", "build", "--quiet", "--tag", tag, "--file", "functions/predict/Dockerfile"]
+    build = ["docker", "build", "--quiet", "--tag", tag, "--target", "function"]
     build += ["--build-arg", f"BASE={base_image()}"]
     subprocess.run([*build, "."], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     sizes = [

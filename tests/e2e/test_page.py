@@ -28,8 +28,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from classifier.http.page import page as page_file
-from tests.support import ROOT
-from tools.serve import Event, Gateway
+from serving.event import Event
+from tests.support import ROOT, gateway
 
 pytestmark = pytest.mark.browser
 
@@ -77,7 +77,15 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
 def serving(*arguments: str) -> Iterator[str]:
     """Run `python -m tools.serve` as a user does, and yield the address that it prints."""
     python = ROOT / ".venv" / "test" / "bin" / "python"
-    command: list[str | Path] = [python, "-m", "tools.serve", "--port", "0", *arguments]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "tools.serve",
+        "--port",
+        "0",
+        "--no-access-log",
+        *arguments,
+    ]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
@@ -104,7 +112,7 @@ def stage(model_version: str) -> Iterator[str]:
 
 
 @contextmanager
-def answering(handler: Callable[[Event], dict[str, Any]]) -> Iterator[Gateway]:
+def answering(handler: Callable[[Event], dict[str, Any]]) -> Iterator[str]:
     """Serve the page, with a handler of the test's for all else."""
 
     def answer(event: Event, _context: object) -> dict[str, Any]:
@@ -113,10 +121,8 @@ def answering(handler: Callable[[Event], dict[str, Any]]) -> Iterator[Gateway]:
         html, headers = page_file()
         return {"statusCode": 200, "headers": headers, "body": html}
 
-    with Gateway(answer) as gateway:
-        threading.Thread(target=gateway.serve_forever, daemon=True).start()
-        yield gateway
-        gateway.shutdown()
+    with gateway.answering(answer) as url:
+        yield url
 
 
 @dataclass
@@ -445,8 +451,8 @@ def test_errors_of_the_gateway_are_told_in_words(
     page: Page, status: int, headers: dict[str, str], body: str, words: str
 ) -> None:
     """Whatever stands between the page and the function; and it can be tried again."""
-    with answering(lambda _: {"statusCode": status, "headers": headers, "body": body}) as gateway:
-        page.open(gateway.url)
+    with answering(lambda _: {"statusCode": status, "headers": headers, "body": body}) as url:
+        page.open(url)
         page.draw(ONE)
         assert words in page.error()
         again = page.browser.find_element(By.CSS_SELECTOR, "#error button")
@@ -455,8 +461,8 @@ def test_errors_of_the_gateway_are_told_in_words(
 
 def test_a_service_out_of_reach_is_told_in_words(page: Page) -> None:
     """Offline, the page says so and stays as it is."""
-    with answering(lambda _: {"statusCode": 404}) as gateway:
-        page.open(gateway.url)
+    with answering(lambda _: {"statusCode": 404}) as url:
+        page.open(url)
         page.command("Network.enable")
         offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         page.command("Network.emulateNetworkConditions", offline=True, **offline)
@@ -484,8 +490,8 @@ def test_only_the_last_drawing_is_answered(page: Page) -> None:
         body = {"prediction": len(asked), "confidence": 1, "probabilities": probabilities}
         return {"statusCode": 200, "body": json.dumps(body)}
 
-    with answering(handler) as gateway:
-        page.open(gateway.url)
+    with answering(handler) as url:
+        page.open(url)
         page.draw(ONE)
         page.wait(lambda: page.is_busy and asked)
         assert page.text("timing") == "reading…"
@@ -506,8 +512,8 @@ def test_labels_come_from_the_model(page: Page) -> None:
         body = {"output": {"labels": labels}} if event["path"] == "/model" else answer
         return {"statusCode": 200, "body": json.dumps(body)}
 
-    with answering(handler) as gateway:
-        page.open(gateway.url, PHONE)
+    with answering(handler) as url:
+        page.open(url, PHONE)
         page.draw(ONE)
         assert page.answer() == "species 33"
         rows = page.browser.find_elements(By.CSS_SELECTOR, "#bars li")
@@ -534,7 +540,7 @@ NUMBER = [
 
 
 @contextmanager
-def predicting(choose: Callable[[dict[str, str]], dict[str, Any]]) -> Iterator[Gateway]:
+def predicting(choose: Callable[[dict[str, str]], dict[str, Any]]) -> Iterator[str]:
     """Serve the page and predictions that are chosen by the query."""
 
     def handler(event: Event) -> dict[str, Any]:
@@ -543,8 +549,8 @@ def predicting(choose: Callable[[dict[str, str]], dict[str, Any]]) -> Iterator[G
         body = choose(event["queryStringParameters"] or {})
         return {"statusCode": 200, "body": json.dumps(body)}
 
-    with answering(handler) as gateway:
-        yield gateway
+    with answering(handler) as url:
+        yield url
 
 
 def boxes(page: Page) -> list[list[float]]:
@@ -572,8 +578,8 @@ def badges(page: Page) -> list[str]:
 @pytest.mark.parametrize("size", [DESK, PHONE])
 def test_the_answer_is_shown_on_the_drawing(page: Page, size: Size) -> None:
     """Its box lies where the service found the digit, and goes when the drawing changes."""
-    with predicting(lambda _: reading(3, [70, 28, 210, 252], others=0)) as gateway:
-        page.open(gateway.url, size)
+    with predicting(lambda _: reading(3, [70, 28, 210, 252], others=0)) as url:
+        page.open(url, size)
         page.draw(ONE)
         assert page.answer() == "3"
         assert boxes(page) == [pytest.approx([0.25, 0.1, 0.75, 0.9], abs=0.01)]
@@ -587,8 +593,8 @@ def test_the_box_lies_on_the_picture(page: Page, width: int, height: int) -> Non
     """Whatever the picture's shape, and if it had to be made smaller before it was sent."""
     scale = min(1, 2000 / width)
     box = [round(scale * side) for side in (width / 4, 0, width / 2, height / 2)]
-    with predicting(lambda _: reading(3, box, others=0)) as gateway:
-        page.open(gateway.url)
+    with predicting(lambda _: reading(3, box, others=0)) as url:
+        page.open(url)
         page.run(
             """
             const [width, height, type] = arguments;
@@ -615,8 +621,8 @@ def test_a_picture_of_no_digit_is_told_in_words(page: Page) -> None:
         rejected = query.get("reject") != "off"
         return reading(None if rejected else 3, [70, 28, 210, 252], digit_probability=0.042)
 
-    with predicting(choose) as gateway:
-        page.open(gateway.url, PHONE)
+    with predicting(choose) as url:
+        page.open(url, PHONE)
         page.draw(ONE, interaction.POINTER_TOUCH)
         assert page.answer() == "Not a digit"
         assert badges(page) == ["not a digit"]
@@ -650,8 +656,8 @@ def test_a_model_of_other_things_says_none_of_the_classes(page: Page) -> None:
         body = labels if event["path"] == "/model" else answer
         return {"statusCode": 200, "body": json.dumps(body)}
 
-    with answering(handler) as gateway:
-        page.open(gateway.url)
+    with answering(handler) as url:
+        page.open(url)
         page.wait(lambda: "shirt" in page.text("bars"))
         page.draw(ONE)
         assert page.answer() == "None of the classes"
@@ -667,8 +673,8 @@ def test_all_digits_are_read_on_request(page: Page, size: Size, theme: str) -> N
             return {"text": "1938", "digits": NUMBER}
         return NUMBER[1] | {"others": 3}
 
-    with predicting(choose) as gateway:
-        page.open(gateway.url, size, theme=theme)
+    with predicting(choose) as url:
+        page.open(url, size, theme=theme)
         assert not page.element("all").is_displayed()
         page.draw(ONE)
         assert page.answer() == "9"
@@ -717,8 +723,8 @@ def test_a_picture_without_any_digit_to_read(page: Page) -> None:
             return {"text": "", "digits": []}
         return reading(3 if query.get("reject") == "off" else None, [0, 0, 280, 280])
 
-    with predicting(choose) as gateway:
-        page.open(gateway.url)
+    with predicting(choose) as url:
+        page.open(url)
         page.draw(ONE)
         assert page.answer() == "Not a digit"
         page.element("all").click()

@@ -20,7 +20,7 @@ CLOCK_TICKS = 100  # a second, in /proc on every Linux
 
 @dataclass(frozen=True)
 class LocalService:
-    """The running function: its address, with a trailing slash, and its process."""
+    """The running function: its address, with a trailing slash, and its worker's process."""
 
     url: str
     pid: int
@@ -57,7 +57,7 @@ def serving(log: Path, *arguments: str, **variables: str) -> Iterator[LocalServi
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [sys.executable, "-m", "tools.serve", "--port", "0", *arguments],
+            [sys.executable, "-m", "tools.serve", "--port", "0", "--no-access-log", *arguments],
             cwd=ROOT,
             env=environment | variables,
             stdout=subprocess.PIPE,
@@ -70,9 +70,16 @@ def serving(log: Path, *arguments: str, **variables: str) -> Iterator[LocalServi
             url = server.stdout.readline().strip()
             if not url:
                 pytest.fail(f"tools.serve did not start\n{log.read_text()}", pytrace=False)
-            yield LocalService(url, server.pid)
+            yield LocalService(url, _worker_of(server.pid))
         finally:
             server.terminate()
+
+
+def _worker_of(pid: int) -> int:
+    """The process in which the server with one worker runs the function."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (worker,) = map(int, children)
+    return worker
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ VERSION = (ROOT / ".python-version").read_text().strip()
 STATED = {  # how each writes it
     "pyproject.toml": f'requires-python = "=={VERSION}.*"',
     "template.yaml": f"Runtime: python{VERSION}",
-    "functions/predict/Dockerfile": f"FROM ${{BASE:-public.ecr.aws/lambda/python:{VERSION}}}",
+    "Dockerfile": f"FROM ${{BASE:-public.ecr.aws/lambda/python:{VERSION}}}",
     "layers/onnxruntime/Makefile": f"PYTHON_VERSION := {VERSION}",  # SAM copies the folder away
 }
 

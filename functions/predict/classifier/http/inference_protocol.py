@@ -4,6 +4,7 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
 JSON tensors only; Triton's binary extension is rejected with a helpful error.
 """
 
+import contextlib
 import json
 import math
 import re
@@ -20,7 +21,7 @@ from classifier.http.response import Response, ok
 from classifier.http.routes import Route
 from classifier.model.session import Model
 from classifier.prepare.encoding import Tensor
-from classifier.served import Served
+from classifier.served import Answers, Served
 
 _DATATYPES = {
     "uint8": ("UINT8", "FP32"),
@@ -67,12 +68,11 @@ def infer(request: Request, served: Served, name: str, version: str | None = Non
 
     Raises BadRequest for anything but the model's one input, TooLarge for over 32 images.
     """
-    model = _model(served, name, version)
+    _model(served, name, version)
     document = _document(request)
-    batch = _tensor(document.get("inputs"), model)
-    _check_outputs(document.get("outputs"), model)
-    inference_id = _id(document)
-    probabilities = served.classify(model, batch).probabilities
+    model, answers = answer(document, served, name, version)
+    probabilities = answers.probabilities
+    inference_id = document.get("id")
     return ok(
         {
             "model_name": model.name,
@@ -86,6 +86,20 @@ def infer(request: Request, served: Served, name: str, version: str | None = Non
             ],
         }
     )
+
+
+def answer(
+    document: dict[str, Any], served: Served, name: str, version: str | None
+) -> tuple[Model, Answers]:
+    """Run the model on a request's document; "data" is a list, or an array of a fitting dtype.
+
+    Raises as `infer` does.
+    """
+    model = _model(served, name, version)
+    batch = _tensor(document.get("inputs"), model)
+    _check_outputs(document.get("outputs"), model)
+    _check_id(document.get("id"))
+    return model, served.classify(model, batch)
 
 
 _NAMED = "/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
@@ -161,19 +175,19 @@ def _tensor(inputs: Any, model: Model) -> Tensor:
     return _floats(values, shape) if model.encode.dtype == "float32" else _bytes(values, shape)
 
 
-def _values(data: Any, shape: list[int]) -> NDArray[np.object_]:
-    try:
-        values = np.array(data, dtype=object).ravel() if isinstance(data, list) else None
-    except ValueError:  # ragged
-        values = None
+def _values(data: Any, shape: list[int]) -> NDArray[Any]:
+    values = data if isinstance(data, np.ndarray) else None
+    if isinstance(data, list):
+        with contextlib.suppress(ValueError):  # ragged
+            values = np.array(data, dtype=object).ravel()
     if values is None or len(values) != math.prod(shape):
         raise BadRequest(f'"data" must be a list of {math.prod(shape)} numbers, as the shape says')
-    if any(type(value) not in (int, float) for value in values):
+    if values.dtype == object and any(type(value) not in (int, float) for value in values):
         raise BadRequest('"data" must hold only numbers')
     return values
 
 
-def _floats(values: NDArray[np.object_], shape: list[int]) -> NDArray[np.float32]:
+def _floats(values: NDArray[Any], shape: list[int]) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):  # becomes infinite, and is rejected below
             batch = values.astype(np.float32).reshape(shape)
@@ -184,18 +198,18 @@ def _floats(values: NDArray[np.object_], shape: list[int]) -> NDArray[np.float32
     return batch
 
 
-def _bytes(values: NDArray[np.object_], shape: list[int]) -> NDArray[np.uint8]:
-    # Python comparison: an integer may be too large for float64. It is false for NaN too.
-    if not all(0 <= value <= 255 for value in values):
+def _bytes(values: NDArray[Any], shape: list[int]) -> NDArray[np.uint8]:
+    with np.errstate(invalid="ignore"):  # NaN, for which both are false
+        # Of a list, Python's comparison: an integer may be too large for float64.
+        fits = ((values >= 0) & (values <= 255)).all()
+    if not fits:
         raise BadRequest('"data" must hold values from 0 to 255; the model scales them itself')
     return np.rint(values.astype(np.float64)).astype(np.uint8).reshape(shape)
 
 
-def _id(document: dict[str, Any]) -> str | None:
-    value = document.get("id")
-    if value is None or (isinstance(value, str) and len(value) <= _MAX_ID):
-        return value
-    raise BadRequest(f'"id" must be a string of at most {_MAX_ID} characters')
+def _check_id(value: Any) -> None:
+    if value is not None and not (isinstance(value, str) and len(value) <= _MAX_ID):
+        raise BadRequest(f'"id" must be a string of at most {_MAX_ID} characters')
 
 
 def _check_outputs(outputs: Any, model: Model) -> None:

@@ -1,0 +1,92 @@
+"""One server process: the Lambda handler, its probes and its gRPC service around one model.
+
+Import it in that process only, with the environment of `serving.server.prepare_environment`.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from classifier import handler as function
+from classifier.errors import Misconfigured, ModelUnavailable
+from classifier.http import inference_protocol, routes
+from classifier.http.event import Request
+from classifier.http.response import Response
+from classifier.monitoring.telemetry import logger
+from classifier.served import Served
+from serving import metrics
+from serving.application import Application
+from serving.grpc_server import GrpcServer
+from serving.options import Options
+
+_ALWAYS: dict[str, Callable[..., Response]] = {
+    "/health": routes.health,
+    "/v2/health/live": inference_protocol.live,
+}
+_ONCE_LOADED: dict[str, Callable[..., Response]] = {
+    "/ready": routes.ready,
+    "/v2/health/ready": inference_protocol.ready,
+}
+
+
+def build(options: Options) -> Application:
+    """The application of a new process."""
+    worker = _Worker(options)
+    return Application(
+        function.handler,
+        worker.turn,
+        probe=worker.probe,
+        count=worker.count,
+        start=worker.start,
+        stop=worker.stop,
+        log=options.access_log,
+    )
+
+
+class _Worker:
+    def __init__(self, options: Options) -> None:
+        self.turn = ThreadPoolExecutor(1, "turn")  # telemetry is the process's, not a request's
+        self._served = Served(function.model)
+        self._grpc = GrpcServer(options, self._served, self.turn) if options.grpc_port else None
+
+    def probe(self, method: str, route: str) -> Response | None:
+        """Answer health at once, and readiness once loaded: a busy server is alive and ready."""
+        answers = _ALWAYS | (_ONCE_LOADED if function.model.is_loaded else {})
+        if method != "GET" or route not in answers:
+            return None
+        return answers[route](Request(method, route, {}, {}, b"", ""), self._served)
+
+    def count(self, route: str, body: str) -> None:
+        """Count the predictions in the body of a successful response."""
+        model = self._served.model()
+        document = json.loads(body)
+        if route == "/predict":
+            results = document.get("predictions", [document])
+            digits = [digit for result in results for digit in result.get("digits", [result])]
+            metrics.count_predictions(model, (digit["prediction"] for digit in digits))
+        elif route.endswith("/infer"):
+            (output,) = document["outputs"]
+            rows = np.reshape(output["data"], output["shape"])
+            metrics.count_predictions(model, (model.labels[best] for best in rows.argmax(axis=1)))
+
+    async def start(self) -> None:
+        """Start gRPC, and load the model. If that fails, the first request tries again."""
+        self.turn.submit(self._load)
+        if self._grpc:
+            await self._grpc.start()
+
+    async def stop(self) -> None:
+        """Let gRPC calls end; the HTTP server has done so with its own."""
+        if self._grpc:
+            await self._grpc.stop()
+        self.turn.shutdown(cancel_futures=True)
+
+    def _load(self) -> None:
+        try:
+            model = self._served.model()
+        except (ModelUnavailable, Misconfigured) as error:
+            logger.warning("model not loaded at start", reason=str(error))
+        else:
+            metrics.show_model(model)
