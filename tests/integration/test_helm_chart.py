@@ -3,13 +3,20 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.support import ROOT
-from tests.support.kubernetes import CHART, Document, render, run_helm, validate
+from tests.support.kubernetes import (
+    CHART,
+    Document,
+    container,
+    pod_template,
+    render,
+    run_helm,
+    validate,
+)
 
 pytestmark = pytest.mark.kubernetes
 
@@ -25,7 +32,8 @@ SELECTING = {"app.kubernetes.io/name": "other", "app.kubernetes.io/instance": "o
 CASES: dict[str, tuple[str, Document]] = {
     "defaults": ("mnist", {}),
     "longest release": ("r" * 53, {}),
-    "release with dots, like a number": ("1.5e3", {}),
+    "longest release, like a number": ("1" * 53, {}),
+    "release with dots": ("1.5e3", {}),
     "release like a boolean": ("true", {}),
     "longest name": ("mnist", {"fullnameOverride": LONGEST}),
     "no pods": ("mnist", NO_AUTOSCALING | {"replicas": 0}),
@@ -378,13 +386,3 @@ def test_the_notes_say_what_to_do_next(
     notes = done.stdout.partition("NOTES:")[2]
     assert [phrase for phrase in told if phrase not in notes] == []
     assert [phrase for phrase in untold if phrase in notes] == []
-
-
-def pod_template(resources: dict[str, Document]) -> Document:
-    template: Document = resources["Deployment"]["spec"]["template"]
-    return template
-
-
-def container(resources: dict[str, Document]) -> dict[str, Any]:
-    (server,) = pod_template(resources)["spec"]["containers"]
-    return dict(server)
