@@ -65,7 +65,7 @@ def _server(manifest: Manifest, store: str, image: str) -> str:
           httpGet: {{path: /health, port: 5000}}
           timeoutSeconds: 5
         resources:
-          requests: {{cpu: 500m, memory: 384Mi}}
+          requests: {{cpu: 500m, memory: 256Mi}}
           limits: {{cpu: "1", memory: 1Gi}}
         securityContext:
           allowPrivilegeEscalation: false

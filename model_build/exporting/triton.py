@@ -22,7 +22,7 @@ def files(manifest: Manifest, model: bytes) -> Files:
     """
     labels = [str(label) for label in manifest.output.labels]
     for label in labels:
-        if not label or label.splitlines() != [label]:
+        if label.splitlines() != [label]:
             raise ExportRefused(
                 f"Triton reads one label per line; expected a label of one line, got {label!r}"
             )

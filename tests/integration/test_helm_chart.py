@@ -1,6 +1,7 @@
 """The chart as Helm renders it: valid for three versions of Kubernetes, and coherent."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -386,3 +387,21 @@ def test_the_notes_say_what_to_do_next(
     notes = done.stdout.partition("NOTES:")[2]
     assert [phrase for phrase in told if phrase not in notes] == []
     assert [phrase for phrase in untold if phrase in notes] == []
+
+
+def test_helm_takes_the_commands_and_values_of_the_page() -> None:
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    commands = re.findall(
+        r"^helm (?:install|upgrade) (.+)$", page.replace("\\\n", ""), re.MULTILINE
+    )
+    values = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    assert (len(commands), len(values)) == (2, 1)
+    for command in commands:
+        arguments = command.replace("--reset-then-reuse-values", "").replace(
+            "infra", f"{ROOT}/infra"
+        )
+        done = run_helm("template", *shlex.split(arguments), values=values[0])
+        assert done.returncode == 0, done.stderr
+    assert "port: 9000" in done.stdout
+    assert '"s3://my-models/models"' in done.stdout
+    assert "eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/classifier" in done.stdout
