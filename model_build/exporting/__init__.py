@@ -1,0 +1,1 @@
+"""Write versions in the form that other model servers read."""
