@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo shipped serve test test-all coverage bench model robustness deploy rollback deploy-batch e2e lint format requirements clean
+.PHONY: help demo shipped serve docs test test-all coverage bench model robustness deploy rollback deploy-batch e2e lint format requirements clean
 
 help: ## list the tasks
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -101,6 +101,11 @@ lint: .venv/test/.installed .venv/sam/.installed build/template-zip.yaml
 	for template in $(TEMPLATES); do $(SAM) validate --lint --template $$template || exit 1; done
 	$(TEST_PYTHON) -m tools.prose
 
+docs: ## build the documentation site into build/site; fail on broken links and pages without navigation
+docs: .venv/docs/.installed .venv/test/.installed
+	$(TEST_PYTHON) -m tools.site
+	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --strict
+
 build/template-zip.yaml: template.yaml infra/zip.yaml tools/packaging.py | .venv/sam/.installed
 	.venv/sam/bin/python -m tools.packaging
 
@@ -118,7 +123,7 @@ requirements: .venv/bootstrap/.installed
 	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header --no-deps requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
 	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header -c layers/onnxruntime/requirements.txt requirements/serve.in -o requirements/serve.txt
-	for set in bootstrap build model test sam emulator bench kubernetes; do \
+	for set in bootstrap build model test sam emulator bench kubernetes docs; do \
 	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
 
