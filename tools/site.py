@@ -20,7 +20,7 @@ from tools import reference
 
 PROJECT = Path(__file__).resolve().parents[1]
 FOLDER = PROJECT / "build" / "docs"
-HOME = {"README.md": "index.md"}
+HOME = {"README.md": "index.md", "README.zh-CN.md": "index.zh.md"}
 
 # A fenced block or code in a line, which is left as it is; or a link or picture, with its target.
 _LINK = re.compile(
@@ -72,6 +72,8 @@ def with_links_of_the_site(
         text = with_links_of_the_site(match["text"], source, pages, repository)
         path, mark, anchor = address.partition("#")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+        if target in pages and pages[target] in _translations(pages[source]):
+            return ""  # from a page to itself in another language: the site has a menu for that
         if target in pages:
             link = posixpath.relpath(pages[target], posixpath.dirname(pages[source]) or ".")
         elif target.startswith("../../actions"):
@@ -85,6 +87,12 @@ def with_links_of_the_site(
         return f"{match['open']}{text}]({link}{mark}{anchor})"
 
     return _LINK.sub(replaced, markdown)
+
+
+def _translations(page: str) -> set[str]:
+    """Paths of a page in other languages."""
+    stem = re.sub(r"(\.zh)?\.md$", "", page)
+    return {f"{stem}.md", f"{stem}.zh.md"} - {page}
 
 
 if __name__ == "__main__":

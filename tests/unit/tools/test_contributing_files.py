@@ -1,4 +1,4 @@
-"""What contributors meet: issue forms that GitHub accepts, and hooks of tools that are installed."""
+"""What contributors meet: issue forms that GitHub accepts, hooks of tools that are installed."""
 
 import shlex
 import subprocess

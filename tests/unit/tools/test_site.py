@@ -9,7 +9,12 @@ import pytest
 from tests.support import ROOT
 from tools import openapi, reference, site
 
-PAGES = {"README.md": "index.md", "docs/drift.md": "drift.md", "docs/a/b.md": "a/b.md"}
+PAGES = {
+    "README.md": "index.md",
+    "README.zh-CN.md": "index.zh.md",
+    "docs/drift.md": "drift.md",
+    "docs/a/b.md": "a/b.md",
+}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,7 @@ PAGES = {"README.md": "index.md", "docs/drift.md": "drift.md", "docs/a/b.md": "a
         ("docs/a/b.md", "see [one](../drift.md), [two](https://x.org)", None),
         ("docs/drift.md", "[code](../template.yaml#L1)", "[code](https://x.org/r/blob/HEAD/template.yaml#L1)"),
         ("README.md", "`[no](link)`\n\n```\n[no](link)\n```\n", None),
+        ("README.md", "[中文](README.zh-CN.md) [d](docs/drift.md)", " [d](drift.md)"),
         ("README.md", "![picture](docs/drift.md)", "![picture](drift.md)"),
         ("README.md", "[![CI](../../actions/workflows/deploy.yml/badge.svg)](../../actions)", ""),
     ],
