@@ -29,6 +29,9 @@ _LINK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
+# A line break between Chinese characters, which HTML shows as a space.
+_CHINESE_BREAK = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u4e00-\u9fff])")
+
 
 def main(arguments: list[str]) -> int:
     """Write the sources of the site into a folder, whose previous content is removed."""
@@ -43,7 +46,8 @@ def main(arguments: list[str]) -> int:
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)
         if source in texts:
-            target.write_text(with_links_of_the_site(texts[source], source, pages, repository))
+            text = with_links_of_the_site(texts[source], source, pages, repository)
+            target.write_text(_CHINESE_BREAK.sub("", text))
         else:
             shutil.copyfile(PROJECT / source, target)
     return 0
@@ -66,27 +70,32 @@ def with_links_of_the_site(
     """
 
     def replaced(match: re.Match[str]) -> str:
-        address = match["target"]
-        if address is None or re.match(r"[a-z]+:|#", address):
+        if match["target"] is None:
             return match[0]
         text = with_links_of_the_site(match["text"], source, pages, repository)
-        path, mark, anchor = address.partition("#")
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-        if target in pages and pages[target] in _translations(pages[source]):
-            return ""  # from a page to itself in another language: the site has a menu for that
-        if target in pages:
-            link = posixpath.relpath(pages[target], posixpath.dirname(pages[source]) or ".")
-        elif target.startswith("../../actions"):
-            return ""  # a badge: GitHub's own pages, relative to the repository's
-        elif not (PROJECT / target).exists():
-            raise ValueError(f"{source} links to {address}, which does not exist")
-        elif repository:
-            link = f"{repository}/blob/HEAD/{target}"
-        else:
-            return text
-        return f"{match['open']}{text}]({link}{mark}{anchor})"
+        link = _link(match["target"], source, pages, repository)
+        is_badge = match["open"] == "![" and link == match["target"] and ":" in link
+        if link is None or is_badge or (match["text"] and not text):
+            return ""
+        return f"{match['open']}{text}]({link})" if link else text
 
     return _LINK.sub(replaced, markdown)
+
+
+def _link(address: str, source: str, pages: dict[str, str], repository: str) -> str | None:
+    """Address in the site for a page's link; empty for a text without one, None for nothing."""
+    if re.match(r"[a-z]+:|#", address):
+        return address
+    path, mark, anchor = address.partition("#")
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+    page = pages.get(target)
+    if page in _translations(pages[source]) or target.startswith("../../actions"):
+        return None  # the site has a menu of languages; and no pages of GitHub's own
+    if page:
+        return posixpath.relpath(page, posixpath.dirname(pages[source]) or ".") + mark + anchor
+    if not (PROJECT / target).exists():
+        raise ValueError(f"{source} links to {address}, which does not exist")
+    return f"{repository}/blob/HEAD/{target}{mark}{anchor}" if repository else ""
 
 
 def _translations(page: str) -> set[str]:

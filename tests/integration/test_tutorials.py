@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import pytest
 
@@ -48,54 +48,49 @@ class Shell:
         self.state = folder / "state"
         self.state.write_text("")
         self.environment = environment_without_account() | variables
-        self.servers: list[subprocess.Popen[str]] = []
+        self.sessions: list[int] = []
 
     def run(self, step: Step) -> None:
         """Run a block; fail if a command fails, or if a line that the page shows is missing."""
         if step.code == SERVER:
             self.serve(step)
             return
-        script = (
-            f"set -euo pipefail\nset -a\n. {self.state}\n{step.code}\nexport -p > {self.state}\n"
-        )
+        before, after = f"set -euo pipefail\nset -a\n. {self.state}", f"export -p > {self.state}"
         output = self.state.with_suffix(".log")
         with output.open("w") as log:  # a file, because a server that goes on keeps a pipe open
-            done = subprocess.run(
-                ["bash", "-c", script],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=TIMEOUT,
-                check=False,
-            )
+            code = self.start(f"{before}\n{step.code}\n{after}\n", log).wait(TIMEOUT)
         printed = output.read_text()
-        assert done.returncode == 0, f"line {step.line}:\n{step.code}\n{printed}"
+        assert code == 0, f"line {step.line}:\n{step.code}\n{printed}"
         for line in step.printed:
             pattern = ".*".join(map(re.escape, line.split("…")))
             assert re.search(pattern, printed), f"line {step.line}: {line!r} is not in\n{printed}"
 
     def serve(self, step: Step) -> None:
         """Start a server in the background, as in a terminal of its own, and wait for it."""
-        server = subprocess.Popen(
-            ["bash", "-c", step.code],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            text=True,
-        )
-        self.servers.append(server)
+        server = self.start(step.code, None)
         ready = ["curl", "-sSf", "--noproxy", "*", "http://127.0.0.1:8000/ready"]
         while subprocess.run(ready, capture_output=True, check=False).returncode:
             assert server.poll() is None, f"{step.code} exited with {server.returncode}"
             time.sleep(0.2)
 
+    def start(self, script: str, output: TextIO | None) -> subprocess.Popen[bytes]:
+        """Start a script in a session of its own, so that `close` ends what it leaves running."""
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output or subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.sessions.append(process.pid)
+        return process
+
     def close(self) -> None:
-        for server in self.servers:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(30)
+        for session in self.sessions:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(session, signal.SIGTERM)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ PAGES = {
         ("docs/drift.md", "[code](../template.yaml#L1)", "[code](https://x.org/r/blob/HEAD/template.yaml#L1)"),
         ("README.md", "`[no](link)`\n\n```\n[no](link)\n```\n", None),
         ("README.md", "[中文](README.zh-CN.md) [d](docs/drift.md)", " [d](drift.md)"),
+        ("README.md", "[![MIT](https://x.org/mit.svg)](LICENSE) ![x](https://x.org/y.png)", " "),
         ("README.md", "![picture](docs/drift.md)", "![picture](drift.md)"),
         ("README.md", "[![CI](../../actions/workflows/deploy.yml/badge.svg)](../../actions)", ""),
     ],
