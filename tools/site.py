@@ -88,7 +88,7 @@ def _link(address: str, source: str, pages: dict[str, str], repository: str) -> 
         return address
     path, mark, anchor = address.partition("#")
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-    page = pages.get(target)
+    page = pages.get(target, "")
     if page in _translations(pages[source]) or target.startswith("../../actions"):
         return None  # the site has a menu of languages; and no pages of GitHub's own
     if page:
