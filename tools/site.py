@@ -74,9 +74,10 @@ def with_links_of_the_site(
             return match[0]
         text = with_links_of_the_site(match["text"], source, pages, repository)
         link = _link(match["target"], source, pages, repository)
-        is_badge = match["open"] == "![" and link == match["target"] and ":" in link
-        if link is None or is_badge or (match["text"] and not text):
+        if link is None or (match["text"] and not text):
             return ""
+        if match["open"] == "![" and re.match(r"[a-z]+:", link):
+            return ""  # a badge: the site shows nothing from elsewhere
         return f"{match['open']}{text}]({link})" if link else text
 
     return _LINK.sub(replaced, markdown)

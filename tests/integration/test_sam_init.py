@@ -31,7 +31,6 @@ def address(tmp_path: Path) -> Iterator[str]:
     subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, repository], check=True)
     subprocess.run(["git", "update-server-info"], cwd=repository, check=True)
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(repository.parent))
-    handler.log_message = lambda *arguments: None  # type: ignore[attr-defined]
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -43,11 +42,11 @@ def address(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def project(address: str, tmp_path: Path) -> Path:
     """A project that `sam init` has made."""
-    command = [SAM, "init", "--location", address, "--name", "mine", "--output-dir", tmp_path]
+    command = [str(SAM), "init", "--location", address, "--name", "mine"]
     home = {"HOME": str(tmp_path), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     environment = environment_without_account() | home
     done = subprocess.run(
-        command,
+        [*command, "--output-dir", str(tmp_path)],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
