@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -123,6 +124,14 @@ def test_the_quickstart_runs_as_it_stands(
         blocks = list(steps(ROOT / f"docs/quickstart{language}.md"))
         assert len(blocks) == 5
         for step in blocks:
+            shell.run(step)
+
+
+def test_the_page_about_own_pictures_runs_as_it_stands(model_version: str, tmp_path: Path) -> None:
+    for folder in ("pictures", "scores"):
+        shutil.rmtree(ROOT / "build" / folder, ignore_errors=True)
+    with contextlib.closing(Shell(tmp_path)) as shell:
+        for step in steps(ROOT / "docs/own-pictures.md"):
             shell.run(step)
 
 
