@@ -24,7 +24,8 @@ BIN = Path(sys.executable).parent
 )
 def test_issue_forms_follow_the_schema_of_github(schema: str, files: list[str]) -> None:
     assert {path.name for path in FORMS.iterdir()} == {"bug.yml", "feature.yml", "config.yml"}
-    command = [BIN / "check-jsonschema", "--builtin-schema", schema, *(FORMS / n for n in files)]
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", schema]
+    command += [str(FORMS / name) for name in files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

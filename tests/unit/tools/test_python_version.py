@@ -11,6 +11,7 @@ STATED = {  # how each writes it
     "pyproject.toml": f'requires-python = "=={VERSION}.*"',
     "template.yaml": f"Runtime: python{VERSION}",
     "Dockerfile": f"FROM ${{BASE:-public.ecr.aws/lambda/python:{VERSION}}}",
+    ".devcontainer/devcontainer.json": f'"mcr.microsoft.com/devcontainers/python:{VERSION}"',
     "layers/onnxruntime/Makefile": f"PYTHON_VERSION := {VERSION}",  # SAM copies the folder away
 }
 
