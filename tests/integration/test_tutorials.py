@@ -49,7 +49,7 @@ class Shell:
         self.state = folder / "state"
         self.state.write_text("")
         self.environment = environment_without_account() | variables
-        self.sessions: list[int] = []
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def run(self, step: Step) -> None:
         """Run a block; fail if a command fails, or if a line that the page shows is missing."""
@@ -85,13 +85,14 @@ class Shell:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.sessions.append(process.pid)
+        self.started.append(process)
         return process
 
     def close(self) -> None:
-        for session in self.sessions:
+        for process in self.started:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(session, signal.SIGTERM)
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
 
 
 @pytest.fixture
