@@ -162,7 +162,7 @@ def test_a_release_passes_the_boundary_on() -> None:
 def test_what_the_roles_reach_beyond_the_stack_is_said_first() -> None:
     first, *_ = (ROOT / ".github/oidc-role.yaml").read_text().splitlines()
     assert first.startswith("# Use one AWS account per environment")
-    page = (ROOT / "docs/operations.md").read_text()
+    page = (ROOT / "docs/release.md").read_text()
     section = page.split("## From GitHub\n\n")[1]
     assert section.startswith("Use one AWS account per environment")
 
