@@ -45,6 +45,14 @@ written by `function_version`, for the canary.
 
 {metrics}
 
+## Prometheus
+
+`GET /metrics` of the [server](../serving.md) has these instead:
+
+{prometheus}
+
+## Alarms and drift
+
 [Operations](../operations.md#alarms) explains the alarms on them, and [Drift](../drift.md) the
 fields beside them in a log line.
 """
@@ -73,6 +81,7 @@ _HTTP = """\
 {schemas}
 """
 _END = "(?!\n)"  # ends the schema's patterns, where $ alone would let a line break through
+_KINDS = {"Counter", "Gauge", "Histogram"}
 _METRICS = {
     "ColdStart": "1 for the first request of an environment, otherwise 0.",
     "ModelLoadMs": "Fetching, checking and opening the model.",
@@ -99,7 +108,7 @@ def pages() -> dict[str, str]:
         "http.md": http(openapi.read()),
         "command-line.md": command_line(),
         "manifest.md": manifest(json.loads(MANIFEST.read_text())),
-        "metrics.md": metrics(metrics_in_code()),
+        "metrics.md": metrics(metrics_in_code(), prometheus_in_code()),
         "parameters.md": parameters(template),
     }
 
@@ -150,8 +159,22 @@ def metrics_in_code() -> dict[str, str]:
     return dict(sorted(units.items()))
 
 
-def metrics(units: dict[str, str]) -> str:
-    """Page of the metrics in CloudWatch.
+def prometheus_in_code() -> list[tuple[str, str, str, str]]:
+    """Name, kind, labels and description of each metric of the server."""
+    rows = []
+    for call in ast.walk(ast.parse((PROJECT / "serving/metrics.py").read_text())):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in _KINDS:
+            name, description, *labels = (ast.literal_eval(one) for one in call.args)
+            kind = call.func.id.lower()  # type: ignore[attr-defined] # it has one, see above
+            name += "_total" if kind == "counter" else ""
+            rows.append(
+                (f"`{name}`", kind, ", ".join(f"`{one}`" for one in sum(labels, ())), description)
+            )
+    return rows
+
+
+def metrics(units: dict[str, str], prometheus: list[tuple[str, str, str, str]]) -> str:
+    """Page of the metrics in CloudWatch and for Prometheus.
 
     Raises ValueError for a metric that has no description, or a description without a metric.
     """
@@ -159,7 +182,10 @@ def metrics(units: dict[str, str]) -> str:
         raise ValueError(f"metrics of the code and of tools/reference.py differ: {difference}")
     names = {"NoUnit": "none", "Milliseconds": "ms", "Count": "count"}
     rows = [(f"`{name}`", names[unit], _METRICS[name]) for name, unit in units.items()]
-    return _CLOUDWATCH.format(metrics=_table(("metric", "unit", "meaning"), rows))
+    return _CLOUDWATCH.format(
+        metrics=_table(("metric", "unit", "meaning"), rows),
+        prometheus=_table(("metric", "kind", "labels", "meaning"), prometheus),
+    )
 
 
 def command_line() -> str:

@@ -114,4 +114,10 @@ def test_a_metric_without_a_description_or_a_description_without_one_is_an_error
     if not change:
         del units["ColdStart"]
     with pytest.raises(ValueError, match="Unknown" if change else "ColdStart"):
-        reference.metrics(units | change)
+        reference.metrics(units | change, [])
+
+
+def test_the_reference_has_the_server_s_metrics(pages: dict[str, str]) -> None:
+    row = "| `classifier_requests_total` | counter | `protocol`, `route`, `status` |"
+    assert f"\n{row}" in pages["metrics.md"]
+    assert "| `classifier_request_duration_seconds` | histogram |" in pages["metrics.md"]
