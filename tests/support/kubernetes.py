@@ -1,33 +1,19 @@
-"""Helm, and the schemas of Kubernetes, from the environment `.venv/kubernetes`."""
+"""The chart as Helm renders it, and the schemas of Kubernetes, from the environment `.venv/kubernetes`."""
 
 import ast
 import re
-import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.support import ROOT
+from tests.support.helm import PROGRAMS, helm
 
-PROGRAMS = ROOT / ".venv" / "kubernetes" / "bin"
 CHART = ROOT / "infra" / "chart"
 
 type Document = dict[str, Any]
-
-
-@cache
-def helm() -> str:
-    """Path of a Helm that runs here, or empty: the environment's, or the one on the PATH."""
-    for path in (str(PROGRAMS / "helm"), shutil.which("helm") or ""):
-        try:
-            subprocess.run([path, "version"], capture_output=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return path
-    return ""
 
 
 def run_helm(

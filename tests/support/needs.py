@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import pytest
 
 from tests.support import ROOT
-from tests.support.kubernetes import helm
+from tests.support.helm import helm
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
