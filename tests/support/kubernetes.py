@@ -1,4 +1,4 @@
-"""The chart as Helm renders it, and Kubernetes' schemas, from the environment `.venv/kubernetes`."""
+"""The chart as Helm renders it, and Kubernetes' schemas, from `.venv/kubernetes`."""
 
 import ast
 import re
