@@ -1,5 +1,6 @@
 """store.py: the same object from a folder and from a real S3 server."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -123,6 +124,68 @@ def test_a_missing_key_and_a_missing_bucket_name_the_key(
     account.setenv("AWS_ENDPOINT_URL", s3)
     with pytest.raises(ModelUnavailable, match=f"no {KEY}"):
         open_store(url).read(KEY)
+
+
+class SnapStart(BaseHTTPRequestHandler):
+    """Lambda's credentials endpoint and S3 in one; `expires` says how long credentials last."""
+
+    expires = "2100-01-01T00:00:00Z"
+    asked: ClassVar[list[str]] = []  # for credentials, with which token
+    signed: ClassVar[list[tuple[str, str]]] = []  # objects: by which key, with which session token
+
+    def do_GET(self) -> None:
+        authorization = self.headers.get("Authorization", "")
+        content = CONTENT
+        if self.path == "/credentials":
+            self.asked.append(authorization)
+            content = json.dumps(
+                {
+                    "AccessKeyId": f"KEY{len(self.asked)}",
+                    "SecretAccessKey": "secret",
+                    "Token": "session",
+                    "Expiration": self.expires,
+                }
+            ).encode()
+        else:
+            key = authorization.partition("Credential=")[2].partition("/")[0]
+            self.signed.append((key, self.headers.get("x-amz-security-token", "")))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Last-Modified", "Sat, 31 Jan 2026 12:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("expires", "keys"),
+    [("2100-01-01T00:00:00Z", ["KEY1", "KEY1"]), ("2020-01-01T00:00:00Z", ["KEY1", "KEY2"])],
+    ids=["fresh", "stale"],
+)
+def test_snapstart_gives_credentials_at_an_address_for_a_token(
+    account: pytest.MonkeyPatch, expires: str, keys: list[str]
+) -> None:
+    """And those that have expired since the snapshot are asked for anew."""
+    account.setattr(SnapStart, "expires", expires)
+    SnapStart.asked.clear()
+    SnapStart.signed.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SnapStart)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        account.delenv(name, raising=False)
+    account.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/credentials")
+    account.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "a token")
+    account.setenv("AWS_ENDPOINT_URL", url)
+    store = S3Store("models", "")
+    for _ in keys:
+        assert store.read(KEY) == CONTENT
+    server.shutdown()
+    server.server_close()
+    assert SnapStart.signed == [(key, "session") for key in keys]
+    assert set(SnapStart.asked) == {"a token"}
 
 
 def test_a_server_that_is_down_is_given_up(account: pytest.MonkeyPatch) -> None:

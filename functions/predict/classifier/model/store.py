@@ -4,15 +4,19 @@ It uses obstore, not boto3: one GET adds 12 ms to a cold start, imports included
 And open(), not pathlib, which nothing else in a cold start imports (docs/performance.md).
 """
 
+import json
 import os
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model.address import Folder, parse_address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from obstore.store import S3Credential
     from obstore.store import S3Store as Bucket
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")  # in order of precedence
@@ -73,6 +77,7 @@ def open_bucket(bucket: str, prefix: str, *, seconds: float = 10, retries: int =
     return Bucket(
         bucket,
         prefix=prefix or None,
+        credential_provider=_provider(),
         config={"endpoint": endpoint} if endpoint else {},
         client_options={
             "connect_timeout": timedelta(seconds=min(2, seconds)),
@@ -92,6 +97,37 @@ def open_store(url: str) -> Store:
     """
     address = parse_address(url)
     return FolderStore(address.path) if isinstance(address, Folder) else S3Store(*address)
+
+
+def _provider() -> "Callable[[], S3Credential] | None":
+    """Credentials as Lambda's SnapStart gives them: at an address, for a token in a variable.
+
+    obstore knows the address, but only a token in a file, and would ask EC2's metadata service.
+    None where it finds the credentials by itself.
+    """
+    url = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
+    token = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
+    if not (url and token) or os.environ.get("AWS_ACCESS_KEY_ID"):
+        return None
+
+    def credentials() -> "S3Credential":
+        from urllib.request import (  # noqa: PLC0415 - SnapStart alone needs it
+            ProxyHandler,
+            Request,
+            build_opener,
+        )
+
+        request = Request(url, headers={"Authorization": token})  # noqa: S310 - Lambda's own
+        with build_opener(ProxyHandler({})).open(request, timeout=2) as response:
+            document = json.load(response)
+        return {
+            "access_key_id": document["AccessKeyId"],
+            "secret_access_key": document["SecretAccessKey"],
+            "token": document["Token"],
+            "expires_at": datetime.fromisoformat(document["Expiration"]),  # then it asks again
+        }
+
+    return credentials
 
 
 def _endpoint() -> str | None:
