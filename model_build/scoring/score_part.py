@@ -63,7 +63,7 @@ class _Preloaded:
     def __init__(self, contents: dict[str, bytes]) -> None:
         self._contents = contents
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, _most: int) -> bytes:
         return self._contents[key]
 
 

@@ -94,7 +94,7 @@ def is_path(key: str) -> bool:
 def _contents(bucket: str, keys: list[str]) -> list[bytes | PredictError]:
     from obstore.exceptions import PermissionDeniedError  # noqa: PLC0415 - as in store.py
 
-    objects = open_bucket(bucket, "")
+    objects = open_bucket(bucket, "", seconds=10)
 
     def read(key: str) -> bytes | PredictError:
         if not is_path(key):

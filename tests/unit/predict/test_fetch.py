@@ -1,21 +1,26 @@
 """fetch.py and early.py: the model arrives before it is needed, and a failure costs nothing."""
 
+import contextlib
 import importlib
+import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from classifier.errors import ModelUnavailable
-from classifier.model.fetch import Early, Files, fetch_configured
+from classifier.errors import Misconfigured, ModelUnavailable
+from classifier.model import session
+from classifier.model.fetch import Files, Waiting, fetch, fetch_configured
 from classifier.model.manifest import Manifest
 from classifier.model.session import LazyModel
+from classifier.model.store import FolderStore
 from tests.support.local_s3 import serving, upload
 from tests.support.manifests import describe
 
+type Publish = Callable[..., str]
 type Start = Callable[[], ModuleType]
 
 MANIFEST = Manifest.from_document(describe(b"model"))
@@ -33,34 +38,143 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
     return import_early
 
 
-def test_a_fetch_goes_on_while_the_caller_does_something_else() -> None:
-    """`take` waits for it."""
+def test_a_call_goes_on_while_the_caller_does_something_else() -> None:
+    """`result` waits for it, and gives it as often as it is asked."""
     answered = threading.Event()
 
     def slowly() -> Files:
         answered.wait()
         return FILES
 
-    early = Early(slowly)
+    waiting = Waiting(slowly)
     answered.set()
-    assert early.take() == FILES
-
-
-def test_what_was_fetched_is_given_once() -> None:
-    """If loading it fails, the next load reads the store again."""
-    early = Early(lambda: FILES)
-    assert early.take() == FILES
-    assert early.take() is None
+    assert waiting.result() == waiting.result() == FILES
+    assert not waiting.has_failed
 
 
 @pytest.mark.parametrize("error", [ModelUnavailable("there is none"), ValueError("a bug")])
-def test_a_failure_is_left_to_the_request_that_tries_again(error: Exception) -> None:
-    """Nothing is raised, neither in the thread nor by `take`."""
-
+def test_a_failure_is_raised_where_it_is_waited_for(error: Exception) -> None:
     def fail() -> Files:
         raise error
 
-    assert Early(fail).take() is None
+    waiting = Waiting(fail)
+    with pytest.raises(type(error), match=str(error)):
+        waiting.result()
+    assert waiting.has_failed
+
+
+def test_nobody_waits_beyond_the_deadline_and_what_comes_late_is_kept() -> None:
+    answered = threading.Event()
+
+    def slowly() -> Files:
+        answered.wait()
+        return FILES
+
+    waiting = Waiting(slowly, seconds=0)
+    with pytest.raises(ModelUnavailable, match="not answered in time"):
+        waiting.result()
+    assert not waiting.is_done
+    answered.set()
+    waiting._done.wait()
+    assert waiting.result() == FILES
+
+
+@pytest.mark.parametrize("seconds", ["", "soon", "0", "-1", "nan", "21"])
+def test_a_deadline_that_is_no_number_of_seconds_is_a_misconfiguration(
+    model_store: Path, monkeypatch: pytest.MonkeyPatch, seconds: str
+) -> None:
+    monkeypatch.setenv("MODEL_LOAD_SECONDS", seconds)
+    with pytest.raises(Misconfigured, match=f"MODEL_LOAD_SECONDS is '{seconds}'"):
+        LazyModel().get()
+
+
+def test_a_store_that_hangs_is_asked_once_by_all_who_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of sixteen requests gets an error at the deadline; the next ones start no other load."""
+    loads: list[str] = []
+
+    def counted() -> Files:
+        loads.append("one")
+        return fetch_configured()
+
+    monkeypatch.setattr(session, "fetch_configured", counted)
+    with hanging_server() as url:
+        for name, value in {
+            "MODEL_STORE_URL": "s3://models/store",
+            "AWS_ENDPOINT_URL": url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "MODEL_LOAD_SECONDS": "0.2",
+        }.items():
+            monkeypatch.setenv(name, value)
+        model = LazyModel()
+        errors: list[ModelUnavailable] = []
+
+        def ask() -> None:
+            with pytest.raises(ModelUnavailable) as raised:
+                model.get()
+            errors.append(raised.value)
+
+        threads = [threading.Thread(target=ask) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        ask()
+        assert len(errors) == 17
+        assert len(loads) == 1
+
+
+@contextlib.contextmanager
+def hanging_server() -> Iterator[str]:
+    """URL of a server that accepts connections and never answers."""
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connections.append(listening.accept()[0])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in connections:
+                connection.close()
+
+
+def test_documents_and_files_are_not_larger_than_they_should_be(
+    model_store: Path, publish: Publish
+) -> None:
+    """What is larger is not read."""
+    store = FolderStore(model_store)
+    (model,) = model_store.rglob("model.onnx")
+    with model.open("ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(ModelUnavailable, match=r"model\.onnx .* has 1099511627776 bytes"):
+        fetch(store, "mnist", "production")
+    manifest = model.with_name("manifest.json")
+    with manifest.open("ab") as file:
+        file.truncate(2**20 + 1)
+    with pytest.raises(ModelUnavailable, match=r"manifest\.json .* at most 1048576"):
+        fetch(store, "mnist", "production")
+
+
+def test_a_model_for_which_the_function_has_no_memory_is_not_read(
+    model_store: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+    assert fetch(FolderStore(model_store), "mnist", "production").name == "mnist"
+    publish(model_store, manifest=lambda document: document["file"].update(bytes=2**28 + 1))
+    next(iter(model_store.rglob("model.onnx"))).unlink()
+    with pytest.raises(ModelUnavailable, match="needs twice the model"):
+        fetch(FolderStore(model_store), "mnist", "production")
 
 
 def test_a_failed_early_fetch_costs_no_answer(model_store: Path) -> None:
@@ -69,14 +183,14 @@ def test_a_failed_early_fetch_costs_no_answer(model_store: Path) -> None:
     def fail() -> Files:
         raise ModelUnavailable("there is none yet")
 
-    assert LazyModel(Early(fail)).get().version.startswith("2026")
+    assert LazyModel(Waiting(fail)).get().version.startswith("2026")
 
 
 def test_a_model_is_opened_from_what_was_fetched_early(model_store: Path) -> None:
     """The store is not read again."""
-    early = Early(fetch_configured)
+    early = Waiting(fetch_configured)
     model = LazyModel(early)
-    early._thread.join()
+    early.result()
     for file in model_store.rglob("model.onnx"):
         file.unlink()
     assert model.get().labels == list(range(10))
@@ -94,6 +208,6 @@ def test_a_model_in_s3_is_fetched_from_the_first_import_on(
     with serving(monkeypatch) as url:
         upload(model_store, url)
         monkeypatch.setenv("MODEL_STORE_URL", url)
-        files = start().fetching.take()
+        files = start().fetching.result()
     assert files.name == "mnist"
     assert files.content == next(model_store.rglob("model.onnx")).read_bytes()

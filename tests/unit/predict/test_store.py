@@ -57,7 +57,7 @@ def test_a_folder_gives_its_files(tmp_path: Path, folder: str) -> None:
     file = tmp_path / folder / KEY
     file.parent.mkdir(parents=True)
     file.write_bytes(CONTENT)
-    assert open_store((tmp_path / folder).as_uri()).read(KEY) == CONTENT
+    assert open_store((tmp_path / folder).as_uri()).read(KEY, len(CONTENT)) == CONTENT
 
 
 def test_opening_a_store_reads_nothing(tmp_path: Path, account: pytest.MonkeyPatch) -> None:
@@ -67,13 +67,13 @@ def test_opening_a_store_reads_nothing(tmp_path: Path, account: pytest.MonkeyPat
 
 def test_a_folder_without_the_file_names_the_key(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match=KEY):
-        open_store(tmp_path.as_uri()).read(KEY)
+        open_store(tmp_path.as_uri()).read(KEY, len(CONTENT))
 
 
 def test_a_folder_in_the_place_of_a_file_can_not_be_read(tmp_path: Path) -> None:
     (tmp_path / KEY).mkdir(parents=True)
     with pytest.raises(ModelUnavailable, match="can't be read"):
-        open_store(tmp_path.as_uri()).read(KEY)
+        open_store(tmp_path.as_uri()).read(KEY, len(CONTENT))
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
@@ -106,7 +106,7 @@ def test_s3_gives_its_objects_with_and_without_a_prefix(
     s3: str, account: pytest.MonkeyPatch, variable: str, url: str
 ) -> None:
     account.setenv(variable, s3)
-    assert open_store(url).read(KEY) == CONTENT
+    assert open_store(url).read(KEY, len(CONTENT)) == CONTENT
 
 
 def test_the_endpoint_of_s3_goes_before_the_general_one(
@@ -114,7 +114,7 @@ def test_the_endpoint_of_s3_goes_before_the_general_one(
 ) -> None:
     account.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     account.setenv("AWS_ENDPOINT_URL_S3", s3)
-    assert open_store("s3://models").read(KEY) == CONTENT
+    assert open_store("s3://models").read(KEY, len(CONTENT)) == CONTENT
 
 
 @pytest.mark.parametrize("url", ["s3://models/elsewhere", "s3://no-such-bucket"])
@@ -123,7 +123,7 @@ def test_a_missing_key_and_a_missing_bucket_name_the_key(
 ) -> None:
     account.setenv("AWS_ENDPOINT_URL", s3)
     with pytest.raises(ModelUnavailable, match=f"no {KEY}"):
-        open_store(url).read(KEY)
+        open_store(url).read(KEY, len(CONTENT))
 
 
 class SnapStart(BaseHTTPRequestHandler):
@@ -181,7 +181,7 @@ def test_snapstart_gives_credentials_at_an_address_for_a_token(
     account.setenv("AWS_ENDPOINT_URL", url)
     store = S3Store("models", "")
     for _ in keys:
-        assert store.read(KEY) == CONTENT
+        assert store.read(KEY, len(CONTENT)) == CONTENT
     server.shutdown()
     server.server_close()
     assert SnapStart.signed == [(key, "session") for key in keys]
@@ -193,7 +193,7 @@ def test_a_server_that_is_down_is_given_up(account: pytest.MonkeyPatch) -> None:
         unused.bind(("127.0.0.1", 0))  # and not listening: connections are refused
         account.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
         with pytest.raises(ModelUnavailable, match="can't be read"):
-            open_store("s3://models").read(KEY)
+            open_store("s3://models").read(KEY, len(CONTENT))
 
 
 class _Refusing(BaseHTTPRequestHandler):
@@ -231,6 +231,6 @@ def test_an_answer_that_is_not_the_whole_object_is_unavailable(
         account.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         try:
             with pytest.raises(ModelUnavailable, match=reason):
-                open_store(f"s3://{bucket}").read(KEY)
+                open_store(f"s3://{bucket}").read(KEY, len(CONTENT))
         finally:
             server.shutdown()

@@ -3,12 +3,13 @@
 docs/performance.md has the gain. A folder is not worth a thread.
 """
 
+import contextlib
 import os
 
-from classifier.model.fetch import DEFAULT_STORE, Early, fetch_configured
+from classifier.errors import Misconfigured
+from classifier.model.fetch import DEFAULT_STORE, Files, Waiting, fetch_configured
 
-fetching = (
-    Early(fetch_configured)
-    if os.environ.get("MODEL_STORE_URL", DEFAULT_STORE).startswith("s3:")
-    else None
-)
+fetching: Waiting[Files] | None = None
+if os.environ.get("MODEL_STORE_URL", DEFAULT_STORE).startswith("s3:"):
+    with contextlib.suppress(Misconfigured):  # the request that loads the model says so
+        fetching = Waiting(fetch_configured)

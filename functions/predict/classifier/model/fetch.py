@@ -6,6 +6,7 @@ So the fetch can start first, and run while Python imports the rest.
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from reprlib import repr as shortened
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from classifier.model.manifest import NAME, VERSION, InvalidManifest, Manifest
 from classifier.model.store import Store, open_store
 
 DEFAULT_STORE = "file:///opt/model-store"
+_LARGEST_DOCUMENT = 2**20  # bytes of a channel or a manifest
+_MOST_SECONDS = 20.0  # API Gateway waits 29 s
 
 
 class Files(NamedTuple):
@@ -47,13 +50,14 @@ def fetch(store: Store, name: str, version: str) -> Files:
         manifest = Manifest.from_document(_read_json(store, f"{folder}/manifest.json"))
     except InvalidManifest as error:
         raise ModelUnavailable(f"{name} {version}: {error}") from error
-    return Files(
-        name,
-        version,
-        manifest,
-        store.read(f"{folder}/model.onnx"),
-        lambda: store.read(f"{folder}/finder.onnx"),
-    )
+    _check_memory(manifest)
+
+    def read_finder() -> bytes:
+        assert manifest.finder is not None
+        return store.read(f"{folder}/finder.onnx", manifest.finder.bytes)
+
+    content = store.read(f"{folder}/model.onnx", manifest.file.bytes)
+    return Files(name, version, manifest, content, read_finder)
 
 
 def fetch_configured() -> Files:
@@ -69,26 +73,73 @@ def fetch_configured() -> Files:
     )
 
 
-class Early:
-    """A fetch in a thread of its own, which waits for S3 while the main thread imports."""
+class Waiting[T]:
+    """A call in a thread of its own, which its callers wait for no longer than until a deadline.
 
-    def __init__(self, fetching: Callable[[], Files]) -> None:
-        self._fetching = fetching
-        self._files: Files | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+    A store can hang, and a request that waits for it ends in a kill without a word. seconds: from
+    now to the deadline; by default MODEL_LOAD_SECONDS, or 5.
+    """
 
-    def take(self) -> Files | None:
-        """Return the files, once; None if the fetch failed, so that the caller tries again."""
-        self._thread.join()
-        files, self._files = self._files, None
-        return files
+    def __init__(self, call: Callable[[], T], seconds: float | None = None) -> None:
+        self._call = call
+        self._deadline = time.monotonic() + (_load_seconds() if seconds is None else seconds)
+        self._error: Exception | None = None
+        self._done = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the call has returned or raised."""
+        return self._done.is_set()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the call has raised."""
+        return self._error is not None
+
+    @property
+    def seconds_left(self) -> float:
+        """Time to the deadline, at least 0."""
+        return max(self._deadline - time.monotonic(), 0.0)
+
+    def result(self) -> T:
+        """What the call returned; raises what it raised, and ModelUnavailable at the deadline."""
+        if not self._done.wait(self.seconds_left):
+            raise ModelUnavailable("the model store has not answered in time")
+        if self._error:
+            raise self._error
+        return self._value
 
     def _run(self) -> None:
         try:
-            self._files = self._fetching()
-        except Exception:  # noqa: BLE001 - the request that tries again reports it
-            self._files = None
+            self._value = self._call()
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            self._error = error
+        self._done.set()
+
+
+def _load_seconds() -> float:
+    value = os.environ.get("MODEL_LOAD_SECONDS", "5")
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise Misconfigured(
+            f"MODEL_LOAD_SECONDS is {value!r}; expected a number above 0, and at most "
+            f"{_MOST_SECONDS}"
+        )
+    return seconds
+
+
+def _check_memory(manifest: Manifest) -> None:
+    """A session holds a model at least twice while it opens it."""
+    memory = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) * 2**20
+    if memory and 2 * manifest.file.bytes > memory:
+        raise ModelUnavailable(
+            f"{manifest.name} {manifest.version} has {manifest.file.bytes} bytes; the function has "
+            f"{memory} of memory and needs twice the model"
+        )
 
 
 def _channel_version(store: Store, name: str, channel: str) -> str:
@@ -104,7 +155,7 @@ def _channel_version(store: Store, name: str, channel: str) -> str:
 
 def _read_json(store: Store, key: str) -> dict[str, Any]:
     try:
-        document = json.loads(store.read(key))
+        document = json.loads(store.read(key, _LARGEST_DOCUMENT))
     except (ValueError, RecursionError) as error:
         raise ModelUnavailable(f"{key} in the model store is not valid JSON") from error
     if not isinstance(document, dict):

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from classifier.errors import ModelUnavailable
-from classifier.model.fetch import Early, Files, fetch, fetch_configured
+from classifier.model.fetch import Files, Waiting, fetch, fetch_configured
 from classifier.model.manifest import File, Manifest
 from classifier.model.store import Store
 from classifier.prepare import pipeline
@@ -46,9 +46,10 @@ class LazyModel:
     early: the fetch of its files, if it has been started.
     """
 
-    def __init__(self, early: Early | None = None) -> None:
+    def __init__(self, early: Waiting[Files] | None = None) -> None:
         self._early = early
         self._lock = threading.Lock()
+        self._loading: Waiting[Model] | None = None
         self._model: Model | None = None
 
     @property
@@ -59,15 +60,18 @@ class LazyModel:
     def get(self) -> Model:
         """Return the model that the environment variables name, loading it if necessary.
 
-        Raises ModelUnavailable if the store, the manifest or the model file is missing or corrupt,
-        Misconfigured if one of the variables is wrong.
+        Requests that come while it loads wait for the same load. Raises ModelUnavailable if the
+        store, the manifest or the model file is missing, corrupt or late, Misconfigured if one of
+        the variables is wrong.
         """
         if self._model is None:
             with self._lock:
-                if self._model is None:
-                    started = time.perf_counter()
-                    fetched = self._early.take() if self._early else None
-                    self._model = _open(fetched or fetch_configured(), started)
+                if self._loading is None or self._loading.has_failed:
+                    early, self._early = self._early, None
+                    seconds = early.seconds_left if early and not early.is_done else None
+                    self._loading = Waiting(lambda: _load_configured(early), seconds)
+                loading = self._loading
+            self._model = loading.result()
         return self._model
 
 
@@ -77,7 +81,7 @@ class LazyFinder:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._lock = threading.Lock()
-        self._session: ort.InferenceSession | None = None
+        self._loading: Waiting[ort.InferenceSession] | None = None
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Maps [H / 2, W / 2, 3] of a picture [H, W, 3], H and W multiples of 32.
@@ -85,7 +89,10 @@ class LazyFinder:
         Raises ModelUnavailable if the file is missing or corrupt.
         """
         with self._lock:
-            session = self._session = self._session or self._load()
+            if self._loading is None or self._loading.has_failed:
+                self._loading = Waiting(self._load)
+            loading = self._loading
+        session = loading.result()
         (maps,) = session.run(["maps"], {"picture": picture[np.newaxis]})
         return np.asarray(maps[0], dtype=np.float32)
 
@@ -93,6 +100,16 @@ class LazyFinder:
         name, version, manifest, _, read_finder = self._files
         assert manifest.finder is not None
         return _session(read_finder(), manifest.finder, f"the finder of {name} {version}")
+
+
+def _load_configured(early: Waiting[Files] | None) -> Model:
+    """Load what was fetched early, or if that failed, what there is now."""
+    started = time.perf_counter()
+    try:
+        files = early.result() if early else fetch_configured()
+    except ModelUnavailable:
+        files = fetch_configured()
+    return _open(files, started)
 
 
 def load(store: Store, name: str, version: str) -> Model:

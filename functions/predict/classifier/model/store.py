@@ -26,8 +26,12 @@ _URL = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[
 class Store(Protocol):
     """A place to read objects from, by key."""
 
-    def read(self, key: str) -> bytes:
-        """Whole content of an object; raises ModelUnavailable if there is none."""
+    def read(self, key: str, most: int, /) -> bytes:
+        """Whole content of an object.
+
+        Raises ModelUnavailable if there is none, or if it has more than `most` bytes, which are
+        then not read.
+        """
 
 
 class FolderStore:
@@ -36,9 +40,10 @@ class FolderStore:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = os.fspath(root)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int) -> bytes:
         try:
             with open(f"{self._root}/{key}", "rb") as file:  # noqa: PTH123 - see above
+                _check_size(key, os.fstat(file.fileno()).st_size, most)
                 return file.read()
         except FileNotFoundError as error:
             raise ModelUnavailable(f"the model store has no {key}") from error
@@ -52,11 +57,15 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = open_bucket(bucket, prefix)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int) -> bytes:
         from obstore.exceptions import PermissionDeniedError  # noqa: PLC0415 - as above
 
         try:
-            return bytes(self._bucket.get(key).bytes())
+            found = self._bucket.get(key)
+            _check_size(key, found.meta["size"], most)
+            return bytes(found.bytes())
+        except ModelUnavailable:
+            raise
         except (FileNotFoundError, PermissionDeniedError) as error:
             # S3 returns "access denied" for a missing object if the caller can't list the bucket.
             raise ModelUnavailable(
@@ -66,7 +75,14 @@ class S3Store:
             raise ModelUnavailable("the model store can't be read") from error
 
 
-def open_bucket(bucket: str, prefix: str, *, seconds: float = 10, retries: int = 2) -> "Bucket":
+def _check_size(key: str, size: int, most: int) -> None:
+    if size > most:
+        raise ModelUnavailable(
+            f"{key} in the model store has {size} bytes; expected at most {most}"
+        )
+
+
+def open_bucket(bucket: str, prefix: str, *, seconds: float = 5, retries: int = 2) -> "Bucket":
     """Bucket on S3, or on the environment's endpoint; seconds: timeout of one attempt.
 
     Raises Misconfigured for a malformed endpoint or region.
@@ -85,8 +101,7 @@ def open_bucket(bucket: str, prefix: str, *, seconds: float = 10, retries: int =
             # Plain HTTP only if the operator sets such an endpoint: a local S3.
             "allow_http": (endpoint or "").startswith("http://"),
         },
-        # API Gateway waits 29 s: give up in time to return an error.
-        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=8)},
+        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=seconds)},
     )
 
 
