@@ -47,7 +47,7 @@ $(LOCAL_MODEL):
 
 serve: ## serve the page and the API on http://127.0.0.1:8000; no Docker, no training (OPTIONS="--workers 2 --grpc-port 9000")
 serve: .venv/serve/.installed $(LOCAL_MODEL)
-	PYTHONPATH=functions/predict MODEL_STORE_URL=$${MODEL_STORE_URL:-file://$(CURDIR)/build/model-store} .venv/serve/bin/python -m serving serve $(OPTIONS)
+	PYTHONPATH=functions/predict MODEL_STORE_URL=$${MODEL_STORE_URL:-$$(.venv/serve/bin/python -c 'import pathlib; print(pathlib.Path("build/model-store").resolve().as_uri())')} exec .venv/serve/bin/python -m serving serve $(OPTIONS)
 
 test: ## run the fast tests: two minutes, no TensorFlow, Docker or browser
 test: .venv/test/.installed
@@ -62,8 +62,8 @@ test-all: test $(LOCAL_MODEL) .venv/model/.installed .venv/sam/.installed .venv/
 coverage: ## measure the unit tests' line and branch coverage over both environments
 coverage: .venv/test/.installed .venv/model/.installed
 	rm -rf build/coverage && mkdir -p build/coverage
-	$(MODEL_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= -m keras $(KERAS_TESTS)
-	$(TEST_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= -m "not keras" tests/unit
+	$(MODEL_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= --cov-fail-under=0 -m keras $(KERAS_TESTS)
+	$(TEST_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= --cov-fail-under=0 -m "not keras" tests/unit
 	$(TEST_PYTHON) -m coverage combine --quiet
 	$(TEST_PYTHON) -m coverage report
 

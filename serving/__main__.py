@@ -1,6 +1,7 @@
 """The command `classifier-on-lambda`, or `python -m serving`."""
 
 import argparse
+import ssl
 import sys
 from pathlib import Path
 
@@ -54,6 +55,20 @@ def options_of(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
     for file in (arguments.tls_cert, arguments.tls_key):
         if file and not file.is_file():
             parser.error(f"there is no file {file}")
+    for name in ("port", "grpc_port"):
+        port = getattr(arguments, name)
+        if port is not None and not 0 <= port <= 65_535:
+            parser.error(f"--{name.replace('_', '-')} must be 0 to 65535, got {port}")
+    if arguments.tls_cert:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                arguments.tls_cert, arguments.tls_key, password=""
+            )
+        except (ssl.SSLError, ValueError) as error:
+            parser.error(
+                f"{arguments.tls_cert} and {arguments.tls_key} are no certificate and its key: "
+                f"expected PEM files without a password ({error})"
+            )
     return Options(
         host=arguments.host,
         port=arguments.port,

@@ -221,6 +221,12 @@ def test_tls_is_for_both_ports(store: Path, tmp_path: Path) -> None:
         (["--workers", "0"], "--workers must be at least 1, got 0"),
         (["--tls-cert", "pyproject.toml"], "--tls-cert and --tls-key must be given together"),
         (["--tls-cert", "no.pem", "--tls-key", "no.pem"], "there is no file no.pem"),
+        (
+            ["--tls-cert", "pyproject.toml", "--tls-key", "README.md"],
+            "pyproject.toml and README.md are no certificate and its key: expected PEM files",
+        ),
+        (["--port", "65536"], "--port must be 0 to 65535, got 65536"),
+        (["--grpc-port", "-1"], "--grpc-port must be 0 to 65535, got -1"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(arguments: list[str], message: str) -> None:

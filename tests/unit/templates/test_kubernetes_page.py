@@ -25,7 +25,9 @@ def test_the_table_lists_every_value_with_its_default() -> None:
 
 def test_the_export_commands_have_these_options() -> None:
     commands = re.findall(
-        r"^python -m model_build (export .+)$", PAGE.replace("\\\n", ""), re.MULTILINE
+        r"^\.venv/test/bin/python -m model_build (export .+)$",
+        PAGE.replace("\\\n", ""),
+        re.MULTILINE,
     )
     assert len(commands) == 3
     application = get_command(app)

@@ -85,7 +85,7 @@ def test_the_reference_has_every_command_and_nothing_of_this_machine(
 
 
 def test_the_reference_has_every_parameter_with_its_default(pages: dict[str, str]) -> None:
-    assert "\n| `MemorySize` | `1769` | between 256 and 10240 MB | " in pages["parameters.md"]
+    assert "\n| `MemorySize` | `1769` | between 512 and 10240 MB | " in pages["parameters.md"]
     assert "\n| `AuthMode` | `ApiKey` | `ApiKey`, `Iam`, `Jwt` | " in pages["parameters.md"]
     section = (ROOT / "template.yaml").read_text().partition("\nParameters:\n")[2]
     names = re.findall(
