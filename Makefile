@@ -63,8 +63,7 @@ coverage: ## measure the unit tests' line and branch coverage over both environm
 coverage: .venv/test/.installed .venv/model/.installed
 	rm -rf build/coverage && mkdir -p build/coverage
 	$(MODEL_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= --cov-fail-under=0 -m keras $(KERAS_TESTS)
-	$(TEST_PYTHON) -m pytest $(PARALLEL) --cov --cov-report= --cov-fail-under=0 -m "not keras" tests/unit
-	$(TEST_PYTHON) -m coverage combine --quiet
+	$(TEST_PYTHON) -m pytest $(PARALLEL) --cov --cov-append --cov-report= --cov-fail-under=0 -m "not keras" tests/unit
 	$(TEST_PYTHON) -m coverage report
 
 bench: ## measure this function next to its peers and write the performance report (ROUNDS=21)
