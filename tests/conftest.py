@@ -31,6 +31,7 @@ pytest_plugins = [
     "tests.support.local_s3",
     "tests.support.local_service",
     "tests.support.container",
+    "tests.support.command_line",
 ]
 
 # What imports TensorFlow at its top is left to the environment that has it (`make test-all`).

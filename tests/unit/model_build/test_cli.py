@@ -4,7 +4,7 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -19,6 +19,7 @@ from model_build.data.datasets import Dataset
 from model_build.engine.engine import silent
 from model_build.store.model_store import ModelStore
 from tests.support import ROOT, given_network
+from tests.support.command_line import Run
 from tests.support.manifests import PARENT, describe
 
 COMMANDS = ["data", "train", "convert", "optimise", "quantise", "calibrate", "evaluate"]
@@ -47,25 +48,6 @@ augmentation = false
 [[stage]]
 technique = "quantise-static"
 """
-
-type Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process; return its exit code, output and errors."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["model_build", *map(str, arguments)])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,4 @@
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +10,14 @@ from onnx import TensorProto
 from tritonclient.grpc import model_config_pb2  # type: ignore[import-untyped]
 
 from classifier.model.manifest import Manifest
-from model_build.cli import main
 from model_build.errors import ExportRefused
 from model_build.exporting import folder, kserve, triton
 from model_build.store.model_store import ModelStore
+from tests.support.command_line import Run
 from tests.support.manifests import describe
-
-type Run = Callable[..., tuple[int, str, str]]
 
 IN_S3 = "s3://models/all"
 TYPES = {TensorProto.UINT8: "TYPE_UINT8", TensorProto.FLOAT: "TYPE_FP32"}
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `export` in this process; return its exit code, output and errors."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["model_build", "export", *map(str, arguments)])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
 
 
 def manifest_with(**parts: Any) -> Manifest:
@@ -68,7 +47,7 @@ def test_a_triton_repository_describes_the_model_that_it_holds(
 ) -> None:
     target = tmp_path / "repository"
     store = model_store.as_uri()
-    code, out, err = run("production", "--to", "triton", target, "--store", store)
+    code, out, err = run("export", "production", "--to", "triton", target, "--store", store)
     assert (code, err) == (0, "")
     written = [f"mnist/{path}" for path in ("config.pbtxt", "labels.txt", "1/model.onnx")]
     assert out.splitlines() == [f"wrote {target / path}" for path in written]
@@ -126,7 +105,7 @@ def test_the_server_gets_the_version_and_not_the_channel(
     store.promote("mnist", version, "production")
     arguments = ("production", "--to", "kserve", tmp_path, "--store", f"{s3_url}/")
     own = ("--image", "registry.example/mnist:1", "--service-account", "reader")
-    code, out, err = run(*arguments, *own)
+    code, out, err = run("export", *arguments, *own)
     file = tmp_path / "mnist" / "inference-service.yaml"
     assert (code, out, err) == (0, f"wrote {file}\n", "")
     document = yaml.safe_load(file.read_text())
@@ -183,9 +162,9 @@ def test_a_folder_on_this_machine_can_t_be_served_by_a_cluster(options: dict[str
 
 def test_an_export_never_overwrites(run: Run, model_store: Path, tmp_path: Path) -> None:
     arguments = ("production", "--to", "triton", tmp_path / "out", "--store", model_store.as_uri())
-    assert run(*arguments)[0] == 0
+    assert run("export", *arguments)[0] == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
-    code, out, err = run(*arguments)
+    code, out, err = run("export", *arguments)
     assert (code, out) == (1, "")
     assert f"{tmp_path / 'out' / 'mnist'} exists; remove it, or export to another directory" in err
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
@@ -214,7 +193,7 @@ def test_a_directory_that_is_a_file_is_refused_at_once(
 ) -> None:
     (tmp_path / "out").write_text("")
     code, _, err = run(
-        "production", "--to", "triton", tmp_path / "out", "--store", model_store.as_uri()
+        "export", "production", "--to", "triton", tmp_path / "out", "--store", model_store.as_uri()
     )
     assert code == 2
     assert "is a file" in " ".join(err.replace("│", " ").split())
@@ -224,6 +203,6 @@ def test_options_of_kserve_are_refused_for_triton(
     run: Run, model_store: Path, tmp_path: Path
 ) -> None:
     arguments = ("production", "--to", "triton", tmp_path, "--store", model_store.as_uri())
-    code, _, err = run(*arguments, "--triton-repository", IN_S3)
+    code, _, err = run("export", *arguments, "--triton-repository", IN_S3)
     assert code == 2
     assert "require --to kserve" in " ".join(err.replace("│", " ").split())

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from PIL import Image
 from classifier.model import session
 from classifier.model import store as function_store
 from classifier.prepare import encoding
-from model_build.cli import main
 from model_build.data import image_folders
 from model_build.data.datasets import Dataset
 from model_build.errors import GateError, ImportRefused
@@ -444,23 +442,6 @@ def test_calibration_takes_512_pictures_the_same_each_time() -> None:
     assert len(set(chosen)) == 512
     assert chosen == calibration_choice(files) == sorted(chosen)
     assert calibration_choice(files[:9]) == files[:9]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Run the command line in this process; return its exit code, output and errors."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["model_build", *map(str, arguments)])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
 
 
 @pytest.fixture
