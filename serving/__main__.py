@@ -66,7 +66,7 @@ def options_of(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
             )
         except (ssl.SSLError, ValueError) as error:
             parser.error(
-                f"{arguments.tls_cert} and {arguments.tls_key} are no certificate and its key: "
+                f"{arguments.tls_cert} and {arguments.tls_key} are not a certificate and its key: "
                 f"expected PEM files without a password ({error})"
             )
     return Options(

@@ -80,7 +80,7 @@ def test_nobody_waits_beyond_the_deadline_and_what_comes_late_is_kept() -> None:
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "0", "-1", "nan", "21"])
-def test_a_deadline_that_is_no_number_of_seconds_is_a_misconfiguration(
+def test_a_deadline_that_is_not_a_number_of_seconds_is_a_misconfiguration(
     model_store: Path, monkeypatch: pytest.MonkeyPatch, seconds: str
 ) -> None:
     monkeypatch.setenv("MODEL_LOAD_SECONDS", seconds)

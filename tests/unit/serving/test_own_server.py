@@ -223,7 +223,7 @@ def test_tls_is_for_both_ports(store: Path, tmp_path: Path) -> None:
         (["--tls-cert", "no.pem", "--tls-key", "no.pem"], "there is no file no.pem"),
         (
             ["--tls-cert", "pyproject.toml", "--tls-key", "README.md"],
-            "pyproject.toml and README.md are no certificate and its key: expected PEM files",
+            "pyproject.toml and README.md are not a certificate and its key: expected PEM files",
         ),
         (["--port", "65536"], "--port must be 0 to 65535, got 65536"),
         (["--grpc-port", "-1"], "--grpc-port must be 0 to 65535, got -1"),
