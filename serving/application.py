@@ -46,7 +46,7 @@ class Application:
     """Serves a Lambda handler, one request at a time, as a Lambda environment does.
 
     turn: the one thread that handlers run in. probe: answers (method, path) at once, or None to
-    let it wait its turn. count: is told the route and body of each prediction. start, stop: run
+    let it wait its turn. count: is told the route and response of each prediction. start, stop: run
     with the server.
     """
 
@@ -56,7 +56,7 @@ class Application:
         turn: ThreadPoolExecutor,
         *,
         probe: Probe = lambda _method, _path: None,
-        count: Callable[[str, str], None] = lambda _route, _body: None,
+        count: Callable[[str, Response], None] = lambda _route, _response: None,
         start: Hook = _nothing,
         stop: Hook = _nothing,
         log: bool = True,
@@ -122,7 +122,7 @@ class Application:
                 self._turn, self._handler, event, Context(request_id)
             )
         if response["statusCode"] == HTTPStatus.OK and scope["method"] == "POST":
-            self._count(route, response["body"])
+            self._count(route, response)
         return response
 
     async def _live(self, receive: Receive, send: Send) -> None:

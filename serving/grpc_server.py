@@ -22,7 +22,7 @@ from open_inference.grpc.service import (
 )
 
 from classifier.errors import BadRequest, ModelUnavailable, PredictError
-from classifier.http import MAX_BODY, inference_protocol
+from classifier.http import MAX_BODY, inference_protocol, tensors
 from classifier.http.event import Request
 from classifier.monitoring.telemetry import begin, logger
 from classifier.served import Served
@@ -33,10 +33,20 @@ _GRACE_SECONDS = 25.0  # for calls in progress when the server stops
 _CODES = {
     HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: grpc.StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
-_RAW_DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype("<f4")}
+_CONTENTS = {  # the field of a tensor's contents for each datatype; FP16 is raw only
+    "BYTES": "bytes_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "INT64": "int64_contents",
+    "UINT64": "uint64_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+}
 _GET = Request("GET", "", {}, {}, b"", "")
 
 
@@ -89,7 +99,10 @@ class _Service(GRPCInferenceServiceServicer):
         return await self._call(
             context,
             "ServerMetadata",
-            lambda: _body(inference_protocol.server_metadata(_GET, self._served)),
+            lambda: (
+                _body(inference_protocol.server_metadata(_GET, self._served))
+                | {"extensions": ["classification"]}  # the others are REST's
+            ),
             waits=False,
         )
 
@@ -109,26 +122,31 @@ class _Service(GRPCInferenceServiceServicer):
 
     def _ready(self, name: str, version: str) -> dict[str, Any]:
         try:
-            inference_protocol.ready(_GET, self._served, name or None, version or None)
+            if name:
+                inference_protocol.model_ready(_GET, self._served, name, version or None)
+            else:
+                inference_protocol.ready(_GET, self._served)
         except ModelUnavailable as error:
             logger.warning("model not loaded", detail=str(error))
             return {"ready": False}
         return {"ready": True}
 
     def _infer(self, request: Any) -> Any:
-        model, answers = inference_protocol.answer(
+        model, answers, outputs = inference_protocol.answer(
             _document(request), self._served, request.model_name, request.model_version or None
         )
         metrics.count_predictions(model, (answer["prediction"] for answer in answers.predictions))
         response = messages.ModelInferResponse(
             model_name=model.name, model_version=model.version, id=request.id
         )
-        rows = answers.probabilities
-        output = response.outputs.add(name=model.output_name, datatype="FP32", shape=rows.shape)
-        if request.raw_input_contents:  # in the form that the client chose for its own tensor
-            response.raw_output_contents.append(rows.astype("<f4").tobytes())
-        else:
-            output.contents.fp32_contents.extend(rows.ravel().tolist())
+        for name, datatype, shape, values, _ in outputs:
+            output = response.outputs.add(name=name, datatype=datatype, shape=shape)
+            if request.raw_input_contents:  # in the form that the client chose for its own tensor
+                response.raw_output_contents.append(tensors.to_binary(values))
+            elif isinstance(values, list):
+                output.contents.bytes_contents.extend(text.encode() for text in values)
+            else:
+                output.contents.fp32_contents.extend(values.tolist())
         return response
 
     async def _call(
@@ -193,7 +211,7 @@ def _document(request: Any) -> dict[str, Any]:
                 "name": tensor.name,
                 "datatype": tensor.datatype,
                 "shape": list(tensor.shape),
-                "data": _raw(tensor.datatype, raw[index]) if raw else _typed(tensor),
+                "data": tensors.from_binary(tensor.datatype, raw[index]) if raw else _typed(tensor),
             }
             for index, tensor in enumerate(request.inputs)
         ],
@@ -210,15 +228,14 @@ def _document(request: Any) -> dict[str, Any]:
     }
 
 
-def _raw(datatype: str, content: bytes) -> NDArray[Any] | None:
-    dtype = _RAW_DTYPES.get(datatype)
-    if dtype is None or len(content) % dtype.itemsize:
-        return None  # refused by its datatype, or by its length
-    return np.frombuffer(content, dtype)
-
-
-def _typed(tensor: Any) -> NDArray[Any]:
-    contents = tensor.contents
-    if tensor.datatype == "FP32":
-        return np.array(contents.fp32_contents, np.float32)
-    return np.array(contents.uint_contents, np.uint32)
+def _typed(tensor: Any) -> NDArray[Any] | list[bytes] | None:
+    """Values of a tensor in the field for its datatype; None for another datatype."""
+    field = _CONTENTS.get(tensor.datatype)
+    if field is None:
+        return None
+    values = list(getattr(tensor.contents, field))
+    if tensor.datatype == "BYTES":
+        return values
+    dtype = tensors.DTYPES[tensor.datatype]
+    # Its fields are wider than some datatypes: a value of 256 in a UINT8 is still to be refused.
+    return np.array(values, f"{dtype.kind}8" if dtype.kind in "iu" else dtype)

@@ -3,11 +3,13 @@
 Import it in that process only, with the environment of `serving.server.prepare_environment`.
 """
 
+import base64
+import gzip
 import json
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
+from typing import Any
 
 from classifier import handler as function
 from classifier.errors import Misconfigured, ModelUnavailable
@@ -28,6 +30,10 @@ _ALWAYS: dict[str, Callable[..., Response]] = {
 _ONCE_LOADED: dict[str, Callable[..., Response]] = {
     "/ready": routes.ready,
     "/v2/health/ready": inference_protocol.ready,
+}
+_INFLATE: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
 }
 
 
@@ -58,18 +64,18 @@ class _Worker:
             return None
         return answers[route](Request(method, route, {}, {}, b"", ""), self._served)
 
-    def count(self, route: str, body: str) -> None:
-        """Count the predictions in the body of a successful response."""
+    def count(self, route: str, response: Response) -> None:
+        """Count the predictions in a successful response."""
         model = self._served.model()
-        document = json.loads(body)
+        document, binary = _parts(response)
         if route == "/predict":
             results = document.get("predictions", [document])
             digits = [digit for result in results for digit in result.get("digits", [result])]
             metrics.count_predictions(model, (digit["prediction"] for digit in digits))
         elif route.endswith("/infer"):
             (output,) = document["outputs"]
-            rows = np.reshape(output["data"], output["shape"])
-            metrics.count_predictions(model, (model.labels[best] for best in rows.argmax(axis=1)))
+            best = inference_protocol.best_classes(output, binary)
+            metrics.count_predictions(model, (model.labels[index] for index in best))
 
     async def start(self) -> None:
         """Start gRPC, and load the model. If that fails, the first request tries again."""
@@ -90,3 +96,13 @@ class _Worker:
             logger.warning("model not loaded at start", reason=str(error))
         else:
             metrics.show_model(model)
+
+
+def _parts(response: Response) -> tuple[dict[str, Any], bytes]:
+    """The JSON of a response, and the binary data after it."""
+    body = response["body"]
+    content = base64.b64decode(body) if response["isBase64Encoded"] else body.encode()
+    if coding := response["headers"].get("Content-Encoding"):
+        content = _INFLATE[coding](content)
+    length = int(response["headers"].get(inference_protocol.HEADER_LENGTH, len(content)))
+    return json.loads(content[:length]), content[length:]

@@ -15,6 +15,7 @@ from classifier.http.response import judged, predictions
 from classifier.image.limits import limit_memory, silence_pillow
 from classifier.image.pixels import Picture
 from classifier.mode import Mode
+from classifier.model import pace
 from classifier.model.session import LazyModel, Model
 from classifier.model.store import open_bucket
 from classifier.prepare.mnist import Located
@@ -73,7 +74,9 @@ def classify(
 
 def _answers(loaded: Model, pictures: list[Located]) -> list[dict[str, Any]]:
     samples = [sample for picture in pictures for sample in picture.samples]
-    answers = predictions(loaded.probabilities(loaded.encode(samples)), loaded.labels)
+    passes = pace.of(loaded.name, loaded.version)
+    probabilities = passes.run(loaded.probabilities, loaded.encode(samples), None)
+    answers = predictions(probabilities, loaded.labels, loaded.manifest.output.thresholds)
     return [
         judged(
             answer,

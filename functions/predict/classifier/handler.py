@@ -21,6 +21,7 @@ from classifier.http import event as http_event
 from classifier.http.event import Request
 from classifier.http.response import Response, problem, protocol_error
 from classifier.image.limits import limit_memory, silence_pillow
+from classifier.model.pace import Remaining
 from classifier.model.session import LazyModel
 from classifier.monitoring.telemetry import begin, logger, metrics
 from classifier.predict import predict
@@ -30,6 +31,7 @@ limit_memory()
 silence_pillow()
 model = LazyModel(fetching)
 _cold_start = True
+_MIN_COMPRESSED = 1024  # bytes of a response; smaller ones gain nothing
 
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency", "snap-start"):
     # Nobody waits for this init: load now. If it fails, the first request tries again.
@@ -53,11 +55,16 @@ def handler(event: Any, context: Any) -> Response:
     request_id = source.request_id(event, context.aws_request_id)
     begin(request_id, context.aws_request_id, cold_start=_cold_start)
     _cold_start = False
-    path = ""
+    path = accepted = ""
     try:
         request = source.parse(event, context.aws_request_id)
         path = request.path
-        response = _answer(request)
+        accepted = request.headers.get("accept-encoding", "")
+        if "content-encoding" in request.headers:
+            from classifier.http import coding  # noqa: PLC0415 - few clients compress
+
+            request = coding.inflated(request)
+        response = _answer(request, getattr(context, "get_remaining_time_in_millis", None))
     except UnsupportedEvent as unsupported:
         logger.error("unsupported event", detail=str(unsupported))  # noqa: TRY400 - Lambda logs the rest
         raise
@@ -80,14 +87,16 @@ def handler(event: Any, context: Any) -> Response:
             metrics.clear_metrics()  # they would raise the alarms that judge the version's traffic
         else:
             metrics.flush_metrics()
+    response = _as_accepted(response, accepted)
     if origin := os.environ.get("CORS_ORIGIN"):  # pages of this site may read the response
         response["headers"]["Access-Control-Allow-Origin"] = origin
     reply: Response = source.reply(event, response)
     return reply
 
 
-def _answer(request: Request) -> Response:
-    served = Served(model)
+def _answer(request: Request, remaining: Remaining | None) -> Response:
+    """Remaining: of Lambda's context; a server of its own has no limit."""
+    served = Served(model, remaining)
     if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
         from classifier.http.routes import preflight  # noqa: PLC0415 - as below
 
@@ -104,6 +113,14 @@ def _answer(request: Request) -> Response:
             response = answer(request, served, **matched.groupdict())
             return response | {"body": ""} if request.method == "HEAD" else response
     raise NotFound(f"there is no {request.path}; POST an image to /predict")
+
+
+def _as_accepted(response: Response, accepted: str) -> Response:
+    if not accepted or len(response["body"]) < _MIN_COMPRESSED:
+        return response
+    from classifier.http import coding  # noqa: PLC0415 - short answers don't need it
+
+    return coding.compressed(response, accepted)
 
 
 def _allow(request: Request, *methods: str) -> None:

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from classifier.errors import PredictError
 from classifier.http.event import Request
 from classifier.http.payload import Payload, read
-from classifier.http.response import Response, box_in_pixels, input_preview, judged, ok
+from classifier.http.response import (
+    Response,
+    best_labels,
+    box_in_pixels,
+    input_preview,
+    judged,
+    ok,
+)
 from classifier.image.limits import Allowance
 from classifier.image.pixels import Picture
 from classifier.model.session import Model
@@ -28,7 +35,7 @@ def predict(request: Request, served: Served) -> Response:
     model = served.model()
     with timed("PreprocessMs"):
         pictures = _prepare(payload, model.preprocess)
-        samples = [sample for picture in pictures for sample in picture.located.samples]
+        samples = _samples(pictures)
         papers = [picture.paper for picture in pictures for _ in picture.located.samples]
         observed = traits(samples, papers)
     answers = served.classify(model, model.encode(samples)).predictions if samples else []
@@ -45,6 +52,13 @@ def predict(request: Request, served: Served) -> Response:
         "request_id": request.request_id,
     }
     return ok({"predictions": results, **about} if payload.is_batch else {**results[0], **about})
+
+
+def samples_of(images: list[bytes], model: Model) -> list[Sample]:
+    """One sample for each image file, as with the parameters' defaults."""
+    payload = Payload(images, is_batch=True, mode="auto", with_input=False)
+    with timed("PreprocessMs"):
+        return _samples(_prepare(payload, model.preprocess))
 
 
 class _Prepared(NamedTuple):
@@ -73,12 +87,17 @@ def _prepare(payload: Payload, preprocess: Pipeline) -> list[_Prepared]:
     return prepared
 
 
+def _samples(pictures: list[_Prepared]) -> list[Sample]:
+    return [sample for picture in pictures for sample in picture.located.samples]
+
+
 def _results(
     payload: Payload, pictures: list[_Prepared], answers: list[dict[str, Any]], model: Model
 ) -> list[dict[str, Any]]:
     """What is said of each picture: its most prominent digit, or all of them as a text."""
     rejection = model.manifest.rejection
     score_name = model.manifest.score_name
+    top_k = model.manifest.output.top_k if payload.top_k is None else payload.top_k
     remaining = iter(answers)
     results = []
     for located, size, _ in pictures:
@@ -88,6 +107,8 @@ def _results(
                 located.samples, remaining, strict=False
             )  # one per sample, no more
         ]
+        if top_k:
+            digits = [best_labels(digit, model.labels, top_k) for digit in digits]
         for digit, box in zip(digits, located.boxes, strict=False):
             digit["box"] = box_in_pixels(box, size)
         if payload.many:

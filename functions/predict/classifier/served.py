@@ -1,5 +1,6 @@
 """The model as the function's routes use it: loaded on demand, its answers logged and measured."""
 
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,7 +8,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from numpy.typing import NDArray
 
 from classifier.http.response import predictions
+from classifier.model import pace
+from classifier.model.pace import Remaining
 from classifier.model.session import LazyModel, Model
+from classifier.monitoring import statistics
 from classifier.monitoring.telemetry import (
     add_confidences,
     logger,
@@ -27,8 +31,10 @@ class Answers(NamedTuple):
 class Served:
     """The one model of this environment."""
 
-    def __init__(self, lazy: LazyModel) -> None:
+    def __init__(self, lazy: LazyModel, remaining: Remaining | None = None) -> None:
+        """remaining: milliseconds that are left for the request, if its time is limited."""
         self._lazy = lazy
+        self._remaining = remaining
 
     def model(self) -> Model:
         """Return the model, loading it if necessary. Raises ModelUnavailable if that fails."""
@@ -40,10 +46,16 @@ class Served:
         return model
 
     def classify(self, model: Model, batch: Tensor) -> Answers:
-        """Run the model on a batch."""
+        """Run the model on a batch. Raises TooLarge if it can't be done in time."""
+        started = time.perf_counter_ns()
         with timed("InferenceMs"):
-            probabilities = model.probabilities(batch)
-        answers = Answers(predictions(probabilities, model.labels), probabilities)
+            probabilities = pace.of(model.name, model.version).run(
+                model.probabilities, batch, self._remaining
+            )
+        duration = time.perf_counter_ns() - started
+        statistics.of(model.name, model.version).add_batch(len(batch), duration)
+        thresholds = model.manifest.output.thresholds
+        answers = Answers(predictions(probabilities, model.labels, thresholds), probabilities)
         add_confidences([answer["confidence"] for answer in answers.predictions])
         metrics.add_metadata("message", "predicted")
         metrics.add_metadata("model_version", model.version)

@@ -1,8 +1,14 @@
 """inference_protocol.py: the Open Inference Protocol's REST form, tensors in and tensors out."""
 
+import base64
+import copy
+import io
 import json
+import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,12 +16,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
+from classifier import predict
 from classifier.errors import PredictError
+from classifier.http import tensors
 from classifier.http.event import Request
-from classifier.http.inference_protocol import ROUTES
+from classifier.http.inference_protocol import ROUTES, best_classes
+from classifier.http.payload import Payload
 from classifier.model.session import LazyModel, Model
-from classifier.prepare.encoding import Tensor
+from classifier.monitoring import statistics
+from classifier.prepare.encoding import Encoding, Tensor
 from classifier.served import Answers, Served
 
 type Digits = NDArray[np.uint8]
@@ -48,7 +59,11 @@ class Server(Served):
                     response = answer(request, self, **matched.groupdict())
                 except PredictError as error:
                     return error.status.value, error.detail
-                return response["statusCode"], json.loads(response["body"])
+                if not response["isBase64Encoded"]:
+                    return response["statusCode"], json.loads(response["body"])
+                content = base64.b64decode(response["body"])
+                size = int(response["headers"]["Inference-Header-Content-Length"])
+                return response["statusCode"], (json.loads(content[:size]), content[size:])
         raise AssertionError(f"no route for {method} {path}")
 
 
@@ -87,7 +102,7 @@ def test_the_server_tells_its_name_and_extensions(server: Server) -> None:
     status, body = server("/v2")
     assert status == 200
     assert body.keys() == {"name", "version", "extensions"}
-    assert body["extensions"] == []
+    assert body["extensions"] == ["binary_tensor_data", "classification", "statistics"]
 
 
 def test_live_does_not_touch_the_model(server: Server) -> None:
@@ -95,9 +110,11 @@ def test_live_does_not_touch_the_model(server: Server) -> None:
     assert not server.lazy.is_loaded
 
 
-@pytest.mark.parametrize("path", ["/v2/health/ready", "/v2/models/mnist/ready"])
-def test_ready_loads_the_model(server: Server, path: str) -> None:
-    assert server(path) == (200, {"ready": True})
+@pytest.mark.parametrize(
+    ("path", "name"), [("/v2/health/ready", {}), ("/v2/models/mnist/ready", {"name": "mnist"})]
+)
+def test_ready_loads_the_model(server: Server, path: str, name: dict[str, str]) -> None:
+    assert server(path) == (200, {"ready": True, **name})
     assert server.lazy.is_loaded
 
 
@@ -105,13 +122,14 @@ def test_metadata_tells_the_tensors(server: Server, version: str) -> None:
     expected = {
         "name": "mnist",
         "versions": [version],
-        "platform": "onnxruntime_onnx",
+        "platform": "onnx_onnxv1",
         "inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, 28, 28]}],
         "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}],
     }
     assert server("/v2/models/mnist") == (200, expected)
     assert server(f"/v2/models/mnist/versions/{version}") == (200, expected)
-    assert server(f"/v2/models/mnist/versions/{version}/ready") == (200, {"ready": True})
+    ready = (200, {"name": "mnist", "ready": True})
+    assert server(f"/v2/models/mnist/versions/{version}/ready") == ready
 
 
 @pytest.mark.parametrize(
@@ -125,13 +143,13 @@ def test_another_model_or_version_is_not_found(server: Server, path: str) -> Non
 
 
 @pytest.mark.parametrize("datatype", ["UINT8", "FP32"])
-@pytest.mark.parametrize("form", ["flat", "nested", "nested with flat rows"])
+@pytest.mark.parametrize("form", ["flat", "nested"])
 def test_tensors_are_inferred_whatever_their_form(
     server: Server, version: str, digits: Digits, datatype: str, form: str
 ) -> None:
     batch = digits[[3, 7]]
     values = batch.astype(float) if datatype == "FP32" else batch
-    shapes = {"flat": [-1], "nested": [2, 28, 28], "nested with flat rows": [2, 784]}
+    shapes = {"flat": [-1], "nested": [2, 28, 28]}
     data = values.reshape(shapes[form]).tolist()
     status, body = infer(server, inference(data, shape=[2, 28, 28], datatype=datatype))
     assert status == 200
@@ -184,7 +202,8 @@ def test_an_id_that_is_no_short_string_is_refused(server: Server, identity: Any)
         (inference(BLANK, name="pixels"), "unknown input 'pixels'; send 'image'"),
         (inference(BLANK, name=None), "unknown input None"),
         (inference(BLANK, name=["image"]), "unknown input"),
-        (inference(BLANK, datatype="FP16"), "'FP16' is not supported; send UINT8 or FP32"),
+        (inference(BLANK, datatype="FP8"), "'FP8' is not supported; send UINT8, another of"),
+        (inference(BLANK, datatype="BOOL"), "not supported"),
         (inference(BLANK, datatype="uint8"), "not supported"),
         (inference(BLANK, datatype=["UINT8"]), "not supported"),
         (inference(BLANK, datatype=None), "not supported"),
@@ -246,11 +265,14 @@ def test_over_32_images_are_too_many(server: Server, count: int) -> None:
         [BLANK[:-1], 0],
         [BLANK, 0],
         [[]],
+        np.zeros((1, 784)).tolist(),
+        np.zeros((28, 28, 1)).tolist(),  # of the right length, in another order
+        np.zeros((1, 28, 28, 1)).tolist(),
     ],
 )
 def test_data_of_another_length_than_the_shape_says_is_refused(server: Server, data: Any) -> None:
     detail = refused(server, inference(data))
-    assert '"data" must be a list of 784 numbers' in detail or "numbers alone" in detail
+    assert '"data" must be a list of 784 numbers' in detail
 
 
 @pytest.mark.parametrize("value", ["0", None, True, [], {}, [[1, 2]]])
@@ -280,12 +302,6 @@ def test_a_body_over_4_mib_is_too_large(server: Server) -> None:
     assert "4194305 bytes" in refused(server, b" " * (4 * 1024 * 1024 + 1), status=413)
 
 
-def test_the_binary_extension_is_refused_with_what_to_send(server: Server) -> None:
-    headers = {"inference-header-content-length": "100"}
-    status, detail = server("/v2/models/mnist/infer", inference(BLANK), headers)
-    assert (status, "binary_data=False" in detail) == (400, True)
-
-
 @pytest.mark.parametrize("outputs", [None, [], [{"name": "probabilities"}]])
 def test_the_output_may_be_asked_for_by_its_name(server: Server, outputs: Any) -> None:
     assert infer(server, inference(BLANK) | {"outputs": outputs})[0] == 200
@@ -298,8 +314,11 @@ def test_the_output_may_be_asked_for_by_its_name(server: Server, outputs: Any) -
         (["probabilities"], "must be a list"),
         ([{"name": "logits"}], "unknown output 'logits'; ask for 'probabilities'"),
         ([{}], "unknown output None"),
-        ([{"name": "probabilities", "parameters": {"binary_data": True}}], "JSON data"),
-        ([{"name": "probabilities", "parameters": {"classification": 3}}], "JSON data"),
+        ([{"name": "probabilities"}] * 2, "asked for 2 times"),
+        *(
+            ([{"name": "probabilities", "parameters": {"classification": count}}], "of classes")
+            for count in (-1, "3", True, 1.5)
+        ),
     ],
 )
 def test_other_outputs_are_refused(server: Server, outputs: Any, reason: str) -> None:
@@ -346,6 +365,255 @@ def test_errors_have_the_protocols_form(model_store: Path, monkeypatch: pytest.M
         assert ("Allow" in response["headers"]) == (status == 405)
 
 
+def picture(digit: NDArray[np.uint8]) -> bytes:
+    """A sample as a PNG: black ink on white paper, four times its size."""
+    file = io.BytesIO()
+    Image.fromarray(255 - digit).resize((112, 112)).save(file, "PNG")
+    return file.getvalue()
+
+
+def binary(server: Server, document: Any, *parts: bytes) -> tuple[int, Any]:
+    """Send the inputs' data after the JSON."""
+    for given_tensor, part in zip(document["inputs"], parts, strict=False):
+        given_tensor.pop("data", None)
+        given_tensor["parameters"] = {"binary_data_size": len(part)}
+    text = json.dumps(document).encode()
+    headers = {"inference-header-content-length": str(len(text))}
+    return server("/v2/models/mnist/infer", text + b"".join(parts), headers)
+
+
+def elements(*contents: bytes) -> bytes:
+    """BYTES in binary form."""
+    return b"".join(struct.pack("<I", len(content)) + content for content in contents)
+
+
+NUMPY = {
+    **{f"{sign}INT{bits}": f"<{sign.lower() or 'i'}{bits // 8}" for sign in ("U", "")
+       for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("datatype", NUMPY)
+def test_binary_tensors_of_every_datatype_have_the_same_answer(
+    server: Server, digits: Digits, datatype: str
+) -> None:
+    batch = np.minimum(digits[[3, 7]], 127)  # what an INT8 holds
+    expected = infer(server, inference(batch.ravel().tolist(), shape=[2, 28, 28]))[1]
+    document = inference(None, shape=[2, 28, 28], datatype=datatype)
+    status, body = binary(server, document, batch.astype(NUMPY[datatype]).tobytes())
+    assert status == 200
+    assert body["outputs"] == expected["outputs"]
+    assert (server.batches[1] == server.batches[0]).all()
+
+
+@pytest.mark.parametrize("form", ["by default", "by name"])
+def test_a_binary_output_follows_the_json(server: Server, digits: Digits, form: str) -> None:
+    named = {"name": "probabilities", "parameters": {"binary_data": True}}
+    wanted: dict[str, Any] = {"parameters": {"binary_data_output": True}}
+    if form == "by name":
+        wanted = {"outputs": [named]}
+    document = inference(digits[[3, 7]].ravel().tolist(), shape=[2, 28, 28])
+    (plain,) = infer(server, document)[1]["outputs"]
+    status, (header, content) = infer(server, document | wanted)
+    (output,) = header["outputs"]
+    assert (status, output["parameters"]) == (200, {"binary_data_size": 80})
+    assert "data" not in output
+    assert np.frombuffer(content, "<f4").tolist() == plain["data"]
+
+
+def test_an_output_can_be_json_where_the_others_are_binary(server: Server) -> None:
+    wanted = {
+        "parameters": {"binary_data_output": True},
+        "outputs": [{"name": "probabilities", "parameters": {"binary_data": False}}],
+    }
+    _, body = infer(server, inference(BLANK) | wanted)
+    assert len(body["outputs"][0]["data"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("document", "parts", "reason"),
+    [
+        (inference(None), [b"\0" * 783], "must hold 784 values"),
+        (inference(None, datatype="FP32"), [b"\0" * 3135], "3135 bytes of binary data are not"),
+        (inference(None, datatype="FP8"), [b""], "'FP8' is not supported"),
+        (inference(None, datatype="BYTES", shape=[1]), [b"\x09\0\0\0abc"], "in front of each"),
+        (inference(None, datatype="BYTES", shape=[1]), [b"\x09\0"], "in front of each"),
+        (inference(None), [b"\0" * 784, b"more"], "4 bytes after the JSON belong to no input"),
+    ],
+)
+def test_binary_data_that_does_not_fit_is_refused(
+    server: Server, document: Any, parts: list[bytes], reason: str
+) -> None:
+    status, detail = binary(server, copy.deepcopy(document), *parts)
+    assert (status, reason in detail) == (400, True), detail
+
+
+@pytest.mark.parametrize("size", [785, -1, "784", 7.5, True])
+def test_a_size_of_binary_data_is_a_number_that_is_there(server: Server, size: Any) -> None:
+    document = inference(BLANK, parameters={"binary_data_size": size})
+    text = json.dumps(document).encode()
+    headers = {"inference-header-content-length": str(len(text))}
+    status, detail = server("/v2/models/mnist/infer", text + bytes(784), headers)
+    assert (status, '"binary_data_size" must be' in detail) == (400, True)
+
+
+@pytest.mark.parametrize("length", ["", "x", "-1", "99999", "²", "7.0"])
+def test_a_length_of_the_json_is_a_number_that_is_there(server: Server, length: str) -> None:
+    headers = {"inference-header-content-length": length}
+    status, detail = server("/v2/models/mnist/infer", inference(BLANK), headers)
+    assert (status, "Inference-Header-Content-Length must be" in detail) == (400, True)
+
+
+def test_a_length_amid_the_json_is_refused(server: Server) -> None:
+    headers = {"inference-header-content-length": "20"}
+    status, detail = server("/v2/models/mnist/infer", inference(BLANK), headers)
+    assert (status, "up to Inference-Header-Content-Length, 20 bytes" in detail) == (400, True)
+
+
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+@pytest.mark.parametrize("form", ["binary", "base64", "base64 as bytes"])
+def test_image_files_are_classified_as_predict_does(
+    server: Server, digits: Digits, shape: list[int], form: str
+) -> None:
+    files = [picture(digits[digit]) for digit in (3, 7)]
+    texts = [base64.b64encode(file) for file in files]
+    document = inference(None, datatype="BYTES", shape=shape)
+    if form == "base64":
+        data = np.reshape([text.decode() for text in texts], shape).tolist()
+        status, body = infer(server, inference(data, datatype="BYTES", shape=shape))
+    else:
+        part = elements(*(files if form == "binary" else texts))
+        status, body = binary(server, document, part)
+    assert status == 200
+    rows = np.reshape(body["outputs"][0]["data"], (2, 10))
+    assert rows.argmax(axis=1).tolist() == [3, 7]
+    payload = Payload(files, is_batch=True, mode="auto", with_input=False)
+    model = server.model()
+    samples = [p.located.samples[0] for p in predict._prepare(payload, model.preprocess)]
+    assert (server.batches[0] == model.encode(samples)).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "reason"),
+    [
+        (["AAAA"], 422, "images[0]"),
+        ([base64.b64encode(b"%PDF-1.7 " * 9).decode()], 415, "images[0]"),
+        (["not base64!"], 400, '"data"[0] is not'),
+        ([7], 400, '"data"[0] must be the base64'),
+        ([], 400, "list of 1 image files"),
+        ("AAAA", 400, "list of 1 image files"),
+        ([base64.b64encode(picture(np.zeros((28, 28), np.uint8))).decode()], 422, "images[0]"),
+    ],
+)
+def test_what_is_no_image_file_is_refused(
+    server: Server, data: Any, status: int, reason: str
+) -> None:
+    document = inference(data, datatype="BYTES", shape=[1])
+    assert reason in refused(server, document, status)
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_a_picture_of_0_to_1_is_refused(server: Server, digits: Digits, datatype: str) -> None:
+    """One of them in a batch is enough; a black picture is none."""
+    fractions = (digits[3] / 255).ravel().tolist()
+    mixed = inference([*BLANK, *fractions], shape=[2, 28, 28], datatype=datatype)
+    assert "multiply by 255" in refused(server, mixed)
+    assert infer(server, inference(BLANK, datatype=datatype))[0] == 200
+
+
+def test_small_integers_are_a_picture(server: Server) -> None:
+    assert infer(server, inference([1, *BLANK[1:]]))[0] == 200
+
+
+RANGES: dict[str, dict[str, Any]] = {
+    "0 to 1": {},
+    "-1 to 1": {"scale": 1 / 127.5, "mean": [1.0]},
+    "0 to 255": {"scale": 1.0},
+    "-128 to 127": {"scale": 1.0, "mean": [128.0]},
+}
+
+
+@pytest.mark.parametrize(
+    ("taken", "sent", "reason"),
+    [
+        ("0 to 1", "0 to 255", "takes 0 to 1; normalise"),
+        ("-1 to 1", "0 to 255", "takes -1 to 1; normalise"),
+        ("0 to 255", "0 to 1", "takes 0 to 255; multiply by 255"),
+        ("-128 to 127", "0 to 1", "takes -128 to 127; multiply by 255"),
+        *((name, name, "") for name in RANGES),
+    ],
+)
+def test_values_of_another_range_are_refused_by_a_float_model(
+    digits: Digits, taken: str, sent: str, reason: str
+) -> None:
+    """Of the model's own range, every real picture is taken."""
+    tables = [
+        Encoding.from_manifest("float32", (28, 28), RANGES[name])(digits) for name in (taken, sent)
+    ]
+    encode = Encoding.from_manifest("float32", (28, 28), RANGES[taken])
+    model: Any = SimpleNamespace(encode=encode, input_name="image")
+    document = tensor(tables[1]) | {"shape": list(tables[1].shape), "datatype": "FP32"}
+    if not reason:
+        assert np.array_equal(tensors.read(document, model), tables[0])
+        return
+    with pytest.raises(PredictError, match=re.escape(reason)):
+        tensors.read(document, model)
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_the_best_classes_can_be_asked_for(
+    server: Server, digits: Digits, *, is_binary: bool
+) -> None:
+    parameters = {"classification": 3, "binary_data": is_binary}
+    wanted = {"outputs": [{"name": "probabilities", "parameters": parameters}]}
+    document = inference(digits[[3, 7]].ravel().tolist(), shape=[2, 28, 28])
+    rows = np.reshape(infer(server, document)[1]["outputs"][0]["data"], (2, 10))
+    status, body = infer(server, document | wanted)
+    header, content = body if is_binary else (body, b"")
+    (output,) = header["outputs"]
+    assert (status, output["datatype"], output["shape"]) == (200, "BYTES", [2, 3])
+    expected = [f"{row[index]:f}:{index}:{index}" for row in rows for index in np.argsort(-row)[:3]]
+    if is_binary:
+        assert content == elements(*(text.encode() for text in expected))
+    else:
+        assert output["data"] == expected
+    assert best_classes(output, content) == [3, 7]
+
+
+def test_more_classes_than_there_are_get_all(server: Server) -> None:
+    wanted = {"outputs": [{"name": "probabilities", "parameters": {"classification": 99}}]}
+    assert infer(server, inference(BLANK) | wanted)[1]["outputs"][0]["shape"] == [1, 10]
+
+
+@pytest.mark.parametrize("path", ["/v2/models/stats", "/v2/models/mnist/stats"])
+def test_statistics_count_pictures_and_batches(
+    server: Server, version: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_models", {})
+    infer(server, inference(BLANK * 3, shape=[3, 28, 28]))
+    infer(server, inference(BLANK))
+    refused_status, _ = infer(server, inference(BLANK[1:]))
+    status, body = server(path)
+    (counts,) = body["model_stats"]
+    assert (refused_status, status) == (400, 200)
+    assert (counts["name"], counts["version"]) == ("mnist", version)
+    assert (counts["inference_count"], counts["execution_count"]) == (4, 2)
+    assert counts["last_inference"] > 10**12  # milliseconds since 1970
+    parts = counts["inference_stats"]
+    assert {part: value["count"] for part, value in parts.items()} == {
+        "success": 2,
+        "fail": 1,
+        "queue": 0,
+        "compute_input": 2,
+        "compute_infer": 2,
+        "compute_output": 2,
+    }
+    assert [batch["batch_size"] for batch in counts["batch_stats"]] == [1, 3]
+    sizes = sum(batch["compute_infer"]["ns"] for batch in counts["batch_stats"])
+    assert 0 < sizes == parts["compute_infer"]["ns"] < parts["success"]["ns"]
+
+
 json_value = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
@@ -362,4 +630,4 @@ json_value = st.recursive(
 @example(parts={}, changes={"data": [[[[]]]]})
 def test_any_request_is_answered_or_refused(server: Server, parts: Any, changes: Any) -> None:
     status, _ = infer(server, inference(BLANK, **changes) | parts)
-    assert status in (200, 400, 413)
+    assert status in (200, 400, 413, 415, 422)

@@ -1,7 +1,6 @@
 """payload.py: the image files in a body, by its content type."""
 
 import base64
-import gzip
 import json
 import re
 from typing import Any
@@ -153,17 +152,18 @@ def test_a_data_url_as_browsers_and_templates_write_it_is_taken(text: str) -> No
     assert post_json({"image": text + TEXT}).images == [FILE]
 
 
-@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate, gzip", "br"])
-@pytest.mark.parametrize("content_type", ["image/png", "application/json"])
-def test_a_compressed_body_is_refused_for_what_it_is(coding: str, content_type: str) -> None:
-    headers = {"content-type": content_type, "content-encoding": coding}
-    with pytest.raises(UnsupportedMediaType, match="uncompressed"):
-        read(Request("POST", "/predict", {}, headers, gzip.compress(FILE), "-"))
+@pytest.mark.parametrize(
+    ("value", "top_k"), [(None, None), ("all", 0), ("1", 1), ("5", 5), ("1000", 1000)]
+)
+def test_a_client_chooses_how_many_labels_it_gets(value: str | None, top_k: int | None) -> None:
+    query = {} if value is None else {"top_k": value}
+    assert read(Request("POST", "/predict", query, {}, FILE, "-")).top_k == top_k
 
 
-def test_identity_is_no_compression() -> None:
-    headers = {"content-type": "image/png", "content-encoding": "identity"}
-    assert read(Request("POST", "/predict", {}, headers, FILE, "-")).images == [FILE]
+@pytest.mark.parametrize("value", ["", "0", "-1", "5.0", "five", "²", "9" * 7])
+def test_another_number_of_labels_is_refused(value: str) -> None:
+    with pytest.raises(BadRequest, match="top_k must be all or a number from 1, got"):
+        read(Request("POST", "/predict", {"top_k": value}, {}, FILE, "-"))
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/pdf", "text/html;charset=utf-8"])

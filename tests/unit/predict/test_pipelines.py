@@ -380,7 +380,7 @@ def test_the_inference_protocol_tells_and_takes_float_tensors(
     exponents = np.exp([0, 0, 2.5])
     assert body["outputs"][0]["data"] == pytest.approx(exponents / exponents.sum(), abs=1e-5)
     for changes, sentence in (
-        ({"datatype": "UINT8"}, "send FP32"),
+        ({"datatype": "UINT8", "data": [255] * 192}, "but this model takes -5 to 5; normalise"),
         ({"shape": [1, 28, 28]}, "does not fit"),
         ({"data": [1e39] * 192}, "finite numbers"),
         ({"data": [10**400] * 192}, "finite numbers"),

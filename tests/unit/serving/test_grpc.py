@@ -1,7 +1,10 @@
 """The Open Inference Protocol over gRPC with a third-party client: Triton's."""
 
 import contextlib
+import io
 import json
+import re
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from tritonclient.grpc import (  # type: ignore[import-untyped]
     InferenceServerClient,
     InferInput,
@@ -88,6 +92,7 @@ def test_metadata_is_that_of_rest(client: InferenceServerClient, server: OwnServ
     assert client.get_server_metadata(as_json=True) == {
         "name": "classifier-on-lambda",
         "version": "2",
+        "extensions": ["classification"],
     }
     described = client.get_model_metadata(MODEL, as_json=True)
     expected = json.loads(server.get(f"/v2/models/{MODEL}")[1])
@@ -148,7 +153,7 @@ def test_a_wrong_tensor_is_refused_in_the_words_of_rest(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"raw_input_contents": [b"abc"]}, '"data" must be a list of 784 numbers'),
+        ({"raw_input_contents": [b"abc"]}, '"data" must hold 784 values'),
         ({"raw_input_contents": [bytes(784)] * 2}, "raw_input_contents holds 2 tensors; send one"),
         ({"inputs": [], "raw_input_contents": []}, '"inputs" must be a list of one tensor'),
         ({"id": "x" * 257}, '"id" must be a string of at most 256 characters'),
@@ -156,10 +161,10 @@ def test_a_wrong_tensor_is_refused_in_the_words_of_rest(
         (
             {
                 "outputs": [
-                    {"name": "probabilities", "parameters": {"classification": {"int64_param": 3}}}
+                    {"name": "probabilities", "parameters": {"classification": {"int64_param": -1}}}
                 ]
             },
-            "classification outputs are unsupported",
+            '"classification" must be a number of classes, got -1',
         ),
     ],
 )
@@ -173,6 +178,49 @@ def test_a_request_that_does_not_fit_is_refused(
         stub.ModelInfer(service_pb2.ModelInferRequest(**request | change))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert message in refused.value.details()
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_an_image_file_gets_its_best_classes(
+    stub: Any, digits: NDArray[np.uint8], *, is_raw: bool
+) -> None:
+    """BYTES in, and BYTES out in the form of the input."""
+    file = io.BytesIO()
+    Image.fromarray(255 - digits[7]).resize((112, 112)).save(file, "PNG")
+    content = file.getvalue()
+    described: dict[str, Any] = {"name": "image", "datatype": "BYTES", "shape": [1]}
+    raw = struct.pack("<I", len(content)) + content
+    if not is_raw:
+        described["contents"] = {"bytes_contents": [content]}
+    request = service_pb2.ModelInferRequest(
+        model_name=MODEL,
+        inputs=[described],
+        raw_input_contents=[raw] if is_raw else [],
+        outputs=[{"name": "probabilities", "parameters": {"classification": {"int64_param": 2}}}],
+    )
+    answer = stub.ModelInfer(request)
+    (output,) = answer.outputs
+    assert (output.datatype, output.shape) == ("BYTES", [1, 2])
+    first = answer.raw_output_contents[0][4:] if is_raw else output.contents.bytes_contents[0]
+    assert re.match(rb"[01]\.\d{6}:7:7", first)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "field"),
+    [
+        ("INT8", "int_contents"),
+        ("INT64", "int64_contents"),
+        ("UINT64", "uint64_contents"),
+        ("FP64", "fp64_contents"),
+    ],
+)
+def test_numbers_of_other_datatypes_are_taken(
+    stub: Any, digits: NDArray[np.uint8], datatype: str, field: str
+) -> None:
+    contents = {field: np.minimum(digits[7], 127).ravel().tolist()}
+    described = {"name": "image", "datatype": datatype, "shape": [1, 28, 28], "contents": contents}
+    answer = stub.ModelInfer(service_pb2.ModelInferRequest(model_name=MODEL, inputs=[described]))
+    assert int(np.argmax(answer.outputs[0].contents.fp32_contents)) == 7
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Request → encoded images: extracts the image files from a body, whatever its declared type."""
 
+import re
 from reprlib import repr as short  # don't echo megabytes back
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ class Payload(NamedTuple):
     mode: Mode
     with_input: bool  # whether each prediction includes the picture that the model saw
     many: bool = False  # whether all digits are asked for, or the most prominent one
+    top_k: int | None = None  # how many labels to answer with; 0: all probabilities, None: default
     reject: bool = True  # whether to answer that a picture shows none of the model's classes
 
 
@@ -39,18 +41,14 @@ def read(request: Request) -> Payload:
     with_input = _choice(request, "input", ("false", "true")) == "true"
     many = _choice(request, "digits", ("one", "many")) == "many"
     reject = _choice(request, "reject", ("on", "off")) == "on"
+    top_k = _top_k(request)
     if len(request.body) > MAX_BODY:
         raise TooLarge(
             f"the body has {len(request.body)} bytes; send at most {MAX_BODY} (4 MiB), "
             "for example a smaller image"
         )
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in ("identity", ""):
-        raise UnsupportedMediaType(
-            f"unsupported content encoding {short(coding)}; send the body uncompressed"
-        )
     images, is_batch = _images(request.headers.get("content-type", ""), request.body)
-    return Payload(images, is_batch, mode, with_input, many, reject)
+    return Payload(images, is_batch, mode, with_input, many, top_k, reject)
 
 
 def _choice[T: str](request: Request, name: str, choices: tuple[T, ...]) -> T:
@@ -59,6 +57,15 @@ def _choice[T: str](request: Request, name: str, choices: tuple[T, ...]) -> T:
         if value == choice:
             return choice
     raise BadRequest(f"{name} must be {' or '.join(choices)}, got {short(value)}")
+
+
+def _top_k(request: Request) -> int | None:
+    value = request.query.get("top_k")
+    if value is None or value == "all":
+        return 0 if value else None
+    if not re.fullmatch("[1-9][0-9]{0,5}", value):
+        raise BadRequest(f"top_k must be all or a number from 1, got {short(value)}")
+    return int(value)
 
 
 def _images(declared: str, body: bytes) -> tuple[list[bytes], bool]:

@@ -21,14 +21,36 @@ _REASON = (
 type Response = dict[str, Any]
 
 
-def predictions(probabilities: NDArray[np.float32], labels: list[Any]) -> list[dict[str, Any]]:
-    """Return the JSON of each prediction from its softmax, [N, classes], to six decimals."""
+def predictions(
+    probabilities: NDArray[np.float32], labels: list[Any], thresholds: list[float] | None = None
+) -> list[dict[str, Any]]:
+    """Return the JSON of each prediction from its probabilities, [N, classes], to six decimals.
+
+    thresholds: of a multi-label model; a prediction then has the labels that reach theirs.
+    """
     rows = probabilities.astype(np.float64).round(6).tolist()
     best = probabilities.argmax(axis=1).tolist()
-    return [
+    answers: list[dict[str, Any]] = [
         {"prediction": labels[index], "confidence": row[index], "probabilities": row}
         for row, index in zip(rows, best, strict=True)
     ]
+    if thresholds is not None:
+        for answer in answers:
+            row = answer["probabilities"]
+            answer["labels"] = [labels[at] for at in _ranked(row) if row[at] >= thresholds[at]]
+    return answers
+
+
+def best_labels(answer: dict[str, Any], labels: list[Any], count: int) -> dict[str, Any]:
+    """A prediction with its best labels and their probabilities instead of all probabilities."""
+    row = answer["probabilities"]
+    top = [{"label": labels[at], "probability": row[at]} for at in _ranked(row)[:count]]
+    return {name: value for name, value in answer.items() if name != "probabilities"} | {"top": top}
+
+
+def _ranked(row: list[float]) -> list[int]:
+    """Indices of probabilities, the largest first."""
+    return sorted(range(len(row)), key=row.__getitem__, reverse=True)
 
 
 def judged(
@@ -74,6 +96,21 @@ def input_preview(sample: NDArray[np.uint8]) -> str:
 def ok(body: dict[str, Any]) -> Response:
     """200 with a JSON body."""
     return _response(HTTPStatus.OK, "application/json", body, {})
+
+
+def ok_binary(body: dict[str, Any], binary: bytes, length_header: str) -> Response:
+    """200 with JSON followed by binary data; a header has the length of the JSON."""
+    text = json.dumps(body).encode()
+    return {
+        "statusCode": 200,
+        "headers": {
+            "Content-Type": "application/octet-stream",
+            "Cache-Control": "no-store",
+            length_header: str(len(text)),
+        },
+        "body": base64.b64encode(text + binary).decode(),
+        "isBase64Encoded": True,
+    }
 
 
 def document(body: str, headers: dict[str, str]) -> Response:

@@ -40,10 +40,12 @@ class Input(NamedTuple):
 
 
 class Output(NamedTuple):
-    """The model's output: softmax over the labels."""
+    """The model's output: softmax over the labels, or a sigmoid for each."""
 
     name: str
     labels: list[Any]  # integers and strings
+    thresholds: list[float] | None = None  # of a multi-label model, one per label
+    top_k: int | None = None  # how many probabilities answers hold by default; None: all
 
 
 class Metrics(NamedTuple):
@@ -137,10 +139,7 @@ class Manifest(NamedTuple):
                 tuple(int(side) for side in source["shape"][1:]),
                 source["preprocess"],
             ),
-            output=Output(
-                output["name"],
-                [label if isinstance(label, str) else int(label) for label in output["labels"]],
-            ),
+            output=_output(output),
             quantization=document["quantization"],
             metrics=_pick(Metrics, document["metrics"]),
             baseline=document["baseline"],
@@ -151,6 +150,25 @@ class Manifest(NamedTuple):
 
 def _file(members: Document) -> File:
     return File(members["sha256"], int(members["bytes"]))
+
+
+def _output(members: Document) -> Output:
+    labels = [label if isinstance(label, str) else int(label) for label in members["labels"]]
+    thresholds = members.get("thresholds")
+    if members.get("activation") == "sigmoid":
+        thresholds = thresholds or [0.5] * len(labels)
+        if len(thresholds) != len(labels):
+            raise InvalidManifest(
+                f"manifest.output.thresholds: expected {len(labels)}, one per label, "
+                f"got {len(thresholds)}"
+            )
+    elif thresholds is not None:
+        raise InvalidManifest(
+            "manifest.output.thresholds: expected only with activation 'sigmoid', "
+            f"got {shortened(thresholds)}"
+        )
+    top_k = int(members["top_k"]) if "top_k" in members else None
+    return Output(members["name"], labels, thresholds, top_k)
 
 
 def _pick[T](record: type[T], members: Document) -> T:
