@@ -64,6 +64,7 @@ def whole() -> Document:
     document["metrics"]["calibration"] = {"temperature": 1.5, "samples": 10}
     document["metrics"]["per_class_accuracy"] = [0.5]
     document["finder"] = {"sha256": "0" * 64, "bytes": 1}
+    document["output"] |= {"activation": "sigmoid", "thresholds": [0.5] * 10, "top_k": 5}
     document["rejection"] = {"threshold": 0.5, "slope": 1.5, "offset": -0.5}
     counts = {"predicted_counts": [1], "confidence_histogram": [1]}
     document["baseline"] = counts | {"samples": {"ink": [1]}, "pictures": {"ink": [1]}}

@@ -1,6 +1,7 @@
 """handler.py: events in, responses out, with every module and the model behind it real."""
 
 import base64
+import gzip
 import importlib
 import io
 import json
@@ -23,6 +24,7 @@ from PIL import Image
 from classifier import predict
 from classifier.errors import UnsupportedEvent
 from classifier.image import formats
+from classifier.model import pace
 from classifier.monitoring import telemetry
 from tests.support import (
     ROOT,
@@ -210,6 +212,100 @@ def test_labels_come_from_the_manifest(
     names = [f"digit {number}" for number in range(10)]
     publish(model_store, manifest=lambda document: document["output"].update(labels=names))
     assert call(app, rest_event(image_file(digits[7]), "image/png"))[1]["prediction"] == "digit 7"
+
+
+@pytest.mark.parametrize(
+    ("asked", "default", "count"),
+    [(None, None, None), ("3", None, 3), (None, 5, 5), ("3", 5, 3), ("all", 5, None)],
+)
+def test_an_answer_holds_as_many_labels_as_asked_for_or_by_default(
+    app: ModuleType,
+    model_store: Path,
+    publish: Publish,
+    digits: Digits,
+    asked: str | None,
+    default: int | None,
+    count: int | None,
+) -> None:
+    names = [f"digit {number}" for number in range(10)]
+    output = {"labels": names} | ({} if default is None else {"top_k": default})
+    publish(model_store, manifest=lambda document: document["output"].update(output))
+    query = None if asked is None else {"top_k": asked}
+    images = [text(image_file(digits[number])) for number in (7, 2)]
+    body, kind = _json({"images": images})
+    status, answer = call(app, rest_event(body, kind, queryStringParameters=query))
+    assert status == 200
+    for prediction, name in zip(answer["predictions"], ("digit 7", "digit 2"), strict=True):
+        assert prediction["prediction"] == name
+        if count is None:
+            assert (len(prediction["probabilities"]), "top" in prediction) == (10, False)
+            continue
+        first = {"label": name, "probability": prediction["confidence"]}
+        assert (prediction["top"][0], len(prediction["top"])) == (first, count)
+        assert "probabilities" not in prediction
+
+
+def test_a_model_of_several_labels_answers_with_those_over_their_thresholds(
+    app: ModuleType, model_store: Path, publish: Publish, digits: Digits
+) -> None:
+    output = {"activation": "sigmoid", "thresholds": [0.0] * 7 + [0.5] * 2 + [1.0]}
+    publish(model_store, manifest=lambda document: document["output"].update(output))
+    _, answer = call(app, rest_event(image_file(digits[7]), "image/png"))
+    assert answer["prediction"] == answer["labels"][0] == 7
+    assert sorted(answer["labels"]) == list(range(8))
+
+
+def test_thresholds_for_other_labels_make_a_model_unavailable(
+    app: ModuleType, model_store: Path, publish: Publish
+) -> None:
+    output = {"activation": "sigmoid", "thresholds": [0.5] * 9}
+    publish(model_store, manifest=lambda document: document["output"].update(output))
+    assert call(app, rest_event(GOOD, None))[0] == 503
+
+
+def test_compressed_bodies_are_taken_and_given(app: ModuleType, digits: Digits) -> None:
+    """A response of a kilobyte or more, that is."""
+    images = [text(image_file(digits[number])) for number in range(10)]
+    event = rest_event(gzip.compress(_json({"images": images})[0].encode()), "application/json")
+    event["headers"] |= {"Content-Encoding": "gzip"}
+    status, plain = call(app, event)
+    assert (status, len(plain["predictions"])) == (200, 10)
+    event["headers"] |= {"Accept-Encoding": "gzip, deflate"}
+    response = app.handler(event, Context())
+    assert response["headers"]["Content-Encoding"] == "gzip"
+    assert response["isBase64Encoded"] is True
+    assert json.loads(gzip.decompress(base64.b64decode(response["body"]))) == plain
+    event["body"] = text(gzip.compress(image_file(digits[3])))
+    assert call(app, event)[1]["prediction"] == 3
+
+
+def test_a_body_that_is_not_in_its_coding_is_refused(app: ModuleType) -> None:
+    for path in ("/predict", "/v2/models/mnist/infer"):
+        event = rest_event(b"seven", "image/png", path=path)
+        event["headers"] |= {"Content-Encoding": "gzip"}
+        response = app.handler(event, Context())
+        assert response["statusCode"] == 400
+        assert "not valid gzip" in response["body"]
+
+
+def test_a_batch_that_would_outlive_the_function_is_refused(
+    app: ModuleType, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time left is Lambda's; a model of 1 s for a picture is simulated."""
+    monkeypatch.setattr(pace.Pace, "_seconds", 1.0, raising=False)
+    monkeypatch.setattr(pace.Pace, "__init__", lambda self: setattr(self, "_most", None))
+    monkeypatch.setattr(pace, "_paces", {})
+    body, kind = _json({"images": [text(image_file(digits[1]))] * 32})
+
+    @dataclass
+    class Late(Context):
+        def get_remaining_time_in_millis(self) -> int:
+            return 9_000
+
+    response = app.handler(rest_event(body, kind), Late())
+    assert response["statusCode"] == 413
+    assert "send at most 8" in json.loads(response["body"])["detail"]
+    assert app.handler(rest_event(body, kind), Context())["statusCode"] == 200
 
 
 PNG = image_file(np.zeros((28, 28), dtype=np.uint8))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from classifier.http.response import box_in_pixels, judged, predictions
+from classifier.http.response import best_labels, box_in_pixels, judged, predictions
 from classifier.image.pixels import Part
 from classifier.model.manifest import Rejection
 
@@ -30,6 +30,30 @@ def test_the_larger_of_two_that_look_the_same_is_the_answer() -> None:
     """Rounded to six decimals both are 0.5."""
     (found,) = predictions(np.array([[0.4999998, 0.5000002]], np.float32), [0, 1])
     assert found["prediction"] == 1
+
+
+def test_a_multi_label_model_answers_with_the_labels_that_reach_their_thresholds() -> None:
+    """The most probable first; the prediction is that label, even if none reaches its own."""
+    rows = np.array([[0.5, 0.75, 0.875], [0.25, 0.125, 0]], np.float32)
+    several, none = predictions(rows, ["cat", "dog", "fox"], [0.5, 0.875, 0.5])
+    assert (several["prediction"], several["labels"]) == ("fox", ["fox", "cat"])
+    assert (none["prediction"], none["labels"]) == ("cat", [])
+
+
+def test_the_best_labels_stand_for_all_probabilities() -> None:
+    """The most probable first; of equal ones, the first of the labels."""
+    (found,) = predictions(np.array([[0.25, 0.125, 0.5, 0.125]], np.float32), list("abcd"))
+    expected = [
+        {"label": "c", "probability": 0.5},
+        {"label": "a", "probability": 0.25},
+        {"label": "b", "probability": 0.125},
+    ]
+    assert best_labels(found, list("abcd"), 3) == {
+        "prediction": "c",
+        "confidence": 0.5,
+        "top": expected,
+    }
+    assert len(best_labels(found, list("abcd"), 1000)["top"]) == 4
 
 
 SCORE = "digit_probability"

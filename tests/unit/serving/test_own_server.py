@@ -1,7 +1,9 @@
 """`classifier-on-lambda serve`: real processes, seen from outside."""
 
+import base64
 import contextlib
 import datetime as dt
+import gzip
 import ipaddress
 import json
 import os
@@ -115,6 +117,24 @@ def test_tensors_are_counted_by_label(server: OwnServer, digits: NDArray[np.uint
     body = json.dumps({"inputs": [{**tensor, "data": data}]}).encode()
     assert server.send("POST", "/v2/models/mnist/infer", body)[0] == 200
     assert metric(server, "classifier_predictions_total", label="8") == before + 2
+    wanted = {"name": "probabilities", "parameters": {"classification": 2, "binary_data": True}}
+    body = json.dumps({"inputs": [{**tensor, "data": data}], "outputs": [wanted]}).encode()
+    assert server.send("POST", "/v2/models/mnist/infer", body)[0] == 200
+    assert metric(server, "classifier_predictions_total", label="8") == before + 4
+
+
+def test_a_compressed_answer_is_counted(server: OwnServer, digits: NDArray[np.uint8]) -> None:
+    before = metric(server, "classifier_predictions_total", label="6")
+    images = [base64.b64encode(png(digits[6])).decode()] * 8
+    body = json.dumps({"images": images}).encode()
+    with contextlib.closing(server.connection()) as connection:
+        connection.request(
+            "POST", "/predict?preprocess=none&reject=off", body, {"Accept-Encoding": "gzip"}
+        )
+        response = connection.getresponse()
+        assert response.getheader("Content-Encoding") == "gzip"
+        assert len(json.loads(gzip.decompress(response.read()))["predictions"]) == 8
+    assert metric(server, "classifier_predictions_total", label="6") == before + 8
 
 
 def test_the_model_is_reported(server: OwnServer) -> None:

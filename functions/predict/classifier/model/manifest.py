@@ -154,19 +154,9 @@ def _file(members: Document) -> File:
 
 def _output(members: Document) -> Output:
     labels = [label if isinstance(label, str) else int(label) for label in members["labels"]]
-    thresholds = members.get("thresholds")
+    thresholds = None
     if members.get("activation") == "sigmoid":
-        thresholds = thresholds or [0.5] * len(labels)
-        if len(thresholds) != len(labels):
-            raise InvalidManifest(
-                f"manifest.output.thresholds: expected {len(labels)}, one per label, "
-                f"got {len(thresholds)}"
-            )
-    elif thresholds is not None:
-        raise InvalidManifest(
-            "manifest.output.thresholds: expected only with activation 'sigmoid', "
-            f"got {shortened(thresholds)}"
-        )
+        thresholds = members.get("thresholds") or [0.5] * len(labels)
     top_k = int(members["top_k"]) if "top_k" in members else None
     return Output(members["name"], labels, thresholds, top_k)
 

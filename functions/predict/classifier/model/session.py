@@ -160,6 +160,12 @@ def _check(model: Model) -> None:
             f"the output of {model.name} {model.version} must have the shape "
             f"(1, {len(model.labels)}) for its labels, got {shape}"
         )
+    thresholds = model.manifest.output.thresholds
+    if thresholds and len(thresholds) != len(model.labels):
+        raise ModelUnavailable(
+            f"the manifest of {model.name} {model.version} must have a threshold for each of its "
+            f"{len(model.labels)} labels, got {len(thresholds)}"
+        )
 
 
 def _session(content: bytes, expected: File, label: str) -> ort.InferenceSession:
