@@ -54,7 +54,7 @@ test: .venv/test/.installed
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal tests/unit
 
 test-all: ## run every test; skip by name those whose needs this machine lacks
-test-all: test $(LOCAL_MODEL) .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed .venv/kubernetes/.installed
+test-all: test $(LOCAL_MODEL) .venv/model/.installed .venv/sam/.installed .venv/emulator/.installed .venv/kubernetes/.installed .venv/clients/.installed $(if $(shell command -v npm),.venv/node/.installed)
 	$(MODEL_PYTHON) -m pytest $(PARALLEL) -m keras $(KERAS_TESTS)
 	$(TEST_PYTHON) -m pytest $(PARALLEL) --dist worksteal -m "(slow or whole) and not keras and not $(BUILDING)"
 	$(TEST_PYTHON) -m pytest --numprocesses 0 -m "$(BUILDING)"
@@ -122,9 +122,10 @@ requirements: .venv/bootstrap/.installed
 	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header --no-deps requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
 	$(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header -c layers/onnxruntime/requirements.txt requirements/serve.in -o requirements/serve.txt
-	for set in bootstrap build model test sam emulator bench kubernetes docs; do \
+	for set in bootstrap build model test sam emulator bench kubernetes docs clients; do \
 	  $(UV) pip compile -q --python-version $(PYTHON_VERSION) --generate-hashes --no-header requirements/$$set.in -o requirements/$$set.txt || exit 1; \
 	done
+	npm update --prefix requirements/node --package-lock-only --ignore-scripts --no-audit --no-fund --silent
 
 clean: ## remove build output; keep the environments
 	rm -rf build .aws-sam
@@ -140,6 +141,12 @@ clean: ## remove build output; keep the environments
 .venv/model/.installed .venv/test/.installed: requirements/data.txt requirements/build.txt
 .venv/serve/.installed: layers/onnxruntime/requirements.txt
 .venv/kubernetes/.installed: requirements/helm.txt
+
+# Linters of openapi.yaml. Their packages' install scripts are not needed.
+.venv/node/.installed: $(wildcard requirements/node/*.json requirements/node/.npmrc)
+	rm -rf .venv/node && mkdir -p .venv/node && cp $^ .venv/node/
+	npm ci --prefix .venv/node --ignore-scripts --no-audit --no-fund --silent
+	touch $@
 
 .venv/%/.installed: requirements/%.txt | .venv/bootstrap/.installed
 	$(UV) venv --quiet --clear --python .venv/bootstrap/bin/python .venv/$*

@@ -49,6 +49,12 @@ def _environment(name: str) -> Callable[[], str]:
     return lambda: "" if folder.exists() else f"run `make .venv/{name}/.installed`"
 
 
+def _linters() -> str:
+    if missing := _environment("node")():
+        return missing
+    return "" if shutil.which("node") else "there is no `node` command: install Node.js 20 or later"
+
+
 def _kubernetes() -> str:
     if missing := _environment("kubernetes")():
         return missing
@@ -65,6 +71,8 @@ NEEDS: dict[str, Callable[[], str]] = {
         "curl": _program("curl", "install it to run the examples of the shell"),
         "node": _program("node", "install Node.js 20 or later to run the JavaScript"),
         "sam": _environment("sam"),
+        "clients": _environment("clients"),
+        "linters": _linters,
         "emulator": _environment("emulator"),
         "kubernetes": _kubernetes,
     }.items()
