@@ -60,10 +60,6 @@ def handler(event: Any, context: Any) -> Response:
         request = source.parse(event, context.aws_request_id)
         path = request.path
         accepted = request.headers.get("accept-encoding", "")
-        if "content-encoding" in request.headers:
-            from classifier.http import coding  # noqa: PLC0415 - few clients compress
-
-            request = coding.inflated(request)
         response = _answer(request, getattr(context, "get_remaining_time_in_millis", None))
     except UnsupportedEvent as unsupported:
         logger.error("unsupported event", detail=str(unsupported))  # noqa: TRY400 - Lambda logs the rest

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import BadRequest, NotFound, PredictError, TooLarge
-from classifier.http import MAX_BODY, tensors
+from classifier.http import MAX_BODY, coding, tensors
 from classifier.http.event import Request
 from classifier.http.response import Response, ok, ok_binary
 from classifier.http.routes import Route
@@ -187,6 +187,8 @@ def _metadata(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
 
 def _document(request: Request) -> dict[str, Any]:
     """The request's JSON, with the binary data of its inputs as their "data"."""
+    if "content-encoding" in request.headers:
+        request = coding.inflated(request)
     if len(request.body) > MAX_BODY:
         raise TooLarge(f"the body has {len(request.body)} bytes; send at most {MAX_BODY}")
     length: Any = request.headers.get(HEADER_LENGTH.lower())

@@ -42,6 +42,10 @@ def read(request: Request) -> Payload:
     many = _choice(request, "digits", ("one", "many")) == "many"
     reject = _choice(request, "reject", ("on", "off")) == "on"
     top_k = _top_k(request)
+    if "content-encoding" in request.headers:
+        from classifier.http import coding  # noqa: PLC0415 - few clients compress
+
+        request = coding.inflated(request)
     if len(request.body) > MAX_BODY:
         raise TooLarge(
             f"the body has {len(request.body)} bytes; send at most {MAX_BODY} (4 MiB), "
