@@ -31,6 +31,7 @@ from tools import terminal
 OK, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 KEY_VARIABLE = "CLASSIFIER_API_KEY"
 TIMEOUT_SECONDS = 60
+WIDTH = 40  # characters of a drawing, at most
 
 
 class Refused(Exception):
@@ -55,7 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             parser.error(f"{name}: {error.strerror}")
         try:
-            answer = classify(file, options.url, key=options.key, preprocess=options.preprocess)
+            answer = classify(
+                file,
+                options.url,
+                key=options.key,
+                preprocess=options.preprocess,
+                top_k=options.top_k,
+            )
         except Refused as refusal:
             print(f"{name}: {refusal}", file=sys.stderr)
             status = REFUSED
@@ -70,12 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def classify(file: bytes, url: str, *, key: str = "", preprocess: str = "auto") -> Any:
+def classify(
+    file: bytes, url: str, *, key: str = "", preprocess: str = "auto", top_k: str = "all"
+) -> Any:
     """POST an image file to /predict at `url` and return the answer, the model's input included.
 
+    top_k: how many of the best labels the answer has; `all` for all probabilities.
     Raises Refused with the service's reason, and Unreachable.
     """
-    query = urlencode({"preprocess": preprocess, "input": "true"})
+    query = urlencode({"preprocess": preprocess, "input": "true", "top_k": top_k})
     headers = {"Content-Type": "application/octet-stream", "User-Agent": "tools.predict"}
     if key:
         headers["x-api-key"] = key
@@ -102,9 +112,11 @@ def _show(name: str, answer: dict[str, Any], console: Console) -> None:
 
 
 def _model_input(answer: dict[str, Any]) -> NDArray[np.uint8]:
-    """Pixels [H, W] of the PNG in an answer: the image that the model saw."""
+    """Pixels [H, W] of the PNG in an answer: what the model saw, reduced to what can be drawn."""
     _, _, content = str(answer["input"]).partition(",")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("L"))
+    image = Image.open(io.BytesIO(base64.b64decode(content))).convert("L")
+    image.thumbnail((WIDTH, WIDTH))
+    return np.asarray(image)
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
@@ -136,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=("auto", "none"),
         default="auto",
         help="default: auto; none: the image is already a sample as the model was trained on",
+    )
+    parser.add_argument(
+        "--top-k", default="5", metavar="N", help="labels to show; default: 5; all: each class"
     )
     parser.add_argument(
         "--json", action="store_true", help="print the answers as JSON, one per line"

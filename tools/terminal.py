@@ -54,9 +54,13 @@ def side_by_side(left: Sequence[str], right: Sequence[str], gap: int = 4) -> lis
 
 
 def answer_lines(image: NDArray[np.uint8], answer: dict[str, Any]) -> list[str]:
-    """An image [H, W] next to /predict's answer: each class's probability, and the class."""
-    shares = answer["probabilities"]
-    lines = bars([str(label) for label in range(len(shares))], shares)
+    """An image [H, W] next to /predict's answer: the class, and the probabilities that it holds."""
+    if "top" in answer:
+        best = answer["top"]
+        lines = bars([str(one["label"]) for one in best], [one["probability"] for one in best])
+    else:
+        shares = answer["probabilities"]
+        lines = bars([str(label) for label in range(len(shares))], shares)
     lines += ["", f"answer: {_in_words(answer)}"]
     lines += [f"model:  {answer['model']['name']} {answer['model']['version']}"]
     return side_by_side(draw(image), lines)
@@ -64,6 +68,8 @@ def answer_lines(image: NDArray[np.uint8], answer: dict[str, Any]) -> list[str]:
 
 def _in_words(answer: dict[str, Any]) -> str:
     """The class and its confidence, or that the picture shows none of the classes."""
+    if "labels" in answer:
+        return ", ".join(map(str, answer["labels"])) or "none of the labels"
     if answer["prediction"] is not None:
         return f"{answer['prediction']}  (confidence {answer['confidence']:.2%})"
     if "class_probability" in answer:

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from classifier.errors import PredictError
+from classifier.errors import BlankImage, PredictError
 from classifier.http.event import Request
 from classifier.http.payload import Payload, read
 from classifier.http.response import (
@@ -25,7 +25,7 @@ from classifier.monitoring.telemetry import logger, metrics, timed
 from classifier.monitoring.traits import paper, traits
 from classifier.prepare.encoding import Sample
 from classifier.prepare.mnist import Located
-from classifier.prepare.pipeline import Pipeline, locate
+from classifier.prepare.pipeline import locate
 from classifier.served import Served
 
 
@@ -34,7 +34,7 @@ def predict(request: Request, served: Served) -> Response:
     payload = read(request)
     model = served.model()
     with timed("PreprocessMs"):
-        pictures = _prepare(payload, model.preprocess)
+        pictures = _prepare(payload, model)
         samples = _samples(pictures)
         papers = [picture.paper for picture in pictures for _ in picture.located.samples]
         observed = traits(samples, papers)
@@ -58,7 +58,7 @@ def samples_of(images: list[bytes], model: Model) -> list[Sample]:
     """One sample for each image file, as with the parameters' defaults."""
     payload = Payload(images, is_batch=True, mode="auto", with_input=False)
     with timed("PreprocessMs"):
-        return _samples(_prepare(payload, model.preprocess))
+        return _samples(_prepare(payload, model))
 
 
 class _Prepared(NamedTuple):
@@ -69,7 +69,7 @@ class _Prepared(NamedTuple):
     paper: float  # brightness
 
 
-def _prepare(payload: Payload, preprocess: Pipeline) -> list[_Prepared]:
+def _prepare(payload: Payload, model: Model) -> list[_Prepared]:
     """Samples of all images; one that can't be read fails the batch, by its index."""
     prepared = []
     allowance = Allowance()
@@ -77,10 +77,14 @@ def _prepare(payload: Payload, preprocess: Pipeline) -> list[_Prepared]:
         try:
             picture = Picture(image, allowance=allowance)
             pixels = picture.pixels
-            located = locate(preprocess, pixels, payload.mode, picture.detail, many=payload.many)
+            located = locate(
+                model.preprocess, pixels, payload.mode, picture.detail, many=payload.many
+            )
             prepared.append(_Prepared(located, picture.size, paper(pixels)))
             del picture, pixels  # before the next one is decoded: it may hold 64 MB
         except PredictError as error:
+            if isinstance(error, BlankImage) and not model.manifest.is_of_digits:
+                error.detail = error.detail.replace("digit", "character")
             if payload.is_batch:
                 error.detail = f"images[{index}]: {error.detail}"
             raise

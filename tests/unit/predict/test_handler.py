@@ -255,6 +255,15 @@ def test_a_model_of_several_labels_answers_with_those_over_their_thresholds(
     assert sorted(answer["labels"]) == list(range(8))
 
 
+def test_a_model_of_letters_does_not_ask_for_a_digit(
+    app: ModuleType, model_store: Path, publish: Publish
+) -> None:
+    letters = {"labels": list("ABCDEFGHIJ")}
+    publish(model_store, manifest=lambda document: document["output"].update(letters))
+    status, problem = call(app, rest_event(PNG, "image/png"))
+    assert (status, "send one dark character on" in problem["detail"]) == (422, True)
+
+
 def test_thresholds_for_other_labels_make_a_model_unavailable(
     app: ModuleType, model_store: Path, publish: Publish
 ) -> None:

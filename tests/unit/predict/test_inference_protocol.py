@@ -490,7 +490,7 @@ def test_image_files_are_classified_as_predict_does(
     assert rows.argmax(axis=1).tolist() == [3, 7]
     payload = Payload(files, is_batch=True, mode="auto", with_input=False)
     model = server.model()
-    samples = [p.located.samples[0] for p in predict._prepare(payload, model.preprocess)]
+    samples = [p.located.samples[0] for p in predict._prepare(payload, model)]
     assert (server.batches[0] == model.encode(samples)).all()
 
 

@@ -94,9 +94,42 @@ def test_the_answer_is_drawn_next_to_what_the_model_saw(
     assert "mnist v1" in out
     assert "\x1b" not in out, "no colour where there is no terminal"
     ((path, headers, body),) = service.seen
-    assert path == "/prod/predict?preprocess=auto&input=true"
+    assert path == "/prod/predict?preprocess=auto&input=true&top_k=5"
     assert (body, headers["content-type"]) == (PNG, "application/octet-stream")
     assert "x-api-key" not in headers
+
+
+def test_the_best_labels_are_shown_by_name(
+    service: Service, picture: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a large picture of any model as large as a terminal can show it."""
+    seen = io.BytesIO()
+    Image.new("RGB", (384, 192), "white").save(seen, "PNG")
+    top = [{"label": "tabby", "probability": 0.75}, {"label": "Egyptian cat", "probability": 0.125}]
+    changed = {name: value for name, value in answer().items() if name != "probabilities"}
+    changed |= {"prediction": "tabby", "top": top}
+    changed["input"] = "data:image/png;base64," + base64.b64encode(seen.getvalue()).decode()
+    service.answer = json.dumps(changed)
+    assert predict.main([picture, "--url", service.url, "--top-k", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "       tabby ██████" in out
+    assert "Egyptian cat ███" in out
+    assert "answer: tabby  (confidence 75.00%)" in out
+    assert service.seen[0][0].endswith("top_k=2")
+    assert max(map(len, out.splitlines())) < 110
+
+
+@pytest.mark.parametrize(("labels", "shown"), [(["cat", "dog"], "cat, dog"), ([], "none of the")])
+def test_an_answer_of_several_labels_names_them(
+    service: Service,
+    picture: str,
+    capsys: pytest.CaptureFixture[str],
+    labels: list[str],
+    shown: str,
+) -> None:
+    service.answer = json.dumps(answer() | {"labels": labels})
+    assert predict.main([picture, "--url", service.url]) == 0
+    assert f"answer: {shown}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

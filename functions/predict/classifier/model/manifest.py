@@ -115,10 +115,15 @@ class Manifest(NamedTuple):
     document: Document  # the source of all this; not to be changed
 
     @property
+    def is_of_digits(self) -> bool:
+        """Whether the model's classes are handwritten digits."""
+        is_handwriting = self.input.preprocess["pipeline"] == "mnist"
+        return is_handwriting and all(str(label).isdecimal() for label in self.output.labels)
+
+    @property
     def score_name(self) -> str:
         """Name in answers of the probability that a picture shows one of the classes."""
-        is_of_digits = self.input.preprocess["pipeline"] == "mnist"
-        return "digit_probability" if is_of_digits else "class_probability"
+        return "digit_probability" if self.is_of_digits else "class_probability"
 
     @classmethod
     def from_document(cls, document: Any) -> Self:
