@@ -56,7 +56,8 @@ class Served:
         statistics.of(model.name, model.version).add_batch(len(batch), duration)
         thresholds = model.manifest.output.thresholds
         answers = Answers(predictions(probabilities, model.labels, thresholds), probabilities)
-        add_confidences([answer["confidence"] for answer in answers.predictions])
+        confidences = [answer["confidence"] for answer in answers.predictions]
+        add_confidences(confidences, model.manifest.guess)
         metrics.add_metadata("message", "predicted")
         metrics.add_metadata("model_version", model.version)
         metrics.add_metadata(

@@ -102,6 +102,24 @@ def accepts(document: Any) -> bool:
     return True
 
 
+@pytest.mark.parametrize(
+    ("counts", "guess"),
+    [
+        ([0] * 19 + [1000], 0.6),  # a model of digits, sure of nearly all
+        ([0] * 11 + [100, 0, 0, 0, 0, 0, 0, 0, 900], 0.6),
+        ([0, 0, 0, 0, 50, 50, 200, 200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 500], 0.3),
+        ([0, 0, 101, *[0] * 16, 899], 0.1),
+        ([0] * 20, 0.6),  # nothing is known
+    ],
+)
+def test_what_counts_as_a_guess_is_known_from_the_evaluation(
+    counts: list[int], guess: float
+) -> None:
+    document = whole()
+    document["baseline"]["confidence_histogram"] = counts
+    assert Manifest.from_document(document).guess == pytest.approx(guess)
+
+
 def test_each_keyword_of_the_schema_is_one_that_the_function_checks() -> None:
     """A new keyword must be added to both."""
 

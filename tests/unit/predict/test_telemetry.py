@@ -17,9 +17,10 @@ def line(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_a_line_starts_empty_after_the_last(capsys: pytest.CaptureFixture[str]) -> None:
     """Neither values nor metadata nor dimensions carry over into the next request's line."""
     telemetry.begin("gateway-1", "lambda-1", cold_start=True)
-    telemetry.add_confidences([0.5, 0.75])
+    telemetry.add_confidences([0.5, 0.75], 0.5)
     first = line(capsys)
     assert (first["Confidence"], first["ColdStart"]) == ([0.5, 0.75], [1.0])
+    assert first["Guess"] == [1, 0]
     assert first["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [
         ["service"],
         ["service", "function_version"],

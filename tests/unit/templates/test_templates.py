@@ -316,11 +316,11 @@ def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
                 assert namespace == variables["POWERTOOLS_METRICS_NAMESPACE"]
                 assert dimensions["service"] == variables["POWERTOOLS_SERVICE_NAME"]
                 # Of an answered request, every metric is written by version, too.
-                own = ["function_version"] if name == "Confidence" else []
+                own = ["function_version"] if name == "Guess" else []
                 assert [*dimensions] == ["service", *own]
                 assert name in written
     assert seen == {
-        *("5XXError", "Count", "Errors", "Duration", "Throttles", "Confidence", "ModelLoadFailure"),
+        *("5XXError", "Count", "Errors", "Duration", "Throttles", "Guess", "ModelLoadFailure"),
         "DriftDetected",
     }
 
@@ -331,9 +331,9 @@ def test_alarms_look_at_metrics_that_are_written(deployed: Any) -> None:
         ("ServerErrorsAlarm", {"requests": 9, "errors": 9}, False),  # too few to tell
         ("ServerErrorsAlarm", {"requests": 1000, "errors": 20}, False),
         ("ServerErrorsAlarm", {"requests": 1000, "errors": 21}, True),
-        ("LowConfidenceAlarm", {"answers": 19, "low": 100}, False),
-        ("LowConfidenceAlarm", {"answers": 20, "low": 30}, False),
-        ("LowConfidenceAlarm", {"answers": 20, "low": 31}, True),
+        ("LowConfidenceAlarm", {"answers": 19, "low": 1}, False),
+        ("LowConfidenceAlarm", {"answers": 20, "low": 0.3}, False),
+        ("LowConfidenceAlarm", {"answers": 20, "low": 0.31}, True),
         ("DurationAlarm", {"": 3000}, False),
         ("DurationAlarm", {"": 3001}, True),
         ("DriftCheckFailureAlarm", {"": 2}, False),  # Lambda's third try may do

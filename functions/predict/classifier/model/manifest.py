@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Self
 
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 VERSION = re.compile("[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+_GUESS = 0.6  # confidence, of a model of a few classes
+_GUESSES = 0.1  # share of an evaluation's answers
 _TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 
 type Document = dict[str, Any]
@@ -124,6 +126,19 @@ class Manifest(NamedTuple):
     def score_name(self) -> str:
         """Name in answers of the probability that a picture shows one of the classes."""
         return "digit_probability" if self.is_of_digits else "class_probability"
+
+    @property
+    def guess(self) -> float:
+        """Confidence up to which an answer counts as a guess.
+
+        0.6, or less for a model of many classes: in its own evaluation, at most a tenth of the
+        answers were so.
+        """
+        counts = self.baseline["confidence_histogram"]  # equal bins from 0 to 1
+        bins = 0
+        while bins < len(counts) and sum(counts[: bins + 1]) <= _GUESSES * sum(counts):
+            bins += 1
+        return min(_GUESS, bins / len(counts)) if any(counts) else _GUESS
 
     @classmethod
     def from_document(cls, document: Any) -> Self:

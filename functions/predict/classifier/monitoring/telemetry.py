@@ -35,11 +35,13 @@ def timed(name: str) -> Iterator[None]:
     metrics.add_metric(name, MetricUnit.Milliseconds, milliseconds)
 
 
-def add_confidences(confidences: list[float]) -> None:
+def add_confidences(confidences: list[float], guess: float) -> None:
     """Add one value per image, for the service and for each of the function's versions.
 
+    guess: the confidence up to which an answer counts as a guess.
     A canary with a tenth of the traffic would go unnoticed among the rest.
     """
     for confidence in confidences:
         metrics.add_metric("Confidence", MetricUnit.NoUnit, confidence)
+        metrics.add_metric("Guess", MetricUnit.Count, int(confidence <= guess))
     metrics.add_dimensions(service=_SERVICE, function_version=_VERSION)
