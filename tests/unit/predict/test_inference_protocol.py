@@ -515,7 +515,7 @@ def test_what_is_no_image_file_is_refused(
 
 @pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
 def test_a_picture_of_0_to_1_is_refused(server: Server, digits: Digits, datatype: str) -> None:
-    """One of them in a batch is enough; a black picture is none."""
+    """One of them in a batch is enough; a black picture is not one."""
     fractions = (digits[3] / 255).ravel().tolist()
     mixed = inference([*BLANK, *fractions], shape=[2, 28, 28], datatype=datatype)
     assert "multiply by 255" in refused(server, mixed)
