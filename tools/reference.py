@@ -89,7 +89,7 @@ _METRICS = {
     "PreprocessMs": "Reading and preparing the images of a request, batches included.",
     "InferenceMs": "The forward pass of a request, batches included.",
     "Confidence": "The largest probability, one value per image.",
-    "Guess": "1 for an image whose confidence is a guess by the model's own evaluation, otherwise 0.",
+    "Guess": "1 for an image whose confidence is that of a guess, otherwise 0.",
     "DriftPSI": "Population stability index, once a day, by `statistic` and `preprocess`.",
     "DriftDetected": "1 if the day's traffic drifted, otherwise 0.",
 }
