@@ -1,7 +1,8 @@
 """A batch → its probabilities, in passes that fit the time and the memory of this environment.
 
 How long a picture takes depends on the model and on the environment's share of a core, so it is
-measured here: a first pass holds one picture, later ones as many as take a second.
+measured here: a first pass holds one picture, later ones as many as take a second. A batch that is
+late by the known measure is measured again by its first picture, and refused then.
 """
 
 import time
@@ -39,9 +40,13 @@ class Pace:
         done: list[NDArray[np.float32]] = []
         start = 0
         while start < len(batch):
-            if remaining and len(batch) > 1:
-                self._check(len(batch), start, remaining() / 1000 - _RESERVE_SECONDS)
             size = min(len(batch) - start, self._size())
+            if remaining and self._seconds:
+                fits = start + int((remaining() / 1000 - _RESERVE_SECONDS) / self._seconds)
+                if fits < len(batch):
+                    if start:
+                        self._refuse(len(batch), fits)
+                    size = 1  # to measure again: other work may have been in the way
             started = time.perf_counter()
             try:
                 done.append(forward(batch[start : start + size]))
@@ -65,13 +70,10 @@ class Pace:
         fast = max(1, int(_PASS_SECONDS / max(self._seconds, 1e-6)))
         return fast if self._most is None else min(fast, self._most)
 
-    def _check(self, size: int, start: int, seconds_left: float) -> None:
-        pace = self._seconds
-        if pace is None or (size - start) * pace <= seconds_left:
-            return
+    def _refuse(self, size: int, fits: int) -> None:
         raise TooLarge(
-            f"the model takes about {pace:.2g} s for a picture here, so {size} would take longer "
-            f"than this request may; send at most {max(1, start + int(seconds_left / pace))}"
+            f"the model takes about {self._seconds:.2g} s for a picture here, so {size} would take "
+            f"longer than this request may; send at most {max(1, fits)}"
         )
 
 
