@@ -1,5 +1,6 @@
 """openapi.yaml with the tools of others: two linters, and a client that is generated from it."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -52,6 +53,13 @@ def run(*command: str | Path, folder: Path) -> str:
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def test_the_linters_are_pinned_by_their_content_and_from_no_address() -> None:
+    lock = json.loads((RULES / "package-lock.json").read_text())
+    packages = [package for path, package in lock["packages"].items() if path]
+    assert len(packages) > 100
+    assert all("integrity" in package and "resolved" not in package for package in packages)
 
 
 @pytest.mark.linters

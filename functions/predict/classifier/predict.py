@@ -30,7 +30,7 @@ from classifier.served import Served
 
 
 def predict(request: Request, served: Served) -> Response:
-    """Classify one image, or a batch in one forward pass."""
+    """Classify one image, or a batch."""
     payload = read(request)
     model = served.model()
     with timed("PreprocessMs"):
