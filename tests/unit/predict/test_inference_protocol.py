@@ -458,6 +458,27 @@ def test_a_size_of_binary_data_is_a_number_that_is_there(server: Server, size: A
     assert (status, '"binary_data_size" must be' in detail) == (400, True)
 
 
+def raw(server: Server, body: bytes) -> tuple[int, Any]:
+    return server("/v2/models/mnist/infer", body, {"inference-header-content-length": "0"})
+
+
+def test_a_body_without_json_is_the_input(server: Server, digits: Digits) -> None:
+    """Samples, or an image file."""
+    expected = infer(server, inference(digits[[3, 7]].ravel().tolist(), shape=[2, 28, 28]))
+    assert raw(server, digits[[3, 7]].tobytes()) == expected
+    status, body = raw(server, picture(digits[7]))
+    assert (status, int(np.argmax(body["outputs"][0]["data"]))) == (200, 7)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(bytes(785), "must hold 784 values"), (b"seven", "does not fit"), (b"", "not valid JSON")],
+)
+def test_a_body_that_is_no_input_is_refused(server: Server, body: bytes, reason: str) -> None:
+    status, detail = raw(server, body)
+    assert (status, reason in detail) == (400, True), detail
+
+
 @pytest.mark.parametrize("length", ["", "x", "-1", "99999", "²", "7.0"])
 def test_a_length_of_the_json_is_a_number_that_is_there(server: Server, length: str) -> None:
     headers = {"inference-header-content-length": length}

@@ -99,8 +99,7 @@ def infer(request: Request, served: Served, name: str, version: str | None = Non
     Raises BadRequest for anything but the model's one input, TooLarge for over 32 images, and as
     `predict` does for image files.
     """
-    _model(served, name, version)
-    document = _document(request)
+    document = _document(request, _model(served, name, version))
     model, _, outputs = answer(document, served, name, version)
     started = time.perf_counter_ns()
     inference_id = document.get("id")
@@ -185,8 +184,11 @@ def _metadata(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape}
 
 
-def _document(request: Request) -> dict[str, Any]:
-    """The request's JSON, with the binary data of its inputs as their "data"."""
+def _document(request: Request, model: Model) -> dict[str, Any]:
+    """The request's JSON, with the binary data of its inputs as their "data".
+
+    A JSON of no bytes stands for the one input, which is all of the body: a "raw binary request".
+    """
     if "content-encoding" in request.headers:
         request = coding.inflated(request)
     if len(request.body) > MAX_BODY:
@@ -197,6 +199,8 @@ def _document(request: Request) -> dict[str, Any]:
         size = _size(
             int(length) if length.isdecimal() and len(length) < 9 else length, size, HEADER_LENGTH
         )
+    if size == 0 and request.body:
+        return {"inputs": [tensors.from_body(request.body, model)]}
     try:
         document = json.loads(request.body[:size])
     except (ValueError, RecursionError) as error:

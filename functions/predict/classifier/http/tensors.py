@@ -53,6 +53,17 @@ def from_binary(datatype: Any, content: bytes) -> Values | None:
     return np.frombuffer(content, dtype)
 
 
+def from_body(body: bytes, model: Model) -> dict[str, Any]:
+    """The input that is a whole body: an image file, or as many samples as it holds."""
+    if formats.recognise(body):
+        return {"name": model.input_name, "datatype": "BYTES", "shape": [1], "data": [body]}
+    values = from_binary(datatype_of(model), body)
+    assert isinstance(values, np.ndarray)
+    shape = [values.size // math.prod(model.encode.shape), *model.encode.shape]
+    described = {"name": model.input_name, "datatype": datatype_of(model), "shape": shape}
+    return described | {"data": values}
+
+
 def to_binary(values: NDArray[np.float32] | list[str]) -> bytes:
     """An output in binary form: FP32, or BYTES."""
     if isinstance(values, np.ndarray):
