@@ -239,10 +239,46 @@ def test_of_what_the_second_look_finds_the_same_digit_is_taken() -> None:
     assert digit.ink.shape == (30, 20)
 
 
-@pytest.mark.parametrize("second", [maps_with(), maps_with((0, 6, 0, 6))], ids=["none", "beside"])
-def test_a_digit_that_the_second_look_misses_stays_as_it_was(second: Maps) -> None:
+def test_a_digit_that_the_second_look_misses_stays_as_it_was() -> None:
     digit = small_digit()
-    assert finder.look_closer(digit, PAGE, Looks(second), None) is digit
+    assert finder.look_closer(digit, PAGE, Looks(maps_with()), None) is digit
+
+
+def test_where_the_first_box_lay_beside_the_digit_the_second_look_mends_it() -> None:
+    looks = Looks(maps_with((0, 30, 0, 6), (4, 6, 9, 11)))
+    digit = finder.look_closer(small_digit(), PAGE, looks, None)
+    assert digit.ink.shape == (30, 6)
+
+
+def test_a_digit_that_is_still_small_is_looked_at_a_third_time() -> None:
+    looks = Looks(maps_with((20, 28, 20, 26)), maps_with((9, 39, 12, 36)))
+    digit = finder.look_closer(small_digit(), PAGE, looks, None)
+    assert digit.ink.shape == (30, 24)
+
+
+# Too small for a first look
+
+
+def marks(side: int, count: int = 1) -> NDArray[np.uint8]:
+    """A white page with square marks of so many pixels."""
+    page = np.full((1000, 1000, 1), 255, np.uint8)
+    for left in range(100, 100 + 80 * count, 80):
+        page[500 : 500 + side, left : left + side] = 0
+    return page
+
+
+def test_ink_that_the_first_look_misses_is_looked_at_closely() -> None:
+    looks = Looks(maps_with(), maps_with((9, 39, 9, 39)))
+    located = MnistPipeline(28, 28, maps_of=looks).locate(marks(24), None)
+    assert len(located.samples) == 1
+    assert located.boxes[0] == pytest.approx((0.5, 0.524, 0.1, 0.124), abs=0.01)
+
+
+@pytest.mark.parametrize(("side", "count"), [(5, 1), (24, 9)], ids=["dust", "grain"])
+def test_dust_and_grain_are_no_digits_whatever_a_close_look_sees(side: int, count: int) -> None:
+    looks = Looks(maps_with(), *[maps_with((9, 39, 9, 39))] * count)
+    with pytest.raises(BlankImage):
+        MnistPipeline(28, 28, maps_of=looks).locate(marks(side, count), None)
 
 
 def test_a_digit_at_the_edge_is_looked_at_as_far_as_the_picture_goes() -> None:
@@ -404,7 +440,7 @@ def test_a_page_of_digits_is_read_up_to_a_limit() -> None:
     grid = [(y, y + 4, x, x + 4) for y in range(1, 43, 6) for x in range(1, 43, 6)]
     maps = maps_with(*grid)
     looks = [maps] + [maps_with((9, 39, 9, 39))] * MAX_DIGITS
-    assert locate(*looks, many=True) == (MAX_DIGITS, len(grid) - MAX_DIGITS)
+    assert locate(*looks, many=True)[0] == MAX_DIGITS
 
 
 def test_a_picture_with_nothing_on_it_is_blank() -> None:

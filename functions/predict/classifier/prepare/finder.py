@@ -23,8 +23,11 @@ type MapsOf = Callable[[NDArray[np.uint8]], Maps]  # picture [H, W, 3] → maps 
 type Ink = NDArray[np.float32]
 
 SIDE = 96  # pixels of the longer side that the network is shown
+_MOST_SMALL = 6  # pieces of ink
+_LEAST_SMALL = 10  # pixels
 _LARGE = 26  # cells: a digit at least as high or wide is seen well enough the first time
 _CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
+_LEAST_CLOSE = 5 / 48  # of the longer side: where a smaller digit is shows no better at first
 _WINDOW_SHARE = 0.42  # less than half: of windows that overlap by half, one holds it whole
 _IN_MIDDLE = (0.5, 0.25, 0.12)  # from here on a cell belongs to a middle: sure ones are taken first
 _LEAST_MIDDLE = 3  # cells
@@ -131,8 +134,8 @@ def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit
             min(left + side, width) / width,
         )
         seen += [
-            digit._replace(box=_within(digit.box, part))
-            for digit in digits_of(_look(_cut(pixels, part), maps_of))
+            digit
+            for digit in _digits_in(part, _cut(pixels, part), maps_of)
             if not _is_cut_off(digit.box, part)
         ]
     whole: list[Digit] = []
@@ -153,34 +156,77 @@ def _starts(first: float, last: float, side: float, length: int) -> list[float]:
 
 def _is_cut_off(box: Part, part: Part) -> bool:
     """Whether a box touches an edge of a part that is not an edge of the picture."""
+    down, across = _EDGE * (part.bottom - part.top), _EDGE * (part.right - part.left)
     return (
-        (box.top <= _EDGE and part.top > 0)
-        or (box.left <= _EDGE and part.left > 0)
-        or (box.bottom >= 1 - _EDGE and part.bottom < 1)
-        or (box.right >= 1 - _EDGE and part.right < 1)
+        (box.top <= part.top + down and part.top > 0)
+        or (box.left <= part.left + across and part.left > 0)
+        or (box.bottom >= part.bottom - down and part.bottom < 1)
+        or (box.right >= part.right - across and part.right < 1)
     )
 
 
 def look_closer(
-    digit: Digit, pixels: Pixels, maps_of: MapsOf, load_detail: DetailLoader | None
+    digit: Digit,
+    pixels: Pixels,
+    maps_of: MapsOf,
+    load_detail: DetailLoader | None,
+    least: float = _LEAST_CLOSE,
 ) -> Digit:
-    """The same digit with all the detail that a sample can show."""
+    """The same digit with all the detail that a sample can show.
+
+    least: share of the picture's longer side that is looked at, where the digit is smaller.
+    """
     if digit.cells >= _LARGE:
         return digit
-    part = _around(digit.box, pixels)
-    height = len(pixels)
-    detail = None
-    if load_detail and (part.bottom - part.top) * height < SIDE:
-        detail = load_detail(part)
-    if detail is None:
-        detail = _cut(pixels, part)
+    part = _around(digit.box, pixels, least)
     candidates = [
-        (_overlap(box, digit.box), closer._replace(box=box))
-        for closer in digits_of(_look(detail, maps_of))
-        for box in (_within(closer.box, part),)
+        (_overlap(closer.box, digit.box), closer.prominence, closer)
+        for closer in _digits_in(part, _detail(part, pixels, load_detail), maps_of)
     ]
-    overlap, closer = max(candidates, key=lambda candidate: candidate[0], default=(0.0, digit))
-    return closer._replace(score=max(closer.score, digit.score)) if overlap > 0 else digit
+    if not candidates:
+        return digit
+    # The box of a few cells may lie beside the digit: then it is what shows best.
+    *_, closer = max(candidates, key=lambda candidate: candidate[:2])
+    closer = closer._replace(score=max(closer.score, digit.score))
+    if least and closer.cells < _LARGE / 2:
+        return look_closer(closer, pixels, maps_of, load_detail, least=0.0)
+    return closer
+
+
+def find_small(
+    pieces: list[Piece], pixels: Pixels, maps_of: MapsOf, load_detail: DetailLoader | None
+) -> list[Digit]:
+    """Digits too small for a first look, the most prominent first: ink that the paper shows.
+
+    Empty for so many pieces that they are rather grain than writing. A piece of a few pixels is
+    dust.
+    """
+    if len(pieces) > _MOST_SMALL:
+        return []
+    digits = []
+    for piece in pieces:
+        part = _around(piece.box, pixels)
+        detail = _detail(part, pixels, load_detail)
+        least = _LEAST_SMALL / max(detail.shape[:2]) * max(_sides(part, pixels))
+        for digit in _digits_in(part, detail, maps_of):
+            if _overlap(digit.box, piece.box) > 0 and max(_sides(digit.box, pixels)) >= least:
+                digits.append(look_closer(digit, pixels, maps_of, load_detail, 0.0))
+    return sorted(digits, key=lambda digit: -digit.prominence)
+
+
+def _detail(part: Part, pixels: Pixels, load_detail: DetailLoader | None) -> Pixels:
+    """A part of the picture with as much detail as a look needs, or all that there is."""
+    detail = None
+    if load_detail and (part.bottom - part.top) * len(pixels) < SIDE:
+        detail = load_detail(part)
+    return _cut(pixels, part) if detail is None else detail
+
+
+def _digits_in(part: Part, detail: Pixels, maps_of: MapsOf) -> list[Digit]:
+    """Digits that a part of the picture shows, in their places on the picture."""
+    return [
+        digit._replace(box=_within(digit.box, part)) for digit in digits_of(_look(detail, maps_of))
+    ]
 
 
 def in_reading_order(digits: list[Digit]) -> list[Digit]:
@@ -300,10 +346,13 @@ def _cut(pixels: Pixels, part: Part) -> Pixels:
     return pixels[rows, int(part.left * width) : math.ceil(part.right * width)]
 
 
-def _around(box: Part, pixels: Pixels) -> Part:
-    """A square around a box, as far as the picture goes, in which the digit fills a good part."""
+def _around(box: Part, pixels: Pixels, least: float = 0.0) -> Part:
+    """A square around a box, as far as the picture goes, in which the digit fills a good part.
+
+    least: share of the picture's longer side that the digit is taken to have.
+    """
     height, width, _ = pixels.shape
-    reach = max((box.bottom - box.top) * height, (box.right - box.left) * width) / _CLOSE_SHARE / 2
+    reach = max(*_sides(box, pixels), least * max(height, width)) / _CLOSE_SHARE / 2
     row, column = (box.top + box.bottom) / 2 * height, (box.left + box.right) / 2 * width
     return Part(
         max(row - reach, 0) / height,
@@ -311,6 +360,12 @@ def _around(box: Part, pixels: Pixels) -> Part:
         max(column - reach, 0) / width,
         min(column + reach, width) / width,
     )
+
+
+def _sides(box: Part, pixels: Pixels) -> tuple[float, float]:
+    """Height and width of a box in pixels."""
+    height, width, _ = pixels.shape
+    return (box.bottom - box.top) * height, (box.right - box.left) * width
 
 
 def _within(box: Part, part: Part) -> Part:

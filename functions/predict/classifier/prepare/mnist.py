@@ -94,28 +94,29 @@ class MnistPipeline(NamedTuple):
             stroke = lone_stroke(pixels)
             if stroke is not None:
                 return Located([self.normalise(stroke.ink)], [stroke.box])
-        if not findings.digits:
-            if not findings.has_other:
+        if first is None and not findings.has_other:
+            digits = finder.find_small(find_pieces(pixels), pixels, self.maps_of, load_detail)
+            if not digits:
                 raise BlankImage(BLANK)
+        elif first is None:
             if many:
                 return Located([], score=0.0)
             return Located([self.normalise(find_ink(pixels, load_detail))], score=0.0)
-        score = 1.0
-        if many:
+        elif many:
             digits = (
                 finder.of_pieces(find_pieces(pixels), findings)
                 or finder.find_all(findings.digits, pixels, self.maps_of)
                 or findings.digits
             )
-            digits = finder.in_reading_order(digits[:MAX_DIGITS])
         else:
-            digits = [finder.look_closer(findings.digits[0], pixels, self.maps_of, load_detail)]
-            score = digits[0].score
+            closer = finder.look_closer(first, pixels, self.maps_of, load_detail)
+            digits = [closer, *findings.digits[1:]]
+        answered = finder.in_reading_order(digits[:MAX_DIGITS]) if many else digits[:1]
         return Located(
-            [self.normalise(digit.ink) for digit in digits],
-            [digit.box for digit in digits],
-            len(findings.digits) - len(digits),
-            score,
+            [self.normalise(digit.ink) for digit in answered],
+            [digit.box for digit in answered],
+            len(digits) - len(answered),
+            1.0 if many else answered[0].score,
         )
 
     def is_sample(self, picture: Sample) -> bool:
