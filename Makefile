@@ -5,7 +5,7 @@ UV := .venv/bootstrap/bin/uv
 MODEL_PYTHON := .venv/model/bin/python
 TEST_PYTHON := .venv/test/bin/python
 SAM := .venv/sam/bin/sam
-TEMPLATES := template.yaml build/template-zip.yaml infra/batch.yaml
+TEMPLATES := template.yaml build/template-zip.yaml infra/batch.yaml infra/function-url.yaml infra/http-api.yaml
 PARALLEL = --numprocesses $(or $(WORKERS),$(shell getconf _NPROCESSORS_ONLN))
 # These build in .aws-sam and build/, and tag images: not two at a time.
 BUILDING = (docker or sam or emulator)
@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo shipped serve docs test test-all coverage bench model robustness deploy rollback deploy-batch e2e lint format requirements clean
+.PHONY: help demo shipped serve docs test test-all coverage bench model robustness deploy rollback deploy-batch deploy-url deploy-http-api e2e lint format requirements clean
 
 help: ## list the tasks
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,11 @@ deploy-batch: ## deploy the stack that scores images in S3 (PARAMETERS="ModelVer
 deploy-batch: .venv/sam/.installed
 	$(SAM) build --template infra/batch.yaml --build-dir build/batch
 	$(SAM) deploy --template-file build/batch/template.yaml --config-file $(abspath $(or $(SETTINGS),samconfig.toml)) --config-env batch $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+
+deploy-url: ## put a function URL before a deployed stack's function (PARAMETERS="FunctionName=…", docs/access.md)
+deploy-http-api: ## the same with an HTTP API for tokens (PARAMETERS="FunctionName=… Issuer=https://… Audience=…")
+deploy-url deploy-http-api: .venv/sam/.installed
+	$(SAM) deploy --template-file infra/$(if $(filter deploy-url,$@),function-url,http-api).yaml --config-file $(abspath $(or $(SETTINGS),samconfig.toml)) --config-env $(@:deploy-%=%) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 e2e: ## deploy, redeploy, roll back and delete the stack on a local AWS (the image needs Docker)
 e2e: $(LOCAL_MODEL) .venv/test/.installed .venv/sam/.installed .venv/emulator/.installed .venv/model/.installed

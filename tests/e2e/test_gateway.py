@@ -3,15 +3,21 @@
 import http.client
 import json
 import os
+import shlex
 import ssl
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
-from tools import deployment, emulator, openapi
+from tools import deployment, emulator, openapi, processes
 from tools.deployment import Stack
+from tools.emulator import PROJECT
 
 pytestmark = [pytest.mark.sam, pytest.mark.emulator]
 
@@ -22,7 +28,7 @@ UNKNOWN = ("/nothing", "/nothing/at/all", "/predict/more", "/v2/nothing", "/v2/m
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def aws() -> Iterator[emulator.Emulator]:
     """The zip packaging, deployed by `sam deploy`; its bucket is empty, so there is no model."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -30,7 +36,12 @@ def stack() -> Iterator[Stack]:
         template = deployment.sam_build("zip")
         with emulator.running() as aws:
             deployment.sam_deploy("zip", template, aws)
-            yield Stack.of(aws)
+            yield aws
+
+
+@pytest.fixture(scope="module")
+def stack(aws: emulator.Emulator) -> Stack:
+    return Stack.of(aws)
 
 
 class Answer:
@@ -47,15 +58,28 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(stack: Stack, method: str, path: str, *, key: str | None = None) -> Answer:
+def ask(
+    stack: Stack,
+    method: str,
+    path: str,
+    *,
+    key: str | None = None,
+    base: str | None = None,
+    signed: bool = False,
+) -> Answer:
+    """Send a request to the stack's API, or to a path of the emulator; signed: as for Lambda."""
     url = urlsplit(stack.url)
-    stage = url.path.removesuffix("/predict")
+    stage = url.path.removesuffix("/predict") if base is None else base
     tls = ssl.create_default_context(cafile=stack.certificate)
     connection = http.client.HTTPSConnection("127.0.0.1", url.port, timeout=60, context=tls)
     headers = {"Host": url.netloc, "Content-Type": "image/png"}
     if key is not None:
         headers["x-api-key"] = key
     body = b"\x89PNG\r\n\x1a\n\xff" if method == "POST" else None
+    if signed:
+        request = AWSRequest(method, f"https://{url.netloc}{path}", headers, body)
+        SigV4Auth(Credentials("test", "test"), "lambda", deployment.REGION).add_auth(request)
+        headers = dict(request.headers)
     try:
         connection.request(method, stage + path, body, headers)
         return Answer(connection.getresponse())
@@ -115,3 +139,46 @@ def test_without_a_model_predictions_are_put_off(stack: Stack) -> None:
     answer = ask(stack, "POST", "/predict", key=stack.key)
     assert answer.status == 503
     assert int(answer.headers["Retry-After"]) > 0
+
+
+def deployed_front(stack: Stack, aws: emulator.Emulator, task: str, **parameters: str) -> str:
+    """Deploy a front as `make` does; return its path on the emulator."""
+    given = {"FunctionName": stack.function, **parameters}
+    section = task.removeprefix("deploy-")
+    recipe = subprocess.run(
+        ["make", "--dry-run", task, f"PARAMETERS={' '.join(f'{k}={v}' for k, v in given.items())}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()[-1]
+    environment = deployment.sam_environment(aws.environment())
+    command = [*shlex.split(recipe), "--s3-bucket", deployment.ARTIFACTS]
+    processes.run(command, log=deployment.FOLDER / f"{task}.log", env=environment, cwd=PROJECT)
+    cloudformation = deployment.client("cloudformation", aws)
+    (front,) = cloudformation.describe_stacks(StackName=f"classifier-{section}")["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in front["Outputs"]}
+    return urlsplit(outputs["PredictUrl"]).netloc.partition(".")[0]
+
+
+def test_a_function_url_passes_signed_requests_to_the_function(
+    stack: Stack, aws: emulator.Emulator
+) -> None:
+    """The function, which has no model, puts predictions off. MiniStack trusts any signature."""
+    identity = deployed_front(stack, aws, "deploy-url")
+    front = f"/_aws/lambda-url/{identity}"
+    for method, path, status in (("POST", "/predict", 503), ("GET", "/health", 200)):
+        assert ask(stack, method, front + path, base="").status == 403
+        assert ask(stack, method, front + path, base="", signed=True).status == status
+
+
+def test_an_http_api_asks_for_a_token_except_on_open_paths(
+    stack: Stack, aws: emulator.Emulator
+) -> None:
+    identity = deployed_front(
+        stack, aws, "deploy-http-api", Issuer="https://issuer.example.org", Audience="a,b"
+    )
+    front = f"/_aws/execute-api/{identity}"
+    assert ask(stack, "POST", f"{front}/predict", base="").status == 401
+    assert ask(stack, "GET", f"{front}/model", base="").status == 401
+    assert ask(stack, "GET", f"{front}/health", base="").content == {"status": "ok"}

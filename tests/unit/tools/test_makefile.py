@@ -58,8 +58,27 @@ def test_the_batch_stack_has_a_folder_and_settings_of_its_own() -> None:
         for section in sections.values()
         if isinstance(section, dict) and "deploy" in section
     ]
-    assert len(stacks) == len(set(stacks)) == 4
+    assert len(stacks) == len(set(stacks)) == 6
     assert sections["batch"]["deploy"]["parameters"]["stack_name"] == "classifier-batch"
+
+
+@pytest.mark.parametrize(
+    ("task", "template", "section"),
+    [
+        ("deploy-url", "infra/function-url.yaml", "url"),
+        ("deploy-http-api", "infra/http-api.yaml", "http-api"),
+    ],
+)
+def test_a_front_is_a_stack_of_its_own(task: str, template: str, section: str) -> None:
+    """Deployed as it is, by settings that the stack behind it does not read."""
+    *_, deploy = commands(task, {"PARAMETERS": "FunctionName=predict Audience=a,b"}, [])
+    assert deploy == [
+        *(".venv/sam/bin/sam", "deploy", "--template-file", template),
+        *("--config-file", f"{ROOT}/samconfig.toml", "--config-env", section),
+        *("--parameter-overrides", "FunctionName=predict", "Audience=a,b"),
+    ]
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())[section]["deploy"]["parameters"]
+    assert settings["stack_name"] == f"classifier-{section}"
 
 
 def test_no_page_tells_to_save_answers_into_the_settings() -> None:
