@@ -16,7 +16,7 @@ from model_build.cli.console import (
     console,
 )
 from model_build.exporting import folder, kserve, triton
-from model_build.store.model_store import ModelStore
+from model_build.store.model_store import CARD, ModelStore
 
 
 class Server(StrEnum):
@@ -75,6 +75,7 @@ def export(
             service_account=service_account,
             triton=triton_repository,
         )
+    files[CARD] = models.card(manifest).encode()
     folder.write(directory / name, files)
     for path in files:
         console.print(f"wrote {directory / name / path}", soft_wrap=True)

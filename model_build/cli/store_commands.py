@@ -1,13 +1,15 @@
-"""Commands on the model store: list, show, diff, promote, rollback, verify, gc, copy."""
+"""Commands on the model store: list, show, card, diff, promote, rollback, verify, gc, copy."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markdown import Markdown
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
@@ -27,7 +29,7 @@ from model_build.cli.console import (
 )
 from model_build.store import garbage_collection, inventory
 from model_build.store.manifest_diff import ABSENT, Difference, compare
-from model_build.store.model_store import MODEL, ModelStore
+from model_build.store.model_store import CARD, MODEL, ModelStore
 from model_build.store.model_store import copy as copy_version
 from model_build.store.verify import verify
 
@@ -67,11 +69,17 @@ def show(
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    card: Annotated[bool, typer.Option("--card", help="Show the model card instead.")] = False,  # noqa: FBT002
 ) -> None:
     """Show a version's manifest and the channels and histories that refer to it."""
+    if card and as_json:
+        raise typer.BadParameter("--card is Markdown; omit --json")
     models = ModelStore(store)
     version = models.resolve(name, version)
     manifest = models.manifest(name, version)
+    if card:
+        _print_card(models.card(manifest))
+        return
     model = inventory.take(models, name)[0]
     if as_json:
         _print_json(
@@ -98,6 +106,28 @@ def show(
     if manifest.quantization is None:
         table.add_row(Text("quantization", "bold"), "none, fp32")
     console.print(table)
+
+
+@app.command("card", rich_help_panel=PANEL)
+def write_card(
+    version: VersionArgument,
+    about: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Markdown on what the model is for, and on its data and their licences.",
+        ),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    name: NameOption = "mnist",
+) -> None:
+    """Write a version's model card again, with what its author says of it."""
+    models = ModelStore(store)
+    version = models.resolve(name, version)
+    card = models.new_card(models.manifest(name, version), about.read_text())
+    models.accompany(name, version, CARD, card.encode())
+    console.print(f"wrote the card of {name} {version}; `show --card` shows it", soft_wrap=True)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -258,6 +288,14 @@ def _bar(title: str, *, shown: bool) -> Iterator[garbage_collection.Step]:
     with Progress(console=console, disable=hidden, transient=True) as bars:
         task = bars.add_task(title, total=None)
         yield lambda done, of: bars.update(task, completed=done, total=of)
+
+
+def _print_card(card: str) -> None:
+    """Print Markdown: rendered on a terminal, without what it holds for model hubs; else as is."""
+    if console.is_terminal:
+        console.print(Markdown(card.split("---\n", 2)[2]))
+    else:
+        typer.echo(card, nl=False)
 
 
 def _print_json(document: Any) -> None:

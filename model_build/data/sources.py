@@ -3,7 +3,7 @@
 import hashlib
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Source(NamedTuple):
@@ -62,3 +62,38 @@ FONTS = Source(
     "letters that are no digits, in training and, in other cuts, in tests",
 )
 SOURCES = (MNIST, TRAINING_WRITERS, OTHER_WRITERS, PHOTOGRAPH, FONTS)
+
+
+class Part(NamedTuple):
+    """What a model card says of a part of the data."""
+
+    title: str
+    licence: str
+    use: str
+
+
+# Data sets that no package of this project's requirements contains.
+_INSTALLED_APART = {
+    "full": Part(
+        "MNIST: 70,000 samples (LeCun, Cortes and Burges)",
+        MNIST.licence,
+        MNIST.use,
+    ),
+    "fashion-mnist": Part(
+        "Fashion-MNIST: 70,000 pictures of clothes (Xiao, Rasul and Vollgraf 2017)",
+        "MIT",
+        MNIST.use,
+    ),
+}
+
+
+def used(lineage: dict[str, Any]) -> list[Part]:
+    """Parts of the data that a version was made of; empty if this project did not train it."""
+    if "imported" in lineage:
+        return []
+    name = lineage["dataset"]["name"]
+    parts = [_INSTALLED_APART[name]] if name in _INSTALLED_APART else []
+    packaged = [MNIST] if name == "mnist-5k" else []
+    if "draw-samples" in str(lineage.get("recipe")):
+        packaged += [TRAINING_WRITERS, PHOTOGRAPH, FONTS]
+    return parts + [Part(one.title, one.licence, one.use) for one in packaged]

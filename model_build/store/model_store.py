@@ -2,6 +2,7 @@
 
     <name>/versions/<version>/model.onnx      written once, by a conditional write
     <name>/versions/<version>/finder.onnx     likewise, in a version that finds digits
+    <name>/versions/<version>/card.md         the model card; may be rewritten
     <name>/versions/<version>/manifest.json   written last: a version with one is complete
     <name>/channels/<channel>.json            changed by compare-and-swap only
     <name>/removal.json                       what gc is removing right now
@@ -22,6 +23,7 @@ from typing import Any
 
 from classifier.model.manifest import NAME, VERSION, Document, Manifest
 from model_build.errors import Conflict, NotInStore, StoreError
+from model_build.store import card
 from model_build.store import manifest as manifests
 from model_build.store.backends import Entry, open_objects
 
@@ -30,6 +32,8 @@ _ATTEMPTS = 100  # of a compare-and-swap, enough for as many concurrent writers
 _LEASE_SECONDS = 600  # a gc that has written nothing for this long is presumed dead
 
 MODEL, FINDER, MANIFEST = "model.onnx", "finder.onnx", "manifest.json"
+CARD = "card.md"
+COMPANIONS = (CARD,)  # of a version, beside what its manifest holds; may be rewritten
 
 type Channel = dict[str, Any]
 
@@ -64,10 +68,17 @@ class ModelStore:
         self.url = url
         self._objects = open_objects(url)
 
-    def publish(self, document: Document, content: bytes, finder: bytes | None = None) -> Manifest:
+    def publish(
+        self,
+        document: Document,
+        content: bytes,
+        finder: bytes | None = None,
+        companions: dict[str, bytes] | None = None,
+    ) -> Manifest:
         """Write a version: its files, then its manifest. Publishing the same again is fine.
 
-        document: the manifest, unchecked. finder: content of the finder's file. Raises
+        document: the manifest, unchecked. finder: content of the finder's file. companions: other
+        files of the folder, which replace those there; a missing card is written. Raises
         ManifestError, and Conflict if the version exists with different content or gc is removing
         it or its parent.
         """
@@ -82,16 +93,50 @@ class ModelStore:
         folder = _folder(name, version)
         needed = {version, manifest.lineage.parent}
         self._refuse_removed(name, needed)
+        parts |= self._companions(manifest, companions or {})
         parts[MANIFEST] = manifests.encode(document)
         missing = list(parts)
         while missing:
             for part in missing:
-                self._write_once(f"{folder}/{part}", parts[part])
+                write = self._replace if part in COMPANIONS else self._write_once
+                write(f"{folder}/{part}", parts[part])
             present = {entry.key for entry in self._objects.entries(f"{folder}/")}
             # A concurrent gc may have removed some of it, but no more than once.
             missing = [part for part in parts if f"{folder}/{part}" not in present]
         self._refuse_removed(name, needed)
         return manifest
+
+    def _companions(self, manifest: Manifest, given: dict[str, bytes]) -> dict[str, bytes]:
+        if CARD not in given and self.companion(manifest.name, manifest.version, CARD) is None:
+            given = {CARD: self.new_card(manifest).encode()} | given
+        return given
+
+    def card(self, manifest: Manifest) -> str:
+        """Card of a version; a new one if it was published without."""
+        written = self.companion(manifest.name, manifest.version, CARD)
+        return self.new_card(manifest) if written is None else written.decode(errors="replace")
+
+    def new_card(self, manifest: Manifest, about: str = "") -> str:
+        """A new card of a version, compared with its parent if that is in the store.
+
+        about: what its author says of its use and its data, as Markdown.
+        """
+        parent = None
+        if manifest.lineage.parent:
+            with contextlib.suppress(NotInStore):
+                parent = self.manifest(manifest.name, manifest.lineage.parent).document
+        return card.render(manifest.document, parent, about)
+
+    def companion(self, name: str, version: str, part: str) -> bytes | None:
+        """Content of a version's card; None if it has none."""
+        with contextlib.suppress(NotInStore):
+            return self.file(name, version, part)
+        return None
+
+    def accompany(self, name: str, version: str, part: str, content: bytes) -> None:
+        """Write a complete version's card, or replace it; raises NotInStore."""
+        self.manifest(name, version)
+        self._replace(f"{_folder(name, version)}/{part}", content)
 
     def manifest(self, name: str, version: str) -> Manifest:
         """Manifest of a complete version; raises NotInStore if there is none."""
@@ -357,6 +402,20 @@ class ModelStore:
                     raise
         raise Conflict(f"{key} keeps appearing and disappearing; try again")
 
+    def _replace(self, key: str, content: bytes) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                old, tag = self._objects.read(key)
+            except NotInStore:
+                with contextlib.suppress(Conflict):
+                    return self._objects.create(key, content)
+                continue
+            if old == content:
+                return None
+            with contextlib.suppress(Conflict, NotInStore):
+                return self._objects.replace(key, content, tag)
+        raise Conflict(f"{key} keeps changing; try again")
+
 
 def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str:
     """Copy a version, and its parents as far as the source has them; return the version."""
@@ -365,8 +424,13 @@ def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str
     with contextlib.suppress(NotInStore):
         if manifest.lineage.parent:
             copy(source, target, name, manifest.lineage.parent)
-    finder = source.finder(name, version)
-    target.publish(manifest.document, source.model(name, version), finder)
+    companions = {part: source.companion(name, version, part) for part in COMPANIONS}
+    target.publish(
+        manifest.document,
+        source.model(name, version),
+        source.finder(name, version),
+        {part: content for part, content in companions.items() if content is not None},
+    )
     return version
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from classifier.model.manifest import File
 from model_build.errors import BuildError, NotInStore, StoreError
-from model_build.store.model_store import FINDER, MANIFEST, MODEL, Listing, ModelStore
+from model_build.store.model_store import COMPANIONS, FINDER, MANIFEST, MODEL, Listing, ModelStore
 
 type Step = Callable[[int, int], None]  # done, of how many
 
-_PARTS = (MODEL, FINDER, MANIFEST)
+_PARTS = (MODEL, FINDER, MANIFEST, *COMPANIONS)
 
 
 @dataclass

@@ -158,7 +158,7 @@ def deployed_front(stack: Stack, aws: emulator.Emulator, task: str, **parameters
     cloudformation = deployment.client("cloudformation", aws)
     (front,) = cloudformation.describe_stacks(StackName=f"classifier-{section}")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in front["Outputs"]}
-    return urlsplit(outputs["PredictUrl"]).netloc.partition(".")[0]
+    return str(urlsplit(outputs["PredictUrl"]).netloc).partition(".")[0]
 
 
 def test_a_function_url_passes_signed_requests_to_the_function(

@@ -35,7 +35,7 @@ COMMANDS += [
     "score",
     "search",
 ]
-STORE_COMMANDS = ["list", "show", "diff", "promote", "rollback", "verify", "gc", "copy"]
+STORE_COMMANDS = ["list", "show", "card", "diff", "promote", "rollback", "verify", "gc", "copy"]
 
 SMALL = """description = "a network that is trained in seconds"
 min_accuracy = { quick = 0.7 }
@@ -323,13 +323,13 @@ def test_gc_only_says_what_it_would_remove_until_it_is_told_to(
     assert (code, err) == (0, "")
     assert f"keep mnist {int8}: production points to it\n" in out
     assert f"would remove mnist {other['version']}: " in out
-    assert out.endswith("mnist: would remove 1 version, 2 KiB; pass --delete to remove them\n")
+    assert out.endswith("mnist: would remove 1 version, 4 KiB; pass --delete to remove them\n")
     assert len(models.listing("mnist")["mnist"].complete) == 3
     assert "would remove 0 versions" in run("gc", "--keep", "1", "--store", url)[1]
 
     code, out, _ = run("gc", "--delete", "--store", url)
     assert code == 0
-    assert out.endswith("mnist: removed 1 version, 2 KiB\n")
+    assert out.endswith("mnist: removed 1 version, 4 KiB\n")
     assert models.listing("mnist")["mnist"].complete == [int8, fp32]
 
 

@@ -49,7 +49,9 @@ def test_a_triton_repository_describes_the_model_that_it_holds(
     store = model_store.as_uri()
     code, out, err = run("export", "production", "--to", "triton", target, "--store", store)
     assert (code, err) == (0, "")
-    written = [f"mnist/{path}" for path in ("config.pbtxt", "labels.txt", "1/model.onnx")]
+    written = [
+        f"mnist/{path}" for path in ("config.pbtxt", "labels.txt", "1/model.onnx", "card.md")
+    ]
     assert out.splitlines() == [f"wrote {target / path}" for path in written]
     assert sorted(str(path.relative_to(target)) for path in target.rglob("*.*")) == sorted(written)
     assert (target / "mnist/1/model.onnx").read_bytes() == classifier
@@ -107,7 +109,9 @@ def test_the_server_gets_the_version_and_not_the_channel(
     own = ("--image", "registry.example/mnist:1", "--service-account", "reader")
     code, out, err = run("export", *arguments, *own)
     file = tmp_path / "mnist" / "inference-service.yaml"
-    assert (code, out, err) == (0, f"wrote {file}\n", "")
+    card = tmp_path / "mnist" / "card.md"
+    assert (code, out, err) == (0, f"wrote {file}\nwrote {card}\n", "")
+    assert f"# mnist {version}" in card.read_text()
     document = yaml.safe_load(file.read_text())
     assert document["metadata"]["name"] == "mnist"
     predictor = document["spec"]["predictor"]

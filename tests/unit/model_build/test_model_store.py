@@ -115,7 +115,7 @@ def test_the_manifest_is_written_after_the_finder(folder_url: str) -> None:
     models._objects = watched = Watched(models._objects)
     models.publish(describe(CONTENT, finder=FINDER), CONTENT, FINDER)
     files = [key.rpartition("/")[2] for key in watched.written]
-    assert files == ["model.onnx", "finder.onnx", "manifest.json"]
+    assert files == ["model.onnx", "finder.onnx", "card.md", "manifest.json"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_files_can_be_read_by_other_users(tmp_path: Path) -> None:
     models.promote("mnist", version, "production")
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name[0] != "."]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o644}
-    assert len(files) == 3
+    assert len(files) == 4
 
 
 def test_a_channel_that_nothing_was_promoted_to_is_none_and_resolves_to_nothing(url: str) -> None:
@@ -462,9 +462,9 @@ def test_a_copy_brings_the_parent_first(folder_url: str, tmp_path: Path) -> None
     target = ModelStore((tmp_path / "target").as_uri())
     target._objects = watched = Watched(target._objects)
     copy(source, target, "mnist", int8["version"])
-    assert [key.split("/")[2] for key in watched.written] == [fp32["version"]] * 2 + [
+    assert [key.split("/")[2] for key in watched.written] == [fp32["version"]] * 3 + [
         int8["version"]
-    ] * 2
+    ] * 3
 
 
 def test_the_function_serves_what_was_published_and_promoted(

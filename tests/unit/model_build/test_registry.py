@@ -279,7 +279,8 @@ def test_gc_removes_an_interrupted_publish_only_when_it_is_old(tmp_path: Path) -
     for one in (version, under_way):
         (tmp_path / f"mnist/versions/{one}/manifest.json").unlink()
     two_days_ago = time.time() - 2 * 86400
-    os.utime(tmp_path / f"mnist/versions/{version}/model.onnx", (two_days_ago, two_days_ago))
+    for path in (tmp_path / f"mnist/versions/{version}").iterdir():
+        os.utime(path, (two_days_ago, two_days_ago))
     removed = collect(models, "mnist")
     assert removed.remove == {version: "an interrupted publish"}
     assert (tmp_path / f"mnist/versions/{under_way}/model.onnx").exists()
