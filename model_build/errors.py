@@ -15,6 +15,7 @@ BuildError
 ├── ManifestError     a manifest does not follow its schema
 └── StoreError        an operation on the model store failed
     ├── NotInStore    the object does not exist
+    ├── BadSignature  a version is not signed by the key that it has to be signed by
     └── Conflict      a conditional write failed: the object has changed
 """
 
@@ -69,6 +70,10 @@ class StoreError(BuildError):
 
 class NotInStore(StoreError):
     """The object does not exist."""
+
+
+class BadSignature(StoreError):
+    """A version is not signed by the key that it has to be signed by."""
 
 
 class Conflict(StoreError):

@@ -25,10 +25,12 @@ from model_build.cli.console import (
     ProfileOption,
     RecipesOption,
     SeedOption,
+    SignOption,
     StoreOption,
     app,
     console,
     progress,
+    publishing_store,
 )
 from model_build.cli.store_commands import promote
 from model_build.data import datasets, sources
@@ -140,10 +142,11 @@ def publish(
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
     min_accuracy: MinAccuracyOption = None,
+    sign: SignOption = None,
     build: BuildOption = BUILD,
 ) -> None:
     """Publish fp32 and int8 as new versions, if they pass the gate."""
-    publish_build(Build.open(build), store, name, min_accuracy)
+    publish_build(Build.open(build), publishing_store(store, sign), name, min_accuracy)
 
 
 @app.command()
@@ -158,11 +161,13 @@ def run(
     name: NameOption = "mnist",
     channel: ChannelOption = "production",
     min_accuracy: MinAccuracyOption = None,
+    sign: SignOption = None,
     build: BuildOption = BUILD,
     cache: CacheOption = CACHE,
 ) -> None:
     """Run every step from train to gate, then publish and promote."""
     started = time.perf_counter()
+    target = publishing_store(store, sign)
     recipe = recipe or f"{architecture}-static"
     begun = _begin(dataset, recipe, recipes, profile, seed, cache)
     _draw_sheet(dataset, build)
@@ -170,7 +175,7 @@ def run(
         _step(step, begun, build)
     begun.gate(min_accuracy)
     console.print("gate: passed")
-    *_, version = publish_build(begun, store, name, min_accuracy).values()
+    *_, version = publish_build(begun, target, name, min_accuracy).values()
     promote(version, channel, store, name)
     console.print(f"done in {time.perf_counter() - started:.0f} s")
 
@@ -214,10 +219,10 @@ def _step(step: str, build: Build, folder: Path) -> None:
 
 
 def publish_build(
-    build: Build, store: str, name: str, min_accuracy: float | None
+    build: Build, store: ModelStore, name: str, min_accuracy: float | None
 ) -> dict[str, str]:
     """Publish a build's candidates; print and return their versions."""
-    versions = build.publish(ModelStore(store), name, min_accuracy)
+    versions = build.publish(store, name, min_accuracy)
     for candidate, version in versions.items():
         console.print(f"published {name} {candidate}: {version}", soft_wrap=True)
     return versions

@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from classifier.model.address import AddressError, parse_address
 from classifier.model.manifest import NAME
+from model_build.store.model_store import ModelStore
+from model_build.store.signing import PUBLIC_KEY, PrivateKey
 
 if TYPE_CHECKING:
     from model_build.engine.engine import OnStage
@@ -75,6 +77,15 @@ def check_address(url: str) -> str:
     return url
 
 
+def check_public_key(key: str) -> str:
+    """Reject what is not a public key; empty means none."""
+    if key and not PUBLIC_KEY.fullmatch(key):
+        raise typer.BadParameter(
+            f"expected a public key such as MCowBQYDK2VwAyEA…=, which `sign` prints, got {key!r}"
+        )
+    return key
+
+
 BuildOption = Annotated[
     Path, typer.Option("--build", file_okay=False, help="Folder for the build's files.")
 ]
@@ -110,6 +121,19 @@ ChannelOption = Annotated[
     str, typer.Option(callback=check_name, help="Channel to point at the version.")
 ]
 
+SignOption = Annotated[
+    Path | None,
+    typer.Option("--sign", dir_okay=False, help="Sign what is published with this private key."),
+]
+SigningKeyOption = Annotated[
+    str,
+    typer.Option(
+        envvar="MODEL_SIGNING_KEY",
+        callback=check_public_key,
+        help="Public key that versions must be signed by.",
+    ),
+]
+
 RecipesOption = Annotated[
     Path | None,
     typer.Option(
@@ -123,6 +147,11 @@ CacheOption = Annotated[Path, typer.Option("--cache", help="Folder where built s
 
 BUILD = Path("build/model")
 CACHE = Path("build/stages")
+
+
+def publishing_store(store: str, sign: Path | None) -> ModelStore:
+    """Store to publish to, which signs with a private key if there is one."""
+    return ModelStore(store, signer=PrivateKey(sign).sign if sign else None)
 
 
 @contextmanager

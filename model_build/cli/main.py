@@ -7,6 +7,7 @@ from rich.text import Text
 
 from model_build.cli import (  # noqa: F401 - each defines commands, listed in this order
     build_commands,
+    companion_commands,
     drift_command,
     export_command,
     import_command,

@@ -18,10 +18,12 @@ from model_build.cli.console import (
     ProfileOption,
     RecipesOption,
     SeedOption,
+    SignOption,
     StoreOption,
     app,
     console,
     progress,
+    publishing_store,
 )
 from model_build.data import datasets
 from model_build.engine import recipe
@@ -67,6 +69,7 @@ def search(
     publish: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option("--publish", help="Publish the chosen model, if it passes the gate.")
     ] = False,
+    sign: SignOption = None,
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
 ) -> None:
@@ -107,7 +110,7 @@ def search(
     if publish:
         winner = Build(engine, wanted[choice.chosen.recipe], profile.value)
         winner.evaluate(silent)
-        publish_build(winner, store, name, None)
+        publish_build(winner, publishing_store(store, sign), name, None)
 
 
 def _table(results: "Search", choice: "Choice") -> Table:

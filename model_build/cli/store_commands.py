@@ -1,11 +1,10 @@
-"""Commands on the model store: list, show, card, diff, promote, rollback, verify, gc, copy."""
+"""Commands on the model store: list, show, diff, promote, rollback, verify, gc, copy."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +18,7 @@ from model_build.cli.console import (
     DEFAULT_STORE,
     ChannelOption,
     NameOption,
+    SigningKeyOption,
     StoreOption,
     VersionArgument,
     VersionOption,
@@ -29,7 +29,7 @@ from model_build.cli.console import (
 )
 from model_build.store import garbage_collection, inventory
 from model_build.store.manifest_diff import ABSENT, Difference, compare
-from model_build.store.model_store import CARD, MODEL, ModelStore
+from model_build.store.model_store import MODEL, ModelStore
 from model_build.store.model_store import copy as copy_version
 from model_build.store.verify import verify
 
@@ -108,28 +108,6 @@ def show(
     console.print(table)
 
 
-@app.command("card", rich_help_panel=PANEL)
-def write_card(
-    version: VersionArgument,
-    about: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="Markdown on what the model is for, and on its data and their licences.",
-        ),
-    ],
-    store: StoreOption = DEFAULT_STORE,
-    name: NameOption = "mnist",
-) -> None:
-    """Write a version's model card again, with what its author says of it."""
-    models = ModelStore(store)
-    version = models.resolve(name, version)
-    card = models.new_card(models.manifest(name, version), about.read_text())
-    models.accompany(name, version, CARD, card.encode())
-    console.print(f"wrote the card of {name} {version}; `show --card` shows it", soft_wrap=True)
-
-
 @app.command(rich_help_panel=PANEL)
 def diff(
     a: VersionArgument,
@@ -167,9 +145,10 @@ def promote(
     channel: ChannelOption = "production",
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
+    signing_key: SigningKeyOption = "",
 ) -> None:
-    """Point a channel at a version, after checking its file."""
-    models = ModelStore(store)
+    """Point a channel at a version, after checking its files and, with a key, its signature."""
+    models = ModelStore(store, signing_key=signing_key)
     document = models.promote(name, models.resolve(name, version), channel)
     console.print(f"{channel} of {name} is {document['version']}")
 
@@ -186,9 +165,10 @@ def rollback(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
+    signing_key: SigningKeyOption = "",
 ) -> None:
     """Point a channel at its previous version; run again to go back further."""
-    before, after = ModelStore(store).rollback(name, channel, to)
+    before, after = ModelStore(store, signing_key=signing_key).rollback(name, channel, to)
     console.print(f"{channel} of {name} was {before['version']}")
     console.print(f"{channel} of {name} is  {after['version']}")
 
@@ -198,10 +178,11 @@ def verify_store(
     store: StoreOption = DEFAULT_STORE,
     name: OneNameOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    signing_key: SigningKeyOption = "",
 ) -> None:
     """Rehash every file, check every manifest and channel; exit 1 if there is a problem."""
     with _bar("verifying", shown=not as_json) as step:
-        report = verify(ModelStore(store), name, step)
+        report = verify(ModelStore(store, signing_key=signing_key), name, step)
     if as_json:
         _print_json(asdict(report))
     else:
@@ -272,9 +253,10 @@ def copy_command(
     ] = "",
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
+    signing_key: SigningKeyOption = "",
 ) -> None:
     """Copy a version and its parent to another store; with --channel, promote it there."""
-    models = ModelStore(target)
+    models = ModelStore(target, signing_key=signing_key)
     copied = copy_version(ModelStore(store), models, name, version)
     console.print(f"copied {name} {copied} to {target}", soft_wrap=True)
     if channel:

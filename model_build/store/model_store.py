@@ -3,6 +3,7 @@
     <name>/versions/<version>/model.onnx      written once, by a conditional write
     <name>/versions/<version>/finder.onnx     likewise, in a version that finds digits
     <name>/versions/<version>/card.md         the model card; may be rewritten
+    <name>/versions/<version>/manifest.sig    the manifest's signature, if there is one; likewise
     <name>/versions/<version>/manifest.json   written last: a version with one is complete
     <name>/channels/<channel>.json            changed by compare-and-swap only
     <name>/removal.json                       what gc is removing right now
@@ -22,8 +23,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from classifier.model.manifest import NAME, VERSION, Document, Manifest
-from model_build.errors import Conflict, NotInStore, StoreError
-from model_build.store import card
+from model_build.errors import BadSignature, Conflict, NotInStore, StoreError
+from model_build.store import card, signing
 from model_build.store import manifest as manifests
 from model_build.store.backends import Entry, open_objects
 
@@ -32,8 +33,8 @@ _ATTEMPTS = 100  # of a compare-and-swap, enough for as many concurrent writers
 _LEASE_SECONDS = 600  # a gc that has written nothing for this long is presumed dead
 
 MODEL, FINDER, MANIFEST = "model.onnx", "finder.onnx", "manifest.json"
-CARD = "card.md"
-COMPANIONS = (CARD,)  # of a version, beside what its manifest holds; may be rewritten
+CARD, SIGNATURE = "card.md", "manifest.sig"
+COMPANIONS = (CARD, SIGNATURE)  # of a version, beside what its manifest holds; may be rewritten
 
 type Channel = dict[str, Any]
 
@@ -62,10 +63,18 @@ class Listing:
 
 
 class ModelStore:
-    """Versions and channels at `file:///folder` or `s3://bucket/prefix`."""
+    """Versions and channels at `file:///folder` or `s3://bucket/prefix`.
 
-    def __init__(self, url: str) -> None:
+    signing_key: public key by which a version must be signed to be promoted; empty for none.
+    signer: signs what is published.
+    """
+
+    def __init__(
+        self, url: str, *, signing_key: str = "", signer: signing.Signer | None = None
+    ) -> None:
         self.url = url
+        self._signing_key = signing_key
+        self._signer = signer
         self._objects = open_objects(url)
 
     def publish(
@@ -109,6 +118,8 @@ class ModelStore:
     def _companions(self, manifest: Manifest, given: dict[str, bytes]) -> dict[str, bytes]:
         if CARD not in given and self.companion(manifest.name, manifest.version, CARD) is None:
             given = {CARD: self.new_card(manifest).encode()} | given
+        if self._signer:
+            given = given | {SIGNATURE: self._signer(manifests.encode(manifest.document))}
         return given
 
     def card(self, manifest: Manifest) -> str:
@@ -128,13 +139,13 @@ class ModelStore:
         return card.render(manifest.document, parent, about)
 
     def companion(self, name: str, version: str, part: str) -> bytes | None:
-        """Content of a version's card; None if it has none."""
+        """Content of a version's card or signature; None if it has none."""
         with contextlib.suppress(NotInStore):
             return self.file(name, version, part)
         return None
 
     def accompany(self, name: str, version: str, part: str, content: bytes) -> None:
-        """Write a complete version's card, or replace it; raises NotInStore."""
+        """Write or replace a complete version's card or signature; raises NotInStore."""
         self.manifest(name, version)
         self._replace(f"{_folder(name, version)}/{part}", content)
 
@@ -149,6 +160,56 @@ class ModelStore:
                 "`python -m model_build list` shows what it has"
             ) from error
         return manifests.parse(self._parsed(key, content))
+
+    def sign(self, name: str, version: str, signer: signing.Signer) -> None:
+        """Sign a version, or sign it again, after checking its files.
+
+        Raises StoreError as `promote` does, except for the signature that is there.
+        """
+        manifest = self._check_files(name, version)
+        content = self.file(name, version, MANIFEST)
+        if content != manifests.encode(manifest.document):
+            raise StoreError(
+                f"the manifest of {name} {version} is not written as `publish` writes it; `copy` "
+                "the version to another store and sign it there"
+            )
+        self.accompany(name, version, SIGNATURE, signer(content))
+
+    def check(self, name: str, version: str) -> bytes:
+        """Check a version's files and, with a key, its signature; return its manifest's bytes.
+
+        Raises StoreError for a file that does not match, and BadSignature.
+        """
+        self._check_files(name, version)
+        content = self.file(name, version, MANIFEST)
+        self.check_signature(name, version, content)
+        return content
+
+    def check_signature(self, name: str, version: str, content: bytes | None = None) -> None:
+        """Raise BadSignature if there is a key and a version's manifest is not signed by it."""
+        if not self._signing_key:
+            return
+        signature = self.companion(name, version, SIGNATURE)
+        advice = f"`python -m model_build sign {version} --name {name} --key FILE` signs it"
+        if signature is None:
+            raise BadSignature(f"{name} {version} has no {SIGNATURE}; {advice}")
+        if content is None:
+            content = self.file(name, version, MANIFEST)
+        try:
+            signing.check(self._signing_key, content, signature)
+        except BadSignature as error:
+            raise BadSignature(f"{SIGNATURE} of {name} {version}: {error}; {advice}") from error
+
+    def _check_files(self, name: str, version: str) -> Manifest:
+        manifest = self.manifest(name, version)
+        if (manifest.name, manifest.version) != (name, version):
+            raise StoreError(
+                f"the manifest of {name} {version} belongs to {manifest.name} {manifest.version}; "
+                "build and publish a new version"
+            )
+        self.finder(name, version)
+        self.model(name, version)
+        return manifest
 
     def model(self, name: str, version: str) -> bytes:
         """Model file of a version, checked against its manifest."""
@@ -216,12 +277,11 @@ class ModelStore:
         return listings
 
     def promote(self, name: str, version: str, channel: str) -> Channel:
-        """Point a channel to a complete version, checking its file; return the channel's content.
+        """Point a channel to a complete version that `check` passes; return the channel's content.
 
         Concurrent promotions all happen, one after the other: none is lost.
         """
-        self.finder(name, version)
-        self.model(name, version)
+        self.check(name, version)
 
         def point(old: Channel) -> Channel:
             if old["version"] == version:
@@ -253,7 +313,7 @@ class ModelStore:
                 )
             index = previous.index(to) if to else 0
             target = previous[index]
-            self.model(name, target)
+            self.check(name, target)
             skipped = [old["version"], *previous[:index], *old.get("rolled_back", [])]
             rolled_back = [v for v in dict.fromkeys(skipped) if v != target]
             return _channel_content(old, target, previous[index + 1 :], rolled_back)

@@ -26,7 +26,7 @@ class Report:
 
 
 def verify(store: ModelStore, name: str | None = None, step: Step | None = None) -> Report:
-    """Hash every model file again, and check every manifest, channel and history."""
+    """Hash every model file again, and check every manifest, signature, channel and history."""
     listings = store.listing(name or "")
     if name and name not in listings:
         raise NotInStore(f"{store.url} has no model {name!r}; omit --name to verify all models")
@@ -76,6 +76,10 @@ def _verify_version(
         report.problems.append(
             f"{label}: its name does not end with its sha256, {expected.sha256[:8]}"
         )
+    try:
+        store.check_signature(name, version)
+    except StoreError as error:
+        report.problems.append(str(error))
     report.bytes += _verify_file(store, label, MODEL, expected, listing, report)
     if manifest.finder:
         report.bytes += _verify_file(store, label, FINDER, manifest.finder, listing, report)

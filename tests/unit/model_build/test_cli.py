@@ -35,7 +35,8 @@ COMMANDS += [
     "score",
     "search",
 ]
-STORE_COMMANDS = ["list", "show", "card", "diff", "promote", "rollback", "verify", "gc", "copy"]
+STORE_COMMANDS = ["list", "show", "diff", "promote", "rollback", "verify", "gc", "copy"]
+COMPANION_COMMANDS = ["card", "sign"]
 
 SMALL = """description = "a network that is trained in seconds"
 min_accuracy = { quick = 0.7 }
@@ -64,7 +65,7 @@ def evaluated(
         yield folder
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *STORE_COMMANDS])
+@pytest.mark.parametrize("command", [*COMMANDS, *STORE_COMMANDS, *COMPANION_COMMANDS])
 def test_each_command_explains_itself(command: str, run: Run) -> None:
     code, out, err = run(command, "--help")
     assert code == 0
@@ -79,7 +80,7 @@ def test_all_commands_are_listed_with_what_they_do(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
     listed = re.findall(r"^│ ([a-z]+) {2,}[A-Z]", out, re.MULTILINE)
-    assert listed == [*COMMANDS, *STORE_COMMANDS]
+    assert listed == [*COMMANDS, *STORE_COMMANDS, *COMPANION_COMMANDS]
 
 
 @pytest.mark.slow
