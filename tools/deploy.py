@@ -81,7 +81,6 @@ def deploy(stack: Stack, options: argparse.Namespace, overrides: str | list[str]
 
     Raises StackFailed, DeployFailed, BuildError, or CalledProcessError.
     """
-    source = ModelStore(options.store)
     template = deployment.template(options.package)
     configured = overrides if isinstance(overrides, list) else shlex.split(overrides)
     exists = stack.repair()
@@ -91,8 +90,10 @@ def deploy(stack: Stack, options: argparse.Namespace, overrides: str | list[str]
         packaging.load(template), stack.parameters(), configured, options.parameters
     )
     name = parameters["ModelName"]
+    source = ModelStore(options.store, signing_key=parameters.get("ModelSigningKey", ""))
     version = resolve(source, name, options.model)
     parameters["ModelVersion"] = version or CHANNEL
+    parameters["ManifestSha256"] = pin(source, parameters)
     parameters["Release"] = release_name(commit(), version, parameters)
     built = build(template, options.package, parameters)
     if not stack.is_local:
@@ -117,6 +118,7 @@ def rollback(stack: Stack, options: argparse.Namespace) -> None:
         raise StackFailed(f"there is no stack {stack.name}; run make deploy first")
     release, records = stack.former()
     refuse_other_packaging(stack, packaging.package(packaging.parse(release.template)))
+    release = still_signed(stack, release)
     print(f"Rolling back from {stack.current().name} to {release.name}")
     template = FOLDER / "former.yaml"
     template.parent.mkdir(parents=True, exist_ok=True)
@@ -151,11 +153,11 @@ def effective(
 def resolve(store: ModelStore, name: str, requested: str) -> str | None:
     """The version to release, named itself or by a channel; None if nothing was ever promoted.
 
-    Raises NotInStore if the store lacks the requested version.
+    Raises NotInStore if the store lacks the requested version, StoreError if `check` refuses it.
     """
     try:
         version = store.resolve(name, requested)
-        store.model(name, version)
+        store.check(name, version)
     except NotInStore:
         if requested != CHANNEL:
             raise
@@ -164,6 +166,42 @@ def resolve(store: ModelStore, name: str, requested: str) -> str | None:
         )
         return None
     return version
+
+
+def pin(store: ModelStore, parameters: dict[str, str]) -> str:
+    """SHA-256 of the manifest that the function may load; empty if it follows a channel.
+
+    Raises DeployFailed if it follows one although there is a signing key, and as the store's
+    `check`.
+    """
+    version = parameters["ModelVersion"]
+    if VERSION.fullmatch(version):
+        return hashlib.sha256(store.check(parameters["ModelName"], version)).hexdigest()
+    if parameters.get("ModelSigningKey"):
+        raise DeployFailed(
+            f"a stack with a ModelSigningKey serves one signed version, and this would follow the "
+            f"channel {version}, which whoever can write to the bucket may move; promote a signed "
+            "version, or pass ModelSigningKey= to serve unsigned ones"
+        )
+    return ""
+
+
+def still_signed(stack: Stack, release: Release) -> Release:
+    """The release with the stack's own signing key, if it has one, and a model signed by it.
+
+    The records of releases are in the bucket too: they don't decide which models are trusted.
+    Raises DeployFailed if the release can't check signatures, and as the store's `check`.
+    """
+    if not (key := stack.parameters().get("ModelSigningKey")):
+        return release
+    if "ModelSigningKey" not in packaging.parse(release.template)["Parameters"]:
+        raise DeployFailed(
+            f"release {release.name} is older than ModelSigningKey and would serve any model; "
+            "deploy a signed version of that model instead: make deploy MODEL=<version>"
+        )
+    parameters = release.parameters | {"ModelSigningKey": key}
+    store = ModelStore(stack.outputs()["ModelStoreUrl"], signing_key=key)
+    return Release(release.template, parameters | {"ManifestSha256": pin(store, parameters)})
 
 
 def commit() -> str:
@@ -277,7 +315,8 @@ def finish(stack: Stack, name: str, version: str | None) -> None:
     Raises DeployFailed if the response is not the expected one.
     """
     if version is not None:
-        store = ModelStore(stack.outputs()["ModelStoreUrl"])
+        key = stack.parameters().get("ModelSigningKey", "")
+        store = ModelStore(stack.outputs()["ModelStoreUrl"], signing_key=key)
         current = store.channel(name, CHANNEL)
         if current is None or current["version"] != version:
             store.promote(name, version, CHANNEL)

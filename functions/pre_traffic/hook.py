@@ -11,7 +11,6 @@ import base64
 import json
 import math
 import os
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +21,8 @@ import boto3
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 
+import signature
+
 GOLDEN = Path(__file__).parent / "golden"
 TRIES = 3  # in case the store is briefly unavailable
 PAUSE_SECONDS = 2.0
@@ -30,7 +31,6 @@ CALL_SECONDS = 30  # longer than the predict function's timeout
 REPORT_SECONDS = 30  # to tell CodeDeploy, tries included
 _SHARE = 0.9  # of its figures in the evaluation, which a fit version reaches on golden images
 logger = Logger()
-_PINNED = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")  # any other version is a channel
 
 
 class Unfit(Exception):
@@ -44,14 +44,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Environment: NEW_VERSION, the ARN to check unless the event names another; MODEL_NAME and
     MODEL_VERSION; MIN_ACCURACY and MIN_CONFIDENCE, 0 to 1, which a model need not reach that did
-    not in its own evaluation; MAX_MEDIAN_MS of a warm call.
+    not in its own evaluation; MAX_MEDIAN_MS of a warm call; and what `signature.check` reads.
     """
     verdict: dict[str, Any] = {"status": "Failed"}
     try:
         version = event.get("version") or os.environ["NEW_VERSION"]
         verdict |= {"version": version}
         verdict |= {**check(version, context.get_remaining_time_in_millis), "status": "Succeeded"}
-    except Unfit as unfit:
+    except (Unfit, signature.Untrusted) as unfit:
         verdict["reason"] = str(unfit)
     except Exception as error:
         logger.exception("the check itself failed")
@@ -73,8 +73,10 @@ def check(version: str, remaining_ms: Callable[[], int]) -> dict[str, Any]:
     """Measure a version that is fit for traffic.
 
     remaining_ms: how long this function may still run.
-    Raises Unfit if the version is not fit, or the check takes too long.
+    Raises Unfit if the version is not fit, or the check takes too long, and Untrusted if its model
+    is not signed.
     """
+    signature.check()
     tested = Version(version, remaining_ms)
     card = ready(tested)
     golden = sorted((GOLDEN / os.environ["MODEL_NAME"]).glob("*.png"))
@@ -118,7 +120,7 @@ def ready(tested: "Version") -> dict[str, Any]:
             "publish the model to the stack's bucket, then deploy again"
         )
     pinned, served = os.environ["MODEL_VERSION"], answer.get("version")
-    if _PINNED.fullmatch(pinned) and served != pinned:
+    if signature.PINNED.fullmatch(pinned) and served != pinned:
         raise Unfit(f"it must serve model {pinned}, got {served}")
     return answer
 

@@ -83,11 +83,13 @@ class ModelStore:
         content: bytes,
         finder: bytes | None = None,
         companions: dict[str, bytes] | None = None,
+        encoded: bytes | None = None,
     ) -> Manifest:
         """Write a version: its files, then its manifest. Publishing the same again is fine.
 
         document: the manifest, unchecked. finder: content of the finder's file. companions: other
-        files of the folder, which replace those there; a missing card is written. Raises
+        files of the folder, which replace those there; a missing card is written. encoded: the
+        manifest's bytes, if it has been published before: its signature is of these. Raises
         ManifestError, and Conflict if the version exists with different content or gc is removing
         it or its parent.
         """
@@ -102,8 +104,9 @@ class ModelStore:
         folder = _folder(name, version)
         needed = {version, manifest.lineage.parent}
         self._refuse_removed(name, needed)
-        parts |= self._companions(manifest, companions or {})
-        parts[MANIFEST] = manifests.encode(document)
+        encoded = encoded or manifests.encode(document)
+        parts |= self._companions(manifest, encoded, companions or {})
+        parts[MANIFEST] = encoded
         missing = list(parts)
         while missing:
             for part in missing:
@@ -115,11 +118,13 @@ class ModelStore:
         self._refuse_removed(name, needed)
         return manifest
 
-    def _companions(self, manifest: Manifest, given: dict[str, bytes]) -> dict[str, bytes]:
+    def _companions(
+        self, manifest: Manifest, encoded: bytes, given: dict[str, bytes]
+    ) -> dict[str, bytes]:
         if CARD not in given and self.companion(manifest.name, manifest.version, CARD) is None:
             given = {CARD: self.new_card(manifest).encode()} | given
         if self._signer:
-            given = given | {SIGNATURE: self._signer(manifests.encode(manifest.document))}
+            given = given | {SIGNATURE: self._signer(encoded)}
         return given
 
     def card(self, manifest: Manifest) -> str:
@@ -166,14 +171,9 @@ class ModelStore:
 
         Raises StoreError as `promote` does, except for the signature that is there.
         """
-        manifest = self._check_files(name, version)
-        content = self.file(name, version, MANIFEST)
-        if content != manifests.encode(manifest.document):
-            raise StoreError(
-                f"the manifest of {name} {version} is not written as `publish` writes it; `copy` "
-                "the version to another store and sign it there"
-            )
-        self.accompany(name, version, SIGNATURE, signer(content))
+        self._check_files(name, version)
+        content = signer(self.file(name, version, MANIFEST))
+        self.accompany(name, version, SIGNATURE, content)
 
     def check(self, name: str, version: str) -> bytes:
         """Check a version's files and, with a key, its signature; return its manifest's bytes.
@@ -200,7 +200,7 @@ class ModelStore:
         except BadSignature as error:
             raise BadSignature(f"{SIGNATURE} of {name} {version}: {error}; {advice}") from error
 
-    def _check_files(self, name: str, version: str) -> Manifest:
+    def _check_files(self, name: str, version: str) -> None:
         manifest = self.manifest(name, version)
         if (manifest.name, manifest.version) != (name, version):
             raise StoreError(
@@ -209,7 +209,6 @@ class ModelStore:
             )
         self.finder(name, version)
         self.model(name, version)
-        return manifest
 
     def model(self, name: str, version: str) -> bytes:
         """Model file of a version, checked against its manifest."""
@@ -490,6 +489,7 @@ def copy(source: ModelStore, target: ModelStore, name: str, version: str) -> str
         source.model(name, version),
         source.finder(name, version),
         {part: content for part, content in companions.items() if content is not None},
+        source.file(name, version, MANIFEST),
     )
     return version
 

@@ -4,6 +4,7 @@ The AWS that it talks to is a small server here, as no emulator has CodeDeploy: 
 the predict function's handler, and CodeDeploy's call is written down.
 """
 
+import hashlib
 import http.server
 import importlib.util
 import json
@@ -23,7 +24,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hook
 from classifier.monitoring import capture
-from model_build.store.model_store import ModelStore
+from model_build.store.model_store import MANIFEST, MODEL, SIGNATURE, ModelStore
+from model_build.store.signing import PrivateKey
+from tests.support.keys import write_key
 from tests.support.log_lines import logged
 from tests.support.manifests import describe
 
@@ -46,6 +49,7 @@ class Aws:
     """The hook's calls, and the function that answers them."""
 
     def __init__(self) -> None:
+        self.bucket = Path()
         self.invoked: list[str] = []
         self.told: list[dict[str, Any]] = []
         self.predict: Any = None
@@ -77,6 +81,17 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
             self.end_headers()
             self.wfile.write(content)
 
+        def do_GET(self) -> None:
+            file = cloud.bucket / unquote(self.path).partition("?")[0].removeprefix(
+                "/bucket/models/"
+            )
+            found = file.is_file()
+            content = file.read_bytes() if found else b"<Error><Code>AccessDenied</Code></Error>"
+            self.send_response(200 if found else 403)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
@@ -93,6 +108,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "NEW_VERSION": ARN,
         "MODEL_NAME": "mnist",
         "MODEL_VERSION": "production",
+        "MODEL_BUCKET": "bucket",
         "MIN_ACCURACY": "0.9",
         "MIN_CONFIDENCE": "0.7",
         "MAX_MEDIAN_MS": "30000",
@@ -368,3 +384,105 @@ def test_a_model_without_golden_images_must_at_least_answer(
     verdict = hook.handler({"version": ARN}, Context())
     assert verdict == {"status": "Succeeded", "version": ARN, "images": 0}
     assert aws.told == []  # asked by hand, it answers by hand
+
+
+@pytest.fixture
+def signed(
+    aws: Aws, serve: Any, good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A pinned, signed version in the bucket, which the function serves: its folder."""
+    key = PrivateKey(write_key(tmp_path / "key.pem"))
+    version = str(serve(good))
+    ModelStore(f"file://{tmp_path}").sign("mnist", version, key.sign)
+    aws.bucket = tmp_path
+    folder = tmp_path / "mnist/versions" / version
+    monkeypatch.setenv("MODEL_VERSION", version)
+    monkeypatch.setenv("MODEL_SIGNING_KEY", key.public)
+    pin(monkeypatch, folder)
+    return folder
+
+
+def pin(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As a deploy does, of the hook and of the function."""
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    monkeypatch.setenv("MANIFEST_SHA256", digest)
+
+
+def test_a_signed_version_takes_traffic(aws: Aws, signed: Path) -> None:
+    assert hook.handler(LIFECYCLE, Context())["status"] == "Succeeded"
+    assert [told["status"] for told in aws.told] == ["Succeeded"]
+
+
+def rewrite_manifest(folder: Path, _: pytest.MonkeyPatch) -> None:
+    """Of a model that the writer likes better."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["output"]["labels"].reverse()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def rewrite_and_pin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By someone who has a stack deployed from a store without the key."""
+    rewrite_manifest(folder, monkeypatch)
+    pin(monkeypatch, folder)
+
+
+def rewrite_model(folder: Path, _: pytest.MonkeyPatch) -> None:
+    (folder / MODEL).write_bytes(network(np.zeros((784, 10))))
+
+
+def swap_signature(folder: Path, _: pytest.MonkeyPatch) -> None:
+    """With one by a key of the writer's own."""
+    own = PrivateKey(write_key(folder / "own.pem"))
+    (folder / SIGNATURE).write_bytes(own.sign((folder / MANIFEST).read_bytes()))
+
+
+def remove_signature(folder: Path, _: pytest.MonkeyPatch) -> None:
+    (folder / SIGNATURE).unlink()
+
+
+def replay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signed version, whole, under the name of another."""
+    newer = folder.with_name("20270101T000000Z-0123abcd")
+    folder.rename(newer)
+    monkeypatch.setenv("MODEL_VERSION", newer.name)
+
+
+def follow_a_channel(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_VERSION", "production")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "reason"),
+    [
+        (rewrite_manifest, "manifest.sig is not a signature of the manifest"),
+        (rewrite_and_pin, "manifest.sig is not a signature of the manifest"),
+        (rewrite_model, "it can't load its model (503"),
+        (swap_signature, "manifest.sig is not a signature of the manifest"),
+        (remove_signature, "manifest.sig can't be read (AccessDenied); sign the version"),
+        (replay, "/manifest.json is that of mnist 2026"),
+        (follow_a_channel, "ModelVersion is production, a channel"),
+    ],
+)
+def test_what_a_writer_of_the_bucket_without_the_key_can_do_takes_no_traffic(
+    aws: Aws, signed: Path, tamper: Any, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tamper(signed, monkeypatch)
+    assert reason in refused(aws)
+
+
+def test_what_was_written_after_the_check_is_not_loaded(
+    aws: Aws, signed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new environment of the approved version loads the approved manifest or none."""
+    rewrite_manifest(signed, monkeypatch)
+    event = {"httpMethod": "GET", "path": "/model", "requestContext": {"stage": "prod"}}
+    answer = aws.predict(event, SimpleNamespace(aws_request_id="a-call"))
+    assert answer["statusCode"] == 503
+
+
+def test_another_signed_manifest_than_the_pinned_one_takes_no_traffic(
+    aws: Aws, signed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed too, but not what was deployed."""
+    monkeypatch.setenv("MANIFEST_SHA256", "0" * 64)
+    assert "is not the one that the function is pinned to" in refused(aws)

@@ -1,6 +1,7 @@
 """fetch.py and early.py: the model arrives before it is needed, and a failure costs nothing."""
 
 import contextlib
+import hashlib
 import importlib
 import socket
 import sys
@@ -164,6 +165,22 @@ def test_documents_and_files_are_not_larger_than_they_should_be(
         file.truncate(2**20 + 1)
     with pytest.raises(ModelUnavailable, match=r"manifest\.json .* at most 1048576"):
         fetch(store, "mnist", "production")
+
+
+def test_a_pinned_manifest_is_the_only_one_that_is_taken(
+    model_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a changed one nor that of another version, which a moved channel points to."""
+    store = FolderStore(model_store)
+    (manifest,) = model_store.rglob("manifest.json")
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    monkeypatch.setenv("MANIFEST_SHA256", digest)
+    assert fetch(store, "mnist", "production").name == "mnist"
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    with pytest.raises(ModelUnavailable, match=f"not the one that MANIFEST_SHA256 names, {digest}"):
+        fetch(store, "mnist", "production")
+    monkeypatch.setenv("MANIFEST_SHA256", "")
+    assert fetch(store, "mnist", "production").name == "mnist"
 
 
 def test_a_model_for_which_the_function_has_no_memory_is_not_read(

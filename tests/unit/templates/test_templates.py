@@ -247,6 +247,27 @@ def test_the_hook_checks_the_very_version_that_is_to_have_the_traffic(deployed: 
     assert calls + pre_traffic.REPORT_SECONDS < hook["Timeout"]
 
 
+def test_the_hook_and_the_function_are_pinned_to_the_same_manifest(
+    template: Any, deployed: Any
+) -> None:
+    """The hook checks its signature, which it may read, and the function loads no other."""
+    stack = Stack(template, ModelVersion="a", ManifestSha256="b", ModelSigningKey="c")
+    function, hook = (
+        stack.resolve(deployed[name])["Properties"]["Environment"]["Variables"]
+        for name in ("PredictFunction", "PreTrafficFunction")
+    )
+    for name, value in (("MODEL_VERSION", "a"), ("MANIFEST_SHA256", "b")):
+        assert function[name] == hook[name] == value
+    assert hook["MODEL_SIGNING_KEY"] == "c"
+    assert hook["MODEL_BUCKET"] == {"Ref": "ModelBucket"}
+    allowed = statements(stack.resolve(deployed["PreTrafficRole"]))
+    (read,) = (one for one in allowed if one["Action"] == "s3:GetObject")
+    (pattern,) = read["Resource"].values()
+    for file in ("manifest.json", "manifest.sig"):
+        key = f"${{ModelBucket.Arn}}/models/mnist/versions/20260131T120000Z-0123abcd/{file}"
+        assert fnmatch.fnmatchcase(key, pattern.replace("[", "[[]"))
+
+
 # Alarms
 
 
@@ -636,9 +657,11 @@ def test_what_a_small_function_carries_is_what_is_tested(template: Any, name: st
     assert f"def {function}(" in (folder / f"{module}.py").read_text()
     pin = re.compile(r"^[a-z0-9-]+==\S+", re.MULTILINE)
     carried = set(pin.findall((folder / "requirements.txt").read_text()))
-    assert {one.partition("==")[0] for one in carried} == {  # and no boto3, which Lambda has
-        *("aws-lambda-powertools", "jmespath", "typing-extensions")
-    }
+    expected = {"aws-lambda-powertools", "jmespath", "typing-extensions"}
+    if name == "PreTrafficFunction":
+        expected |= {"cryptography", "cffi", "pycparser"}  # verify signatures
+    # And no boto3, which Lambda has.
+    assert {one.partition("==")[0] for one in carried} == expected
     assert carried <= set(pin.findall((ROOT / "requirements/test.txt").read_text()))
 
 
@@ -705,6 +728,11 @@ def test_the_defaults_keep_the_rules(template: Any) -> None:
         ({"AuthMode": "Jwt"}, "needs UserPoolArn"),
         ({"UserPoolArn": "arn:aws:cognito-idp:x:1:userpool/x"}, "set AuthMode=Jwt"),
         ({"Environment": "prod"}, "use DeploymentPreference=Canary10Percent5Minutes"),
+        ({"ModelSigningKey": "a key"}, "must be pinned to one manifest"),
+        (
+            {"ModelSigningKey": "a key", "ManifestSha256": "a hash", "ModelSource": "image"},
+            "set ModelSource=bucket",
+        ),
     ],
 )
 def test_parameters_that_contradict_each_other_are_refused(

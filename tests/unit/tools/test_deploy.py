@@ -1,5 +1,6 @@
 """`make deploy` and `make rollback`: names, records and recovery; tests/e2e runs them whole."""
 
+import hashlib
 import http.server
 import json
 import os
@@ -15,10 +16,13 @@ import pytest
 from moto import mock_aws
 from moto.cloudformation.models import cloudformation_backends
 
-from model_build.errors import NotInStore
-from model_build.store.model_store import ModelStore
+from model_build.errors import BadSignature, NotInStore
+from model_build.store.model_store import MANIFEST, ModelStore
+from model_build.store.signing import PrivateKey
+from tests.support.keys import write_key
 from tests.support.manifests import describe
 from tools import deploy, deployment
+from tools.deploy import DeployFailed
 from tools.stack import Release, Stack, StackFailed
 
 NAME = "classifier-test"
@@ -163,6 +167,61 @@ def test_what_is_released_is_what_the_channel_points_to(
     store.promote("mnist", document["version"], "production")
     assert deploy.resolve(store, "mnist", "production") == document["version"]
     assert deploy.resolve(store, "mnist", document["version"]) == document["version"]
+
+
+def unpinned(version: str, key: str = "") -> dict[str, str]:
+    """Parameters of a stack, before a deploy pins a manifest."""
+    return {"ModelName": "mnist", "ModelVersion": version, "ModelSigningKey": key}
+
+
+def test_a_deploy_pins_the_manifest_of_a_version_and_none_of_a_channel(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path.as_uri())
+    version = store.publish(describe(b"a model"), b"a model").version
+    digest = hashlib.sha256(store.file("mnist", version, MANIFEST)).hexdigest()
+    assert deploy.pin(store, unpinned(version)) == digest
+    assert deploy.pin(store, unpinned("production")) == ""
+
+
+def test_a_stack_with_a_key_is_deployed_with_signed_versions_alone(tmp_path: Path) -> None:
+    """And not with a channel, whose version could be another tomorrow."""
+    key = PrivateKey(write_key(tmp_path / "key.pem"))
+    store = ModelStore((tmp_path / "store").as_uri(), signing_key=key.public)
+    version = store.publish(describe(b"a model"), b"a model").version
+    with pytest.raises(BadSignature, match="python -m model_build sign"):
+        deploy.resolve(store, "mnist", version)
+    with pytest.raises(DeployFailed, match="would follow the channel production"):
+        deploy.pin(store, unpinned("production", key.public))
+    store.sign("mnist", version, key.sign)
+    assert deploy.resolve(store, "mnist", version) == version
+    assert len(deploy.pin(store, unpinned(version, key.public))) == 64
+
+
+def test_a_record_in_the_bucket_does_not_decide_what_a_rollback_trusts(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can write records could leave out the key, or name one of their own."""
+    key, own = (PrivateKey(write_key(tmp_path / name)) for name in ("key.pem", "own.pem"))
+    store = ModelStore((tmp_path / "store").as_uri(), signer=own.sign)
+    version = store.publish(describe(b"a model"), b"a model").version
+    put(stack, "a", ModelSigningKey=key.public)
+    monkeypatch.setattr(Stack, "outputs", lambda _: {"ModelStoreUrl": store.url})
+    template = json.dumps({"Parameters": {"ModelSigningKey": {}, "ManifestSha256": {}}})
+    for claimed in ("", own.public):
+        record = Release(template, unpinned(version, claimed) | {"ManifestSha256": "0" * 64})
+        with pytest.raises(BadSignature, match="is not a signature by the key"):
+            deploy.still_signed(stack, record)
+    store.sign("mnist", version, key.sign)
+    parameters = deploy.still_signed(stack, record).parameters
+    digest = hashlib.sha256(store.file("mnist", version, MANIFEST)).hexdigest()
+    assert parameters == unpinned(version, key.public) | {"ManifestSha256": digest}
+    with pytest.raises(DeployFailed, match="is older than ModelSigningKey"):
+        deploy.still_signed(stack, Release('{"Parameters": {}}', unpinned(version)))
+
+
+def test_a_stack_without_a_key_rolls_back_as_recorded(stack: Stack) -> None:
+    put(stack, "a")
+    release = Release("{}", {"ModelVersion": "production"})
+    assert deploy.still_signed(stack, release) is release
 
 
 TEMPLATE = {

@@ -3,6 +3,7 @@
 So the fetch can start first, and run while Python imports the rest.
 """
 
+import hashlib
 import json
 import os
 import threading
@@ -47,7 +48,8 @@ def fetch(store: Store, name: str, version: str) -> Files:
         version = _channel_version(store, name, version)
     folder = f"{name}/versions/{version}"
     try:
-        manifest = Manifest.from_document(_read_json(store, f"{folder}/manifest.json"))
+        pin = os.environ.get("MANIFEST_SHA256", "")
+        manifest = Manifest.from_document(_read_json(store, f"{folder}/manifest.json", pin))
     except InvalidManifest as error:
         raise ModelUnavailable(f"{name} {version}: {error}") from error
     _check_memory(manifest)
@@ -153,9 +155,16 @@ def _channel_version(store: Store, name: str, channel: str) -> str:
     return version
 
 
-def _read_json(store: Store, key: str) -> dict[str, Any]:
+def _read_json(store: Store, key: str, sha256: str = "") -> dict[str, Any]:
+    """A JSON object in the store; sha256: of the only content that is taken, empty for any."""
+    content = store.read(key, _LARGEST_DOCUMENT)
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelUnavailable(
+            f"{key} in the model store is not the one that MANIFEST_SHA256 names, {sha256}; "
+            "restore it, or deploy the version that is meant"
+        )
     try:
-        document = json.loads(store.read(key, _LARGEST_DOCUMENT))
+        document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ModelUnavailable(f"{key} in the model store is not valid JSON") from error
     if not isinstance(document, dict):
