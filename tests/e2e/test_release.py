@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
-from model_build.store.model_store import ModelStore, copy
+from model_build.store.model_store import MANIFEST, ModelStore, copy
+from model_build.store.signing import PrivateKey
 from tests.support import ROOT
+from tests.support.keys import public_key, write_key
 from tests.support.manifests import describe
 from tools import deploy, deployment, emulator
 from tools.stack import Stack
@@ -153,6 +155,28 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
             yield cloud
 
 
+def serves_signed_models_alone(cloud: Cloud, bucket: str) -> None:
+    """With a key, from deploy to rollback; the stack serves unsigned ones before."""
+    # WHEN an unsigned model is released, it is refused; once it is signed, it is not
+    key = write_key(cloud.folder / "key.pem")
+    signing = f"ModelSigningKey={public_key(key)}"
+    cloud.refuses("has no manifest.sig", signing)
+    source = ModelStore(f"file://{cloud.folder}/store")
+    source.sign("mnist", cloud.newer, PrivateKey(key).sign)
+    cloud.make("deploy", signing, model=cloud.newer)
+    assert cloud.post()[1]["model"]["version"] == cloud.newer
+    if cloud.package == "zip":
+        assert cloud.verdict()["status"] == "Succeeded"
+
+    # THEN what someone writes over it is noticed, and no rollback goes to an unsigned one
+    folder = f"models/mnist/versions/{cloud.newer}"
+    forged = source.file("mnist", cloud.newer, MANIFEST) + b" "
+    cloud.client("s3").put_object(Bucket=bucket, Key=f"{folder}/{MANIFEST}", Body=forged)
+    if cloud.package == "zip":
+        assert "is not a signature of the manifest" in cloud.verdict()["reason"]
+    assert "has no manifest.sig" in cloud.make("rollback", fails=True)
+
+
 def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
     """No model, a model, a newer one, a poisoned one, back, back again, gone; the bucket stays."""
     # GIVEN a store in which nothing is promoted
@@ -216,6 +240,8 @@ def test_a_stack_lives_from_its_first_release_to_its_end(cloud: Cloud) -> None:
     cloud.refuses("AuthMode Jwt needs UserPoolArn", "AuthMode=Jwt")
     other = {"zip": "image", "image": "zip"}[cloud.package]
     dataclasses.replace(cloud, package=other).refuses(f"has its function as {cloud.package}")
+
+    serves_signed_models_alone(cloud, bucket)
 
     # WHEN the stack is deleted, the models stay
     cloud.client("cloudformation").delete_stack(StackName=NAME)
