@@ -729,10 +729,6 @@ def test_the_defaults_keep_the_rules(template: Any) -> None:
         ({"UserPoolArn": "arn:aws:cognito-idp:x:1:userpool/x"}, "set AuthMode=Jwt"),
         ({"Environment": "prod"}, "use DeploymentPreference=Canary10Percent5Minutes"),
         ({"ModelSigningKey": "a key"}, "must be pinned to one manifest"),
-        (
-            {"ModelSigningKey": "a key", "ManifestSha256": "a hash", "ModelSource": "image"},
-            "set ModelSource=bucket",
-        ),
     ],
 )
 def test_parameters_that_contradict_each_other_are_refused(

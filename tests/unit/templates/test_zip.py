@@ -65,6 +65,24 @@ def test_the_zip_differs_in_its_packaging_alone(image: Any, zipped: Any) -> None
     }
 
 
+def referred(node: Any) -> set[str]:
+    """Names that a part of a template refers to."""
+    if isinstance(node, list):
+        return set().union(*map(referred, node))
+    if not isinstance(node, dict):
+        return set()
+    own = {node["Ref"]} if node.keys() == {"Ref"} else set()
+    return own.union(*map(referred, node.values()))
+
+
+@pytest.mark.parametrize("section", ["Rules", "Conditions"])
+def test_the_zip_template_asks_for_no_parameter_that_it_lacks(zipped: Any, section: str) -> None:
+    """CloudFormation refuses it as a whole, which the image's template does not show."""
+    names = referred(zipped[section])
+    assert names
+    assert names <= zipped["Parameters"].keys()
+
+
 def test_the_zip_template_parses_to_what_was_made(zipped: Any) -> None:
     """A string such as "true" or "2012-10-17" is still a string after it was written."""
     packaging.main()
