@@ -20,6 +20,7 @@ from model_build.engine.engine import silent
 from model_build.store.model_store import ModelStore
 from tests.support import ROOT, given_network
 from tests.support.command_line import Run
+from tests.support.keys import public_key, write_key
 from tests.support.manifests import PARENT, describe
 
 COMMANDS = ["data", "train", "convert", "optimise", "quantise", "calibrate", "evaluate"]
@@ -139,6 +140,22 @@ def test_a_model_that_is_not_good_enough_exits_1_and_is_not_published(
         assert (code, out) == (1, "")
         assert re.fullmatch(r"error: int8 accuracy .* 92\.00%, got \d\d\.\d\d%\n", err)
     assert not store.exists()
+
+
+def test_publish_signs_every_version_that_it_writes(
+    run: Run, evaluated: Path, tmp_path: Path
+) -> None:
+    """fp32 too, as a stack may be rolled back to it."""
+    key = write_key(tmp_path / "key.pem")
+    url = (tmp_path / "store").as_uri()
+    arguments = ("--min-accuracy", "0.5", "--store", url, "--sign", key)
+    code, out, err = run("publish", "--build", evaluated, *arguments)
+    assert (code, err) == (0, "")
+    models = ModelStore(url, signing_key=public_key(key))
+    versions = re.findall(r"published mnist (?:fp32|int8): (\S+)", out)
+    assert len(versions) == 2
+    for version in versions:
+        models.check("mnist", version)
 
 
 @pytest.mark.parametrize(
