@@ -28,7 +28,7 @@ from model_build.finding.shapes import SIDE
 from model_build.finding.strokes import trace
 from model_build.finding.writing import Pens
 from model_build.graph.convert import name_input_and_output
-from model_build.graph.optimise import BASIC, optimise, optimise_integers
+from model_build.graph.optimise import BASIC, name_constants, optimise, optimise_integers
 from model_build.quantise.static import quiet
 
 CLOSE_SHARE = 0.25  # of the pages, drawn as the finder looks at a digit for the second time
@@ -187,6 +187,9 @@ def write(network: Any, target: Path, calibration: NDArray[np.uint8]) -> None:
             op_types_to_quantize=["Conv", "Relu", "Add", "Resize"],
         )
         optimise_integers(quantised, target)
+        graph = onnx.load(target)
+        name_constants(graph.graph)
+        onnx.save(graph, target)
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no types

@@ -1,5 +1,6 @@
 """Optimise graphs once at build time instead of at every cold start."""
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,3 +55,25 @@ def optimise_integers(source: Path, target: Path) -> None:
     float convolutions is left out: the block's width depends on the CPU.
     """
     optimise(source, target, _ALL, without=["NchwcTransformer"])
+
+
+def name_constants(graph: onnx.GraphProto) -> None:
+    """Name constants by what they hold, and keep each once, in the order of these names.
+
+    tf2onnx merges equal constants in the order of a set, so that their names differ from run to
+    run: the same network then gave another file.
+    """
+    names: dict[str, str] = {}
+    kept: dict[str, onnx.TensorProto] = {}
+    for constant in graph.initializer:
+        nameless = onnx.TensorProto.FromString(constant.SerializeToString())
+        nameless.ClearField("name")
+        content = nameless.SerializeToString(deterministic=True)
+        nameless.name = "constant_" + hashlib.sha256(content).hexdigest()[:16]
+        names[constant.name] = nameless.name
+        kept[nameless.name] = nameless
+    for node in graph.node:
+        for index, value in enumerate(node.input):
+            node.input[index] = names.get(value, value)
+    del graph.initializer[:]
+    graph.initializer.extend(kept[name] for name in sorted(kept))

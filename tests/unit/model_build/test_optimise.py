@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model_build.data.datasets import Dataset
 from model_build.graph.convert import convert
-from model_build.graph.optimise import EXTENDED, optimise
+from model_build.graph.optimise import EXTENDED, name_constants, optimise
 from tests.support.networks import trained
 
 
@@ -90,3 +90,33 @@ def test_an_optimised_network_is_smaller_and_answers_the_same(
     assert "Shape" not in basic, "the batch size is not looked up at run time"
     assert "BatchNormalization" not in basic
     assert {node.domain for node in onnx.load(tmp_path / "basic.onnx").graph.node} == {""}
+
+
+def _sum_of_constants(names: list[str]) -> onnx.GraphProto:
+    """image + 1 + 1 + 2, whose constants have the names given."""
+    values = [np.float32(1), np.float32(1), np.float32(2)]
+    constants = [
+        numpy_helper.from_array(np.asarray(v), n) for v, n in zip(values, names, strict=True)
+    ]
+    nodes = [
+        helper.make_node(
+            "Add", ["image" if index == 0 else f"sum{index}", name], [f"sum{index + 1}"]
+        )
+        for index, name in enumerate(names)
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("image", "sum3")
+    ]
+    return helper.make_graph(nodes, "sum", ends[:1], ends[1:], constants)
+
+
+def test_graphs_that_differ_only_in_the_names_of_constants_become_the_same_file() -> None:
+    first, second = _sum_of_constants(["a", "b", "c"]), _sum_of_constants(["z", "y", "x"])
+    first.initializer.reverse()
+    for graph in (first, second):
+        name_constants(graph)
+    assert first.SerializeToString() == second.SerializeToString()
+    assert len(first.initializer) == 2
+    model = helper.make_model(first, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(session.run(None, {"image": np.float32([3])})[0], [7])
