@@ -114,9 +114,9 @@ def _answer(request: Request, remaining: Remaining | None) -> Response:
 def _as_accepted(response: Response, accepted: str) -> Response:
     if not accepted or len(response["body"]) < _MIN_COMPRESSED:
         return response
-    from classifier.http import coding  # noqa: PLC0415 - short answers don't need it
+    from classifier.http.compression import compressed  # noqa: PLC0415 - short answers don't need it
 
-    return coding.compressed(response, accepted)
+    return compressed(response, accepted)
 
 
 def _allow(request: Request, *methods: str) -> None:

@@ -119,4 +119,4 @@ def test_graphs_that_differ_only_in_the_names_of_constants_become_the_same_file(
     assert len(first.initializer) == 2
     model = helper.make_model(first, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    np.testing.assert_array_equal(session.run(None, {"image": np.float32([3])})[0], [7])
+    np.testing.assert_array_equal(session.run(None, {"image": np.array([3], np.float32)})[0], [7])

@@ -1,4 +1,4 @@
-"""coding.py: bodies in gzip and deflate."""
+"""coding.py and compression.py: bodies in gzip and deflate."""
 
 import base64
 import gzip
@@ -9,7 +9,8 @@ import pytest
 
 from classifier.errors import BadRequest, PredictError, TooLarge, UnsupportedMediaType
 from classifier.http import MAX_BODY
-from classifier.http.coding import compressed, inflated
+from classifier.http.coding import inflated
+from classifier.http.compression import compressed
 from classifier.http.event import Request
 from classifier.http.response import Response
 

@@ -18,6 +18,7 @@ STEPS = [
     "classifier.http.base64_text",
     "classifier.http.form",
     "classifier.http.json_body",
+    "classifier.http.coding",
     "classifier.http.payload",
     "classifier.image",
     "classifier.prepare",

@@ -1,16 +1,14 @@
-"""Content codings: bodies of requests and responses in gzip or deflate (RFC 9110, section 8.4.1).
+"""Content codings: bodies of requests in gzip or deflate (RFC 9110, section 8.4.1).
 
 Imported for requests that name a coding.
 """
 
-import base64
 import zlib
 from reprlib import repr as short
 
 from classifier.errors import BadRequest, TooLarge, UnsupportedMediaType
 from classifier.http import MAX_BODY
 from classifier.http.event import Request
-from classifier.http.response import Response
 
 _HEADER_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # zlib's `wbits`: gzip's header, or zlib's
 
@@ -42,29 +40,3 @@ def inflated(request: Request) -> Request:
     if not stream.eof or stream.unused_data:
         raise BadRequest(f"the body is not one complete {coding} stream; send all of its bytes")
     return request._replace(body=body)
-
-
-def compressed(response: Response, accepted: str) -> Response:
-    """Return a response in the coding that an Accept-Encoding header asks for, if it asks."""
-    weights = dict(map(_weight, accepted.lower().split(",")))
-    coding = next((name for name in ("gzip", "deflate") if weights.get(name)), None)
-    body = response["body"]
-    content = base64.b64decode(body) if response["isBase64Encoded"] else body.encode()
-    if coding is None:
-        return response
-    stream = zlib.compressobj(wbits=_HEADER_BITS[coding])
-    packed = stream.compress(content) + stream.flush()
-    return response | {
-        "headers": response["headers"] | {"Content-Encoding": coding, "Vary": "Accept-Encoding"},
-        "body": base64.b64encode(packed).decode(),
-        "isBase64Encoded": True,
-    }
-
-
-def _weight(member: str) -> tuple[str, float]:
-    """Coding and weight of a member such as `gzip;q=0.5`."""
-    coding, _, weight = member.partition(";")
-    try:
-        return coding.strip(), float(weight.strip().removeprefix("q=") or 1)
-    except ValueError:
-        return coding.strip(), 0.0

@@ -203,14 +203,16 @@ def find_small(
     """
     if len(pieces) > _MOST_SMALL:
         return []
-    digits = []
+    digits: list[Digit] = []
     for piece in pieces:
         part = _around(piece.box, pixels)
         detail = _detail(part, pixels, load_detail)
         least = _LEAST_SMALL / max(detail.shape[:2]) * max(_sides(part, pixels))
-        for digit in _digits_in(part, detail, maps_of):
-            if _overlap(digit.box, piece.box) > 0 and max(_sides(digit.box, pixels)) >= least:
-                digits.append(look_closer(digit, pixels, maps_of, load_detail, 0.0))
+        digits += [
+            look_closer(digit, pixels, maps_of, load_detail, least=0.0)
+            for digit in _digits_in(part, detail, maps_of)
+            if _overlap(digit.box, piece.box) > 0 and max(_sides(digit.box, pixels)) >= least
+        ]
     return sorted(digits, key=lambda digit: -digit.prominence)
 
 

@@ -14,7 +14,7 @@ from classifier.prepare.exact import exact_sample, in_channels
 from classifier.prepare.ink import BLANK, Ink, find_ink, find_pieces, lone_stroke, quantile
 
 if TYPE_CHECKING:
-    from classifier.prepare.finder import MapsOf
+    from classifier.prepare.finder import Digit, MapsOf
 
 MAX_DIGITS = 32
 _TINY = 8  # cells of the finder's map: it may be no more than a part of an upright stroke
@@ -94,24 +94,30 @@ class MnistPipeline(NamedTuple):
             stroke = lone_stroke(pixels)
             if stroke is not None:
                 return Located([self.normalise(stroke.ink)], [stroke.box])
-        if first is None and not findings.has_other:
-            digits = finder.find_small(find_pieces(pixels), pixels, self.maps_of, load_detail)
-            if not digits:
-                raise BlankImage(BLANK)
-        elif first is None:
+        if first is None and findings.has_other:
             if many:
                 return Located([], score=0.0)
             return Located([self.normalise(find_ink(pixels, load_detail))], score=0.0)
-        elif many:
+        if many and first is not None:
             digits = (
                 finder.of_pieces(find_pieces(pixels), findings)
                 or finder.find_all(findings.digits, pixels, self.maps_of)
                 or findings.digits
             )
-        else:
+        elif first is not None:
             closer = finder.look_closer(first, pixels, self.maps_of, load_detail)
             digits = [closer, *findings.digits[1:]]
-        answered = finder.in_reading_order(digits[:MAX_DIGITS]) if many else digits[:1]
+        else:
+            digits = finder.find_small(find_pieces(pixels), pixels, self.maps_of, load_detail)
+        return self._located(digits, many=many)
+
+    def _located(self, digits: "list[Digit]", *, many: bool) -> Located:
+        """Samples of the first of some digits, or of all in reading order."""
+        from classifier.prepare.finder import in_reading_order  # noqa: PLC0415 - as above
+
+        if not digits:
+            raise BlankImage(BLANK)
+        answered = in_reading_order(digits[:MAX_DIGITS]) if many else digits[:1]
         return Located(
             [self.normalise(digit.ink) for digit in answered],
             [digit.box for digit in answered],
