@@ -83,7 +83,7 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
     from classifier.image.pixels import Picture
     from classifier.monitoring import telemetry
 
-    model = handler.model.get()
+    model = handler.models.get()
     times: dict[str, Times] = {}
     for name in ("digit", "drawing", "photo"):
         event = events[name]

@@ -19,7 +19,7 @@ def main() -> int:
         "serve",
         help="serve the page, the API and gRPC",
         description="Serve the page and the API over HTTP, and the Open Inference Protocol over "
-        "gRPC. MODEL_STORE_URL, MODEL_NAME and MODEL_VERSION choose the model.",
+        "gRPC. MODEL_STORE_URL, MODEL_NAME and MODEL_VERSION choose the models.",
     )
     add_options(command)
     arguments = parser.parse_args()

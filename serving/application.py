@@ -104,7 +104,7 @@ class Application:
     ) -> Response:
         if route == "/metrics":
             return _metrics(scope)
-        if response := self._probe(scope["method"], route):
+        if not scope["query_string"] and (response := self._probe(scope["method"], route)):
             return response
         async with self._bodies:
             try:

@@ -121,6 +121,8 @@ class _Service(GRPCInferenceServiceServicer):
         return await self._call(context, "ModelInfer", lambda: self._infer(request))
 
     def _ready(self, name: str, version: str) -> dict[str, Any]:
+        if self._served.models.is_unloaded(name):
+            return {"ready": False}
         try:
             if name:
                 inference_protocol.model_ready(_GET, self._served, name, version or None)
@@ -132,10 +134,12 @@ class _Service(GRPCInferenceServiceServicer):
         return {"ready": True}
 
     def _infer(self, request: Any) -> Any:
-        model, answers, outputs = inference_protocol.answer(
-            _document(request), self._served, request.model_name, request.model_version or None
+        model = inference_protocol.model_of(
+            self._served, request.model_name, request.model_version or None
         )
-        metrics.count_predictions(model, (answer["prediction"] for answer in answers.predictions))
+        answers, outputs = inference_protocol.answer(_document(request), self._served, model)
+        digits = (answer["prediction"] for answer in answers.predictions)
+        metrics.count_predictions(model.name, model.version, digits)
         response = messages.ModelInferResponse(
             model_name=model.name, model_version=model.version, id=request.id
         )

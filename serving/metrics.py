@@ -16,8 +16,6 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from classifier.model.session import Model
-
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 _REQUESTS = Counter("classifier_requests", "Requests answered.", ("protocol", "route", "status"))
@@ -27,11 +25,17 @@ _SECONDS = Histogram(
     ("protocol", "route"),
     buckets=_BUCKETS,
 )
-_PREDICTIONS = Counter("classifier_predictions", "Predictions returned.", ("label",))
-_REJECTED = Counter("classifier_rejected", "Pictures that showed none of the model's classes.")
-_MODEL = Gauge(
-    "classifier_model_info", "The loaded model.", ("name", "version"), multiprocess_mode="max"
+_PREDICTIONS = Counter("classifier_predictions", "Predictions returned.", ("model", "label"))
+_REJECTED = Counter(
+    "classifier_rejected", "Pictures that showed none of the model's classes.", ("model",)
 )
+_MODEL = Gauge(
+    "classifier_model_info",
+    "1 for a version that answers, 0 for one that it has replaced.",
+    ("name", "version"),
+    multiprocess_mode="max",
+)
+_shown: dict[str, str] = {}  # version by name
 
 
 def count_request(protocol: str, route: str, status: str, seconds: float) -> None:
@@ -40,19 +44,24 @@ def count_request(protocol: str, route: str, status: str, seconds: float) -> Non
     _SECONDS.labels(protocol, route).observe(seconds)
 
 
-def count_predictions(model: Model, predictions: Iterable[Any]) -> None:
+def count_predictions(name: str, version: str, predictions: Iterable[Any]) -> None:
     """Count a model's labels, and None as a rejected picture."""
-    show_model(model)
+    show_model(name, version)
     for prediction in predictions:
         if prediction is None:
-            _REJECTED.inc()
+            _REJECTED.labels(name).inc()
         else:
-            _PREDICTIONS.labels(str(prediction)).inc()
+            _PREDICTIONS.labels(name, str(prediction)).inc()
 
 
-def show_model(model: Model) -> None:
-    """Report the model that answers."""
-    _MODEL.labels(model.name, model.version).set(1)
+def show_model(name: str, version: str) -> None:
+    """Report a model's version that answers."""
+    former = _shown.get(name)
+    if former != version:
+        _shown[name] = version
+        _MODEL.labels(name, version).set(1)
+        if former:
+            _MODEL.labels(name, former).set(0)
 
 
 def exposition(accept: str) -> tuple[bytes, str]:

@@ -1,4 +1,4 @@
-"""One server process: the Lambda handler, its probes and its gRPC service around one model.
+"""One server process: the Lambda handler, its probes and its gRPC service on the same models.
 
 Import it in that process only, with the environment of `serving.server.prepare_environment`.
 """
@@ -54,28 +54,32 @@ def build(options: Options) -> Application:
 class _Worker:
     def __init__(self, options: Options) -> None:
         self.turn = ThreadPoolExecutor(1, "turn")  # telemetry is the process's, not a request's
-        self._served = Served(function.model)
+        self._served = Served(function.models)
         self._grpc = GrpcServer(options, self._served, self.turn) if options.grpc_port else None
 
     def probe(self, method: str, route: str) -> Response | None:
         """Answer health at once, and readiness once loaded: a busy server is alive and ready."""
-        answers = _ALWAYS | (_ONCE_LOADED if function.model.is_loaded else {})
+        answers = _ALWAYS | (_ONCE_LOADED if function.models.is_loaded else {})
         if method != "GET" or route not in answers:
             return None
         return answers[route](Request(method, route, {}, {}, b"", ""), self._served)
 
     def count(self, route: str, response: Response) -> None:
         """Count the predictions in a successful response."""
-        model = self._served.model()
         document, binary = _parts(response)
         if route == "/predict":
+            name, version = document["model"]["name"], document["model"]["version"]
             results = document.get("predictions", [document])
             digits = [digit for result in results for digit in result.get("digits", [result])]
-            metrics.count_predictions(model, (digit["prediction"] for digit in digits))
+            metrics.count_predictions(name, version, (digit["prediction"] for digit in digits))
         elif route.endswith("/infer"):
+            name, version = document["model_name"], document["model_version"]
+            model = self._served.models.loaded(name)
+            if not model or model.version != version:
+                return  # it has left or been replaced since, and its labels with it
             (output,) = document["outputs"]
             best = inference_protocol.best_classes(output, binary)
-            metrics.count_predictions(model, (model.labels[index] for index in best))
+            metrics.count_predictions(name, version, (model.labels[index] for index in best))
 
     async def start(self) -> None:
         """Start gRPC, and load the model. If that fails, the first request tries again."""
@@ -95,7 +99,7 @@ class _Worker:
         except (ModelUnavailable, Misconfigured) as error:
             logger.warning("model not loaded at start", reason=str(error))
         else:
-            metrics.show_model(model)
+            metrics.show_model(model.name, model.version)
 
 
 def _parts(response: Response) -> tuple[dict[str, Any], bytes]:

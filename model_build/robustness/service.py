@@ -45,9 +45,9 @@ def serve(store: str, name: str, version: str) -> Send:
         "ORT_DISABLE_TELEMETRY": "1",
     }
     from classifier import handler  # noqa: PLC0415 - it reads the variables above
-    from classifier.model.session import LazyModel  # noqa: PLC0415
+    from classifier.model.models import Models  # noqa: PLC0415
 
-    handler.model = LazyModel()
+    handler.models = Models()
 
     def send(files: list[bytes], **query: str) -> list[Answer]:
         responses = (handler.handler(_event(file, query), _CONTEXT) for file in files)

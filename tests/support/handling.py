@@ -23,9 +23,9 @@ def handling(name: str, version: str) -> Iterator[Send]:
         patch.setenv("MODEL_NAME", name)
         patch.setenv("MODEL_VERSION", version)
         from classifier import handler
-        from classifier.model import session
+        from classifier.model.models import Models
 
-        patch.setattr(handler, "model", session.LazyModel())
+        patch.setattr(handler, "models", Models())
 
         def send(files: list[bytes], preprocess: str) -> list[Any]:
             answers: list[Any] = []

@@ -71,8 +71,11 @@ def wait_for[T](probe: Callable[[], T | None], seconds: float = 30) -> T:
 
 
 @contextlib.contextmanager
-def own_server(store: Path, folder: Path, *arguments: str) -> Iterator[OwnServer]:
-    """Serve a model store; the folder is for its log. Stops the server with SIGTERM."""
+def own_server(store: Path, folder: Path, *arguments: str, **variables: str) -> Iterator[OwnServer]:
+    """Serve a model store; stop the server with SIGTERM.
+
+    folder: for its log. variables: of its environment.
+    """
     log = folder / "stdout"
     command = [sys.executable, "-m", "serving", "serve", "--port", "0", "--grpc-port", "0"]
     with (
@@ -81,7 +84,7 @@ def own_server(store: Path, folder: Path, *arguments: str) -> Iterator[OwnServer
         subprocess.Popen(
             [*command, *arguments],
             cwd=ROOT,
-            env=environment_without_account() | {"MODEL_STORE_URL": store.as_uri()},
+            env=environment_without_account() | {"MODEL_STORE_URL": store.as_uri()} | variables,
             stdout=output,
             stderr=errors,
         ) as process,

@@ -2,7 +2,7 @@
 
 PredictError
 ├── BadRequest            400  malformed JSON or base64, a wrong parameter
-├── NotFound              404  no such route
+├── NotFound              404  no such route, model or version
 ├── MethodNotAllowed      405  a known route, another method
 ├── TooLarge              413  body over 4 MiB, image over 16 megapixels, too many images
 ├── UnsupportedMediaType  415  an unsupported content type or image format
@@ -41,7 +41,7 @@ class BadRequest(PredictError):
 
 
 class NotFound(PredictError):
-    """404: no such route."""
+    """404: no such route, model or version."""
 
     status = HTTPStatus.NOT_FOUND
 

@@ -3,6 +3,7 @@
 from classifier.model.early import fetching  # first: S3 answers while the rest is imported
 
 # isort: split
+import contextlib
 import os
 from typing import Any
 
@@ -21,24 +22,33 @@ from classifier.http import event as http_event
 from classifier.http.event import Request
 from classifier.http.response import Response, problem, protocol_error
 from classifier.image.limits import limit_memory, silence_pillow
+from classifier.model.models import Models
 from classifier.model.pace import Remaining
-from classifier.model.session import LazyModel
 from classifier.monitoring.telemetry import begin, logger, metrics
 from classifier.predict import predict
 from classifier.served import Served
 
 limit_memory()
 silence_pillow()
-model = LazyModel(fetching)
+models = Models(fetching)
 _cold_start = True
 _MIN_COMPRESSED = 1024  # bytes of a response; smaller ones gain nothing
 
+
+def _preload() -> None:
+    """Load all models; those that fail, the first request for them tries again."""
+    names: tuple[str | None, ...] = (None,)
+    with contextlib.suppress(Misconfigured):  # raised again below
+        names = models.names[::-1]  # the default last: it stays if there is no room for all
+    for name in names:
+        try:
+            models.get(name)
+        except (ModelUnavailable, Misconfigured) as failed:
+            logger.warning("model not loaded during init", reason=str(failed))
+
+
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency", "snap-start"):
-    # Nobody waits for this init: load now. If it fails, the first request tries again.
-    try:
-        model.get()
-    except (ModelUnavailable, Misconfigured) as failed:
-        logger.warning("model not loaded during init", reason=str(failed))
+    _preload()  # nobody waits for this init
 
 
 def handler(event: Any, context: Any) -> Response:
@@ -92,7 +102,7 @@ def handler(event: Any, context: Any) -> Response:
 
 def _answer(request: Request, remaining: Remaining | None) -> Response:
     """Remaining: of Lambda's context; a server of its own has no limit."""
-    served = Served(model, remaining)
+    served = Served(models, remaining)
     if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
         from classifier.http.routes import preflight  # noqa: PLC0415 - as below
 
@@ -100,9 +110,15 @@ def _answer(request: Request, remaining: Remaining | None) -> Response:
     if request.path == "/predict":
         _allow(request, "POST")
         return predict(request, served)
-    from classifier.http import inference_protocol, routes  # noqa: PLC0415 - /predict needs neither
+    from classifier.http import (  # noqa: PLC0415 - /predict needs none of them
+        inference_protocol,
+        model_repository,
+        routes,
+    )
 
-    table = inference_protocol.ROUTES if _is_protocol(request.path) else routes.ROUTES
+    table = routes.ROUTES
+    if _is_protocol(request.path):
+        table = inference_protocol.ROUTES + model_repository.ROUTES
     for pattern, method, answer in table:
         if matched := pattern.fullmatch(request.path):
             _allow(request, *(("GET", "HEAD") if method == "GET" else (method,)))

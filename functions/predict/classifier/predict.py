@@ -32,7 +32,7 @@ from classifier.served import Served
 def predict(request: Request, served: Served) -> Response:
     """Classify one image, or a batch."""
     payload = read(request)
-    model = served.model()
+    model = served.model(request.query.get("model"))
     with timed("PreprocessMs"):
         pictures = _prepare(payload, model)
         samples = _samples(pictures)

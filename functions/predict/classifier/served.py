@@ -1,6 +1,7 @@
-"""The model as the function's routes use it: loaded on demand, its answers logged and measured."""
+"""The models as the function's routes use them: loaded on demand, logged and measured."""
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,11 +10,13 @@ from numpy.typing import NDArray
 
 from classifier.http.response import predictions
 from classifier.model import pace
+from classifier.model.models import Models, NotRefreshed
 from classifier.model.pace import Remaining
-from classifier.model.session import LazyModel, Model
+from classifier.model.session import Model
 from classifier.monitoring import statistics
 from classifier.monitoring.telemetry import (
     add_confidences,
+    add_model,
     logger,
     metrics,
     timed,
@@ -29,21 +32,46 @@ class Answers(NamedTuple):
 
 
 class Served:
-    """The one model of this environment."""
+    """The models of this environment."""
 
-    def __init__(self, lazy: LazyModel, remaining: Remaining | None = None) -> None:
+    def __init__(self, models: Models, remaining: Remaining | None = None) -> None:
         """remaining: milliseconds that are left for the request, if its time is limited."""
-        self._lazy = lazy
+        self.models = models
         self._remaining = remaining
 
-    def model(self) -> Model:
-        """Return the model, loading it if necessary. Raises ModelUnavailable if that fails."""
-        was_loaded = self._lazy.is_loaded
-        model = self._lazy.get()
-        if not was_loaded:
+    def model(self, name: str | None = None) -> Model:
+        """Return a model, by default the first, loading it if necessary.
+
+        Get it once in a request: the next time it may have another version.
+        Raises NotFound for another name, ModelUnavailable if it can't be loaded.
+        """
+        return self._obtain(self.models.get, self.models.resolve(name))
+
+    def load(self, name: str) -> Model:
+        """Load a model, or again if its channel points to another version by now; as `model`."""
+        return self._obtain(self.models.load, self.models.resolve(name))
+
+    def _obtain(self, call: Callable[[str], Model], name: str) -> Model:
+        if len(self.models.names) > 1:
+            add_model(name)
+        try:
+            return call(name)
+        finally:
+            self._log_events()
+
+    def _log_events(self) -> None:
+        for event in self.models.events():
+            model = event.model
+            about: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+            if isinstance(event, NotRefreshed):
+                metrics.add_metric("ModelRefreshFailure", MetricUnit.Count, 1)
+                logger.warning("model not refreshed", **about, reason=event.reason)
+                continue
             metrics.add_metric("ModelLoadMs", MetricUnit.Milliseconds, model.load_ms)
-            logger.info("model loaded", model_version=model.version, load_ms=model.load_ms)
-        return model
+            if event.former:
+                about["former_version"] = event.former
+            text = "model refreshed" if event.former else "model loaded"
+            logger.info(text, **about, load_ms=model.load_ms)
 
     def classify(self, model: Model, batch: Tensor) -> Answers:
         """Run the model on a batch. Raises TooLarge if it can't be done in time."""
@@ -59,6 +87,7 @@ class Served:
         confidences = [answer["confidence"] for answer in answers.predictions]
         add_confidences(confidences, model.manifest.guess)
         metrics.add_metadata("message", "predicted")
+        metrics.add_metadata("model_name", model.name)
         metrics.add_metadata("model_version", model.version)
         metrics.add_metadata(
             "predictions", [answer["prediction"] for answer in answers.predictions]

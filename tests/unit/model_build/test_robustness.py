@@ -269,7 +269,7 @@ def served(
     for variable in ("MODEL_STORE_URL", "MODEL_NAME", "MODEL_VERSION", "POWERTOOLS_LOG_LEVEL"):
         monkeypatch.setenv(variable, "")  # restored afterwards
     monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "")
-    monkeypatch.setattr(handler, "model", handler.model)
+    monkeypatch.setattr(handler, "models", handler.models)
     return service.serve(root.as_uri(), "mnist", version)
 
 

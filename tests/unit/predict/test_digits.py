@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier import handler
-from classifier.model.session import LazyModel
+from classifier.model.models import Models
 from tests.conftest import Publish
 from tests.support.finders import tint_finder, tinted
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MODEL_STORE_URL", tmp_path.as_uri())
     for name in ("MODEL_NAME", "MODEL_VERSION"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(handler, "model", LazyModel())
+    monkeypatch.setattr(handler, "models", Models())
     return folder
 
 

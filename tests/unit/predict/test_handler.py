@@ -399,12 +399,12 @@ def test_a_warm_up_loads_the_model_and_says_which(
     app: ModuleType, model_store: Path, publish: Publish, event: Event
 ) -> None:
     (version,) = (path.name for path in (model_store / "mnist" / "versions").iterdir())
-    assert not app.model.is_loaded
+    assert not app.models.is_loaded
     assert app.handler(event, Context()) == {
         "status": "ready",
         "model": {"name": "mnist", "version": version},
     }
-    assert app.model.is_loaded
+    assert app.models.is_loaded
 
 
 def test_a_warm_up_without_a_model_says_so_and_counts_as_a_failed_load(
@@ -469,7 +469,7 @@ def test_an_event_of_a_queue_fails_the_invocation(
     _, logs = lines(capsys)
     (error,) = (line for line in logs if line["level"] == "ERROR")
     assert "aws:sqs" in error["detail"]
-    assert not app.model.is_loaded
+    assert not app.models.is_loaded
 
 
 @pytest.mark.parametrize("path", ["/predict", "/health", "/nothing"])
@@ -559,7 +559,7 @@ def test_health_does_not_touch_the_model(app: ModuleType, model_store: Path) -> 
     shutil.rmtree(model_store)
     status, body = call(app, rest_event("", None, path="/health", httpMethod="GET"))
     assert (status, body) == (200, {"status": "ok"})
-    assert not app.model.is_loaded
+    assert not app.models.is_loaded
 
 
 @pytest.mark.parametrize(
@@ -741,7 +741,7 @@ def test_an_init_that_nobody_waits_for_loads_the_model(
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", kind)
     app = start()
-    assert app.model.is_loaded
+    assert app.models.is_loaded
     assert call(app, rest_event(image_file(digits[3]), "image/png"))[1]["prediction"] == 3
 
 
@@ -749,7 +749,7 @@ def test_an_init_on_demand_leaves_the_model_to_the_first_request(
     start: Callable[[], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
-    assert not start().model.is_loaded
+    assert not start().models.is_loaded
 
 
 def test_an_init_without_a_model_still_starts_and_recovers(

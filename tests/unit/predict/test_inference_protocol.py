@@ -24,7 +24,8 @@ from classifier.http import tensors
 from classifier.http.event import Request
 from classifier.http.inference_protocol import ROUTES, best_classes
 from classifier.http.payload import Payload
-from classifier.model.session import LazyModel, Model
+from classifier.model.models import Models
+from classifier.model.session import Model
 from classifier.monitoring import statistics
 from classifier.prepare.encoding import Encoding, Tensor
 from classifier.served import Answers, Served
@@ -38,8 +39,7 @@ class Server(Served):
     """The routes with a model behind them; answers as the handler would."""
 
     def __init__(self) -> None:
-        self.lazy = LazyModel()
-        super().__init__(self.lazy)
+        super().__init__(Models())
         self.batches: list[Tensor] = []
 
     def classify(self, model: Model, batch: Tensor) -> Answers:
@@ -102,12 +102,17 @@ def test_the_server_tells_its_name_and_extensions(server: Server) -> None:
     status, body = server("/v2")
     assert status == 200
     assert body.keys() == {"name", "version", "extensions"}
-    assert body["extensions"] == ["binary_tensor_data", "classification", "statistics"]
+    assert body["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "model_repository",
+        "statistics",
+    ]
 
 
 def test_live_does_not_touch_the_model(server: Server) -> None:
     assert server("/v2/health/live") == (200, {"live": True})
-    assert not server.lazy.is_loaded
+    assert not server.models.is_loaded
 
 
 @pytest.mark.parametrize(
@@ -115,7 +120,7 @@ def test_live_does_not_touch_the_model(server: Server) -> None:
 )
 def test_ready_loads_the_model(server: Server, path: str, name: dict[str, str]) -> None:
     assert server(path) == (200, {"ready": True, **name})
-    assert server.lazy.is_loaded
+    assert server.models.is_loaded
 
 
 def test_metadata_tells_the_tensors(server: Server, version: str) -> None:

@@ -16,7 +16,8 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from classifier.errors import ModelUnavailable, UnreadableImage
-from classifier.model.session import LazyModel, load
+from classifier.model.models import Models
+from classifier.model.session import load
 from classifier.model.store import FolderStore
 from classifier.prepare.encoding import Encoding
 from classifier.prepare.pipeline import Pipeline, from_manifest
@@ -309,7 +310,7 @@ def call(colours: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
     """The handler with that model; give a response's status and body."""
     from classifier import handler
 
-    monkeypatch.setattr(handler, "model", LazyModel())
+    monkeypatch.setattr(handler, "models", Models())
 
     class Context:
         aws_request_id = "test"

@@ -9,7 +9,7 @@ import pytest
 from classifier.errors import ModelUnavailable
 from classifier.http import routes
 from classifier.http.event import Request
-from classifier.model.session import LazyModel
+from classifier.model.models import Models
 from classifier.served import Served
 
 OF_THE_MODEL = ["/ready", "/model"]
@@ -22,7 +22,7 @@ def get(path: str) -> Any:
         answer for pattern, _, answer in routes.ROUTES if pattern.fullmatch(path) is not None
     )
     request = Request("GET", path, {}, {}, b"", "gateway-1")
-    return answer(request, Served(LazyModel()))
+    return answer(request, Served(Models()))
 
 
 def test_ready_names_the_model_that_it_loaded(model_store: Path) -> None:

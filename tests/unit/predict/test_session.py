@@ -234,7 +234,7 @@ def test_sixteen_threads_at_once_load_one_model_once(
     together = threading.Barrier(16)
     model = LazyModel()
 
-    def counted() -> Files:
+    def counted(*_: object) -> Files:
         loads.append(fetch_configured())
         return loads[-1]
 

@@ -256,7 +256,7 @@ def test_calls_are_counted_and_logged(
     for line in (
         'classifier_requests_total{protocol="grpc",route="ModelInfer",status="OK"}',
         'classifier_requests_total{protocol="grpc",route="ModelMetadata",status="NOT_FOUND"}',
-        'classifier_predictions_total{label="6"}',
+        'classifier_predictions_total{label="6",model="mnist"}',
     ):
         assert line in metrics
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]

@@ -20,10 +20,11 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 from PIL import Image
 
 from classifier import errors
-from classifier.http import inference_protocol, routes
+from classifier.http import inference_protocol, model_repository, routes
 from classifier.http.event import Request
 from classifier.image import formats
 from classifier.model import session
+from classifier.model.models import Models
 from classifier.model.store import open_store
 from classifier.predict import predict
 from classifier.prepare.mnist import MnistPipeline
@@ -33,7 +34,11 @@ from tools import openapi
 
 ROUTES = [
     (re.compile("/predict"), "POST"),
-    *((pattern, method) for pattern, method, _ in routes.ROUTES + inference_protocol.ROUTES),
+    *(
+        (pattern, method)
+        for table in (routes, inference_protocol, model_repository)
+        for pattern, method, _ in table.ROUTES
+    ),
 ]
 
 
@@ -87,8 +92,8 @@ def tree(error: type[errors.PredictError]) -> Iterator[type[errors.PredictError]
         yield from tree(child)
 
 
-# A known route called with a documented method returns neither.
-UNSTATED = {errors.NotFound, errors.MethodNotAllowed}
+# A known route called with a documented method does not return it.
+UNSTATED = {errors.MethodNotAllowed}
 OF_THE_GATEWAY = {"401", "403", "429", "502", "504"}
 
 
@@ -246,14 +251,17 @@ def test_answers_of_a_model_that_finds_digits_follow_the_document(
     version = publish(tmp_path, manifest=lambda manifest: manifest.update(rule))
     model = session.load(open_store(tmp_path.as_uri()), "mnist", version)
     finding = MnistPipeline(28, 28, maps_of=maps_of_two_digits)
-    lazy = session.LazyModel()
-    lazy._model = model._replace(preprocess=finding)
+
+    class Finding(Served):
+        def model(self, name: str | None = None) -> session.Model:
+            return model._replace(preprocess=finding)
+
     file = io.BytesIO()
     Image.new("L", (96, 96), 255).save(file, "PNG")
     image = base64.b64encode(file.getvalue()).decode()
     body = json.dumps({"images": [image, image]} if is_batch else {"image": image}).encode()
     request = Request("POST", "/predict", query, {"content-type": "application/json"}, body, "1")
-    answer = json.loads(predict(request, Served(lazy))["body"])
+    answer = json.loads(predict(request, Finding(Models()))["body"])
     jsonschema.validate(answer, schema_of_answers(document))
     result = answer["predictions"][1] if is_batch else answer
     assert result | expected == result

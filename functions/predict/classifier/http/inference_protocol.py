@@ -23,7 +23,7 @@ from classifier.monitoring import statistics
 from classifier.prepare.encoding import Tensor
 from classifier.served import Answers, Served
 
-EXTENSIONS = ["binary_tensor_data", "classification", "statistics"]
+EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "statistics"]
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _MAX_ID = 256  # characters; the id is echoed back
 
@@ -41,7 +41,6 @@ class Output(NamedTuple):
 class Inferred(NamedTuple):
     """What `answer` returns."""
 
-    model: Model
     answers: Answers
     outputs: list[Output]
 
@@ -58,20 +57,25 @@ def live(_request: Request, _served: Served) -> Response:
 
 def ready(_request: Request, served: Served) -> Response:
     """GET /v2/health/ready: the model is loaded."""
-    _model(served, None, None)
+    model_of(served, None, None)
     return ok({"ready": True})
 
 
 def model_ready(
     _request: Request, served: Served, name: str, version: str | None = None
 ) -> Response:
-    """GET /v2/models/{name}/ready: this model is loaded."""
-    return ok({"name": _model(served, name, version).name, "ready": True})
+    """GET /v2/models/{name}/ready: this model is loaded.
+
+    Raises NotFound for a model that was unloaded, which stays so until a request uses it.
+    """
+    if served.models.is_unloaded(name):
+        raise NotFound(f"{name!r} is unloaded; POST to /v2/repository/models/{name}/load")
+    return ok({"name": model_of(served, name, version).name, "ready": True})
 
 
 def metadata(_request: Request, served: Served, name: str, version: str | None = None) -> Response:
     """GET /v2/models/{name}: inputs and outputs; -1 is the batch size."""
-    model = _model(served, name, version)
+    model = model_of(served, name, version)
     shape = [-1, *model.encode.shape]
     return ok(
         {
@@ -88,9 +92,12 @@ def model_statistics(
     _request: Request, served: Served, name: str | None = None, version: str | None = None
 ) -> Response:
     """GET …/stats: counts and times of this environment, one of those that share the traffic."""
-    model = _model(served, name, version)
-    document = statistics.of(model.name, model.version).document(model.name, model.version)
-    return ok({"model_stats": [document]})
+    models = [model_of(served, name, version)] if name else served.models.all_loaded()
+    documents = [
+        statistics.of(model.name, model.version).document(model.name, model.version)
+        for model in models or [served.model()]
+    ]
+    return ok({"model_stats": documents})
 
 
 def infer(request: Request, served: Served, name: str, version: str | None = None) -> Response:
@@ -99,8 +106,9 @@ def infer(request: Request, served: Served, name: str, version: str | None = Non
     Raises BadRequest for anything but the model's one input, TooLarge for over 32 images, and as
     `predict` does for image files.
     """
-    document = _document(request, _model(served, name, version))
-    model, _, outputs = answer(document, served, name, version)
+    model = model_of(served, name, version)
+    document = _document(request, model)
+    outputs = answer(document, served, model).outputs
     started = time.perf_counter_ns()
     inference_id = document.get("id")
     binary = [tensors.to_binary(output.values) if output.is_binary else None for output in outputs]
@@ -117,12 +125,11 @@ def infer(request: Request, served: Served, name: str, version: str | None = Non
     return response
 
 
-def answer(document: dict[str, Any], served: Served, name: str, version: str | None) -> Inferred:
+def answer(document: dict[str, Any], served: Served, model: Model) -> Inferred:
     """Run the model on a request's document; "data" is a list, or from `tensors.from_binary`.
 
     Raises as `infer` does.
     """
-    model = _model(served, name, version)
     counts = statistics.of(model.name, model.version)
     started = time.perf_counter_ns()
     try:
@@ -141,7 +148,7 @@ def answer(document: dict[str, Any], served: Served, name: str, version: str | N
         for classes, is_binary in requested
     ]
     counts.add("success", time.perf_counter_ns() - started)
-    return Inferred(model, answers, outputs)
+    return Inferred(answers, outputs)
 
 
 _NAMED = "/v2/models/(?P<name>(?!stats$)[^/]+)(?:/versions/(?P<version>[^/]+))?"
@@ -157,10 +164,9 @@ ROUTES: list[Route] = [
 ]
 
 
-def _model(served: Served, name: str | None, version: str | None) -> Model:
-    model = served.model()
-    if name not in (None, model.name):
-        raise NotFound(f"there is no model {name!r}; this function serves {model.name!r}")
+def model_of(served: Served, name: str | None, version: str | None) -> Model:
+    """The model of a path. Raises as `Served.model` does, and NotFound for another version."""
+    model = served.model(name)
     if version not in (None, model.version):
         raise NotFound(f"there is no version {version!r}; this function serves {model.version!r}")
     return model

@@ -93,7 +93,7 @@ def input_preview(sample: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def ok(body: dict[str, Any]) -> Response:
+def ok(body: dict[str, Any] | list[Any]) -> Response:
     """200 with a JSON body."""
     return _response(HTTPStatus.OK, "application/json", body, {})
 
@@ -136,7 +136,7 @@ def protocol_error(error: PredictError) -> Response:
 
 
 def _response(
-    status: HTTPStatus, content_type: str, body: dict[str, Any], headers: dict[str, str]
+    status: HTTPStatus, content_type: str, body: Any, headers: dict[str, str]
 ) -> Response:
     return {
         "statusCode": status.value,

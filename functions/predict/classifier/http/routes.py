@@ -22,15 +22,15 @@ def health(_request: Request, _served: Served) -> Response:
     return ok({"status": "ok"})
 
 
-def ready(_request: Request, served: Served) -> Response:
+def ready(request: Request, served: Served) -> Response:
     """GET /ready: the model is loaded."""
-    model = served.model()
+    model = served.model(request.query.get("model"))
     return ok({"status": "ready", "model": {"name": model.name, "version": model.version}})
 
 
-def model_card(_request: Request, served: Served) -> Response:
+def model_card(request: Request, served: Served) -> Response:
     """GET /model: the public part of the manifest."""
-    document = served.model().manifest.document
+    document = served.model(request.query.get("model")).manifest.document
     return ok({part: document[part] for part in _PUBLIC})
 
 

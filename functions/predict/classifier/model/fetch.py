@@ -15,11 +15,14 @@ from typing import Any, NamedTuple
 from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model.address import AddressError
 from classifier.model.manifest import NAME, VERSION, InvalidManifest, Manifest
-from classifier.model.store import Store, open_store
+from classifier.model.store import FolderStore, S3Store, Store, open_store
 
 DEFAULT_STORE = "file:///opt/model-store"
 _LARGEST_DOCUMENT = 2**20  # bytes of a channel or a manifest
 _MOST_SECONDS = 20.0  # API Gateway waits 29 s
+
+
+type Admit = Callable[[Manifest], None]  # makes room for a model before its file is read
 
 
 class Files(NamedTuple):
@@ -32,20 +35,16 @@ class Files(NamedTuple):
     read_finder: Callable[[], bytes]  # content of finder.onnx, if the manifest has one
 
 
-def fetch(store: Store, name: str, version: str) -> Files:
+def fetch(store: Store, name: str, version: str, admit: Admit | None = None) -> Files:
     """Fetch a model by its version, or by the channel that points to one.
 
     Raises ModelUnavailable if it is missing, or its channel or manifest is invalid, and
     Misconfigured for a malformed name or version.
     """
-    for variable, value in (("MODEL_NAME", name), ("MODEL_VERSION", version)):
-        if not NAME.fullmatch(value):
-            raise Misconfigured(
-                f"{variable} is {value!r}; expected letters, digits, '.', '_' and '-', the first "
-                "a letter or digit"
-            )
+    _check_name("MODEL_NAME", name)
+    _check_name("MODEL_VERSION", version)
     if not VERSION.fullmatch(version):
-        version = _channel_version(store, name, version)
+        version = channel_version(store, name, version)
     folder = f"{name}/versions/{version}"
     try:
         pin = os.environ.get("MANIFEST_SHA256", "")
@@ -53,6 +52,8 @@ def fetch(store: Store, name: str, version: str) -> Files:
     except InvalidManifest as error:
         raise ModelUnavailable(f"{name} {version}: {error}") from error
     _check_memory(manifest)
+    if admit:
+        admit(manifest)
 
     def read_finder() -> bytes:
         assert manifest.finder is not None
@@ -62,17 +63,45 @@ def fetch(store: Store, name: str, version: str) -> Files:
     return Files(name, version, manifest, content, read_finder)
 
 
-def fetch_configured() -> Files:
-    """Fetch the model that the environment variables name; raises as `fetch` does."""
+def fetch_configured(name: str | None = None, admit: Admit | None = None) -> Files:
+    """Fetch a model as the environment variables say, by default the first one they name.
+
+    Raises as `fetch` does.
+    """
+    return fetch(configured_store(), name or configured_names()[0], configured_version(), admit)
+
+
+def configured_store() -> FolderStore | S3Store:
+    """The store at MODEL_STORE_URL. Raises Misconfigured."""
     try:
-        store = open_store(os.environ.get("MODEL_STORE_URL", DEFAULT_STORE))
+        return open_store(os.environ.get("MODEL_STORE_URL", DEFAULT_STORE))
     except AddressError as error:
         raise Misconfigured(f"MODEL_STORE_URL: {error}") from error
-    return fetch(
-        store,
-        os.environ.get("MODEL_NAME", "mnist"),
-        os.environ.get("MODEL_VERSION", "production"),
-    )
+
+
+def configured_names() -> tuple[str, ...]:
+    """The models in MODEL_NAME, separated by commas; the first is the default.
+
+    Raises Misconfigured for a malformed or repeated name, and for several with one version.
+    """
+    value = os.environ.get("MODEL_NAME", "mnist")
+    names = tuple(name.strip(" ") for name in value.split(","))
+    for name in names:
+        _check_name("MODEL_NAME", name)
+    if len(set(names)) < len(names):
+        raise Misconfigured(f"MODEL_NAME is {value!r}; expected each name once")
+    version = configured_version()
+    if len(names) > 1 and VERSION.fullmatch(version):
+        raise Misconfigured(
+            f"MODEL_NAME lists {value!r}, and MODEL_VERSION is {version!r}, which is a version of "
+            "one model; expected a channel such as production, or one name"
+        )
+    return names
+
+
+def configured_version() -> str:
+    """The version, or the channel, in MODEL_VERSION."""
+    return os.environ.get("MODEL_VERSION", "production")
 
 
 class Waiting[T]:
@@ -117,6 +146,7 @@ class Waiting[T]:
             self._value = self._call()
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
             self._error = error
+        del self._call  # and with it what it refers to
         self._done.set()
 
 
@@ -134,6 +164,14 @@ def _load_seconds() -> float:
     return seconds
 
 
+def _check_name(variable: str, value: str) -> None:
+    if not NAME.fullmatch(value):
+        raise Misconfigured(
+            f"{variable} is {value!r}; expected letters, digits, '.', '_' and '-', the first "
+            "a letter or digit"
+        )
+
+
 def _check_memory(manifest: Manifest) -> None:
     """A session holds a model at least twice while it opens it."""
     memory = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) * 2**20
@@ -144,8 +182,14 @@ def _check_memory(manifest: Manifest) -> None:
         )
 
 
-def _channel_version(store: Store, name: str, channel: str) -> str:
-    document = _read_json(store, f"{name}/channels/{channel}.json")
+def channel_key(name: str, channel: str) -> str:
+    """Where a channel is in the store."""
+    return f"{name}/channels/{channel}.json"
+
+
+def channel_version(store: Store, name: str, channel: str) -> str:
+    """The version that a channel points to. Raises ModelUnavailable."""
+    document = _read_json(store, channel_key(name, channel))
     version = document.get("version")
     if not isinstance(version, str) or not VERSION.fullmatch(version):
         raise ModelUnavailable(

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from classifier.errors import ModelUnavailable
-from classifier.model.fetch import Files, Waiting, fetch, fetch_configured
+from classifier.model.fetch import Admit, Files, Waiting, fetch, fetch_configured
 from classifier.model.manifest import File, Manifest
 from classifier.model.store import Store
 from classifier.prepare import pipeline
@@ -41,7 +41,7 @@ class Model(NamedTuple):
 
 
 class LazyModel:
-    """The function's one model: loaded once, by whichever request needs it first.
+    """One model: loaded once, by whichever request needs it first.
 
     early: the fetch of its files, if it has been started.
     """
@@ -50,12 +50,12 @@ class LazyModel:
         self._early = early
         self._lock = threading.Lock()
         self._loading: Waiting[Model] | None = None
-        self._model: Model | None = None
+        self.model: Model | None = None  # once loaded
 
     @property
     def is_loaded(self) -> bool:
         """Whether the model has been loaded."""
-        return self._model is not None
+        return self.model is not None
 
     def get(self) -> Model:
         """Return the model that the environment variables name, loading it if necessary.
@@ -64,15 +64,26 @@ class LazyModel:
         store, the manifest or the model file is missing, corrupt or late, Misconfigured if one of
         the variables is wrong.
         """
-        if self._model is None:
-            with self._lock:
-                if self._loading is None or self._loading.has_failed:
-                    early, self._early = self._early, None
-                    seconds = early.seconds_left if early and not early.is_done else None
-                    self._loading = Waiting(lambda: _load_configured(early), seconds)
-                loading = self._loading
-            self._model = loading.result()
-        return self._model
+        if model := self.model:
+            return model
+        with self._lock:
+            if self.model:
+                return self.model
+            if self._loading is None or self._loading.has_failed:
+                early, self._early = self._early, None
+                seconds = early.seconds_left if early and not early.is_done else None
+                self._loading = Waiting(lambda: self._keep(early), seconds)
+            loading = self._loading
+        return loading.result()
+
+    def _keep(self, early: Waiting[Files] | None) -> Model:
+        model = self._load(early)
+        with self._lock:
+            self.model, self._loading = model, None  # which would keep it once it is replaced
+        return model
+
+    def _load(self, early: Waiting[Files] | None) -> Model:
+        return load_configured(early)
 
 
 class LazyFinder:
@@ -102,23 +113,28 @@ class LazyFinder:
         return _session(read_finder(), manifest.finder, f"the finder of {name} {version}")
 
 
-def _load_configured(early: Waiting[Files] | None) -> Model:
-    """Load what was fetched early, or if that failed, what there is now."""
+def load_configured(
+    early: Waiting[Files] | None, name: str | None = None, admit: Admit | None = None
+) -> Model:
+    """Load what was fetched early, or if that failed, what there is now.
+
+    name, admit: as `fetch_configured` takes them.
+    """
     started = time.perf_counter()
     try:
-        files = early.result() if early else fetch_configured()
+        files = early.result() if early else fetch_configured(name, admit)
     except ModelUnavailable:
-        files = fetch_configured()
+        files = fetch_configured(name, admit)
     return _open(files, started)
 
 
-def load(store: Store, name: str, version: str) -> Model:
+def load(store: Store, name: str, version: str, admit: Admit | None = None) -> Model:
     """Load a model by its version, or by the channel that points to one.
 
     The file is checked against the manifest's sha256 before onnxruntime opens it.
     """
     started = time.perf_counter()
-    return _open(fetch(store, name, version), started)
+    return _open(fetch(store, name, version, admit), started)
 
 
 def _open(files: Files, started: float) -> Model:

@@ -7,6 +7,7 @@ And open(), not pathlib, which nothing else in a cold start imports (docs/perfor
 import json
 import os
 import re
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +15,8 @@ from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model.address import Folder, parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from obstore.store import S3Credential
     from obstore.store import S3Store as Bucket
@@ -41,14 +43,18 @@ class FolderStore:
         self._root = os.fspath(root)
 
     def read(self, key: str, most: int) -> bytes:
-        try:
-            with open(f"{self._root}/{key}", "rb") as file:  # noqa: PTH123 - see above
-                _check_size(key, os.fstat(file.fileno()).st_size, most)
-                return file.read()
-        except FileNotFoundError as error:
-            raise ModelUnavailable(f"the model store has no {key}") from error
-        except OSError as error:
-            raise ModelUnavailable("the model store can't be read") from error
+        with (
+            _errors(key, FileNotFoundError),
+            open(f"{self._root}/{key}", "rb") as file,  # noqa: PTH123 - see above
+        ):
+            _check_size(key, os.fstat(file.fileno()).st_size, most)
+            return file.read()
+
+    def tag(self, key: str) -> str:
+        """A text that changes with an object, without reading it. Raises as `read` does."""
+        with _errors(key, FileNotFoundError):
+            status = os.stat(f"{self._root}/{key}")  # noqa: PTH116 - see above
+        return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
 
 class S3Store:
@@ -58,21 +64,36 @@ class S3Store:
         self._bucket = open_bucket(bucket, prefix)
 
     def read(self, key: str, most: int) -> bytes:
-        from obstore.exceptions import PermissionDeniedError  # noqa: PLC0415 - as above
-
-        try:
+        with self._errors(key):
             found = self._bucket.get(key)
             _check_size(key, found.meta["size"], most)
             return bytes(found.bytes())
-        except ModelUnavailable:
-            raise
-        except (FileNotFoundError, PermissionDeniedError) as error:
-            # S3 returns "access denied" for a missing object if the caller can't list the bucket.
-            raise ModelUnavailable(
-                f"the model store has no {key}, or the function may not read it"
-            ) from error
-        except Exception as error:  # obstore's own errors: no network, no bucket
-            raise ModelUnavailable("the model store can't be read") from error
+
+    def tag(self, key: str) -> str:
+        """The object's ETag, without reading it. Raises as `read` does."""
+        with self._errors(key):
+            return str(self._bucket.head(key)["e_tag"])
+
+    def _errors(self, key: str) -> "AbstractContextManager[None]":
+        from obstore.exceptions import PermissionDeniedError  # noqa: PLC0415 - as above
+
+        # S3 returns "access denied" for a missing object if the caller can't list the bucket.
+        return _errors(key, FileNotFoundError, PermissionDeniedError)
+
+
+@contextmanager
+def _errors(key: str, *missing: type[Exception]) -> "Iterator[None]":
+    """Raise any error as ModelUnavailable. missing: those that mean there is no such object."""
+    try:
+        yield
+    except ModelUnavailable:
+        raise
+    except missing as error:
+        raise ModelUnavailable(
+            f"the model store has no {key}, or the function may not read it"
+        ) from error
+    except Exception as error:  # OSError; obstore's own errors: no network, no bucket
+        raise ModelUnavailable("the model store can't be read") from error
 
 
 def _check_size(key: str, size: int, most: int) -> None:
@@ -105,7 +126,7 @@ def open_bucket(bucket: str, prefix: str, *, seconds: float = 5, retries: int = 
     )
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str) -> FolderStore | S3Store:
     """Store at `file:///folder` or `s3://bucket/prefix`; nothing is read yet.
 
     Raises AddressError for any other address, and Misconfigured as `open_bucket` does.

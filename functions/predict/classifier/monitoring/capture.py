@@ -33,7 +33,8 @@ def keep(
     """Write a share of samples uint8 [H, W] or [H, W, 3]; return the keys written.
 
     Environment: CAPTURE_URL, s3://bucket/prefix; CAPTURE_SHARE, 0 to 1 (default 0.01). Each sample
-    becomes a PNG and a JSON document of the same name. Errors are the caller's to log.
+    becomes a PNG and a JSON document of the same name, in the model's folder. Errors are the
+    caller's to log.
     """
     share = float(os.environ.get("CAPTURE_SHARE", "0.01"))
     chosen = [index for index in range(len(answers)) if random.random() < share]  # noqa: S311 - no secret
@@ -42,7 +43,7 @@ def keep(
     bucket = _bucket(os.environ["CAPTURE_URL"])
     objects: list[tuple[str, bytes]] = []
     for index in chosen:
-        key = time.strftime(f"%Y/%m/%d/{uuid.uuid4().hex}", time.gmtime())
+        key = time.strftime(f"{loaded.name}/%Y/%m/%d/{uuid.uuid4().hex}", time.gmtime())
         document = {
             **{name: answers[index][name] for name in ("prediction", "confidence")},
             "model": {"name": loaded.name, "version": loaded.version},

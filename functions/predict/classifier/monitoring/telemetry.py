@@ -45,3 +45,8 @@ def add_confidences(confidences: list[float], guess: float) -> None:
         metrics.add_metric("Confidence", MetricUnit.NoUnit, confidence)
         metrics.add_metric("Guess", MetricUnit.Count, int(confidence <= guess))
     metrics.add_dimensions(service=_SERVICE, function_version=_VERSION)
+
+
+def add_model(name: str) -> None:
+    """Add the request's metrics for its model too, where a function serves several."""
+    metrics.add_dimensions(service=_SERVICE, model=name)
