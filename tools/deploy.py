@@ -22,6 +22,7 @@ import tomllib
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,23 +90,29 @@ def deploy(stack: Stack, options: argparse.Namespace, overrides: str | list[str]
     parameters = effective(
         packaging.load(template), stack.parameters(), configured, options.parameters
     )
-    name = parameters["ModelName"]
     source = ModelStore(options.store, signing_key=parameters.get("ModelSigningKey", ""))
-    version = resolve(source, name, options.model)
-    parameters["ModelVersion"] = version or CHANNEL
+    versions = {
+        name: resolve(source, name, options.model) for name in parameters["ModelName"].split(",")
+    }
+    default, *others = versions
+    follows = bool(others) or float(parameters["ModelRefreshSeconds"]) > 0
+    parameters["ModelVersion"] = CHANNEL if follows else versions[default] or CHANNEL
     parameters["ManifestSha256"] = pin(source, parameters)
-    parameters["Release"] = release_name(commit(), version, parameters)
+    parameters["Release"] = release_name(commit(), versions[default], {**parameters, **versions})
     built = build(template, options.package, parameters)
     if not stack.is_local:
         refuse_stand_in(built)
     if exists:
-        publish(source, stack, name, version)
+        publish(source, stack, versions)
+        if follows:  # the new version's hook asks for what the channels point to
+            promote(stack, versions)
         stack.remember()
     release = Release(built.read_text(), parameters)
     sam_deploy(stack, built, release, options)
     if not exists:
-        publish(source, stack, name, version)
-    finish(stack, name, version)
+        publish(source, stack, versions)
+    promote(stack, versions)
+    smoke(stack, default, versions[default])
     print(f"Released {release.name} as {stack.name}: {stack.outputs()['PredictUrl']}")
 
 
@@ -125,9 +132,11 @@ def rollback(stack: Stack, options: argparse.Namespace) -> None:
     template.write_text(release.template)
     sam_deploy(stack, template, release, options)
     stack.forget(records)
+    default = release.parameters.get("ModelName", "mnist").split(",")[0]
     version = release.parameters.get("ModelVersion", CHANNEL)
-    pinned = version if VERSION.fullmatch(version) else None
-    finish(stack, release.parameters.get("ModelName", "mnist"), pinned)
+    if VERSION.fullmatch(version):
+        promote(stack, {default: version})
+    smoke(stack, default, promoted(stack, default))
     print(f"Rolled back to {release.name}: {stack.outputs()['PredictUrl']}")
 
 
@@ -211,8 +220,8 @@ def commit() -> str:
     return done.stdout.strip() or "no-commit"
 
 
-def release_name(code: str, version: str | None, parameters: dict[str, str]) -> str:
-    """Name of a release: commit, model version, and a digest of the parameters."""
+def release_name(code: str, version: str | None, parameters: Mapping[str, str | None]) -> str:
+    """Name of a release: commit, default model's version, and a digest of all it consists of."""
     others = {name: value for name, value in parameters.items() if name != "Release"}
     digest = hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
     return f"{code}-{version or 'no-model'}-{digest[:6]}"
@@ -268,12 +277,13 @@ def refuse_other_packaging(stack: Stack, wanted: str | None) -> None:
         )
 
 
-def publish(source: ModelStore, stack: Stack, name: str, version: str | None) -> None:
-    """Copy the version to the stack's bucket, unless it is already there."""
-    if version is not None:
-        url = stack.outputs()["ModelStoreUrl"]
-        copy(source, ModelStore(url), name, version)
-        print(f"Model {name} {version} is in {url}")
+def publish(source: ModelStore, stack: Stack, versions: Mapping[str, str | None]) -> None:
+    """Copy versions of models to the stack's bucket, unless they are already there."""
+    for name, version in versions.items():
+        if version is not None:
+            url = stack.outputs()["ModelStoreUrl"]
+            copy(source, ModelStore(url), name, version)
+            print(f"Model {name} {version} is in {url}")
 
 
 def sam_deploy(stack: Stack, template: Path, release: Release, options: argparse.Namespace) -> None:
@@ -309,18 +319,19 @@ def settings_for(package: str | None, settings: Path) -> Path:
     return copied
 
 
-def finish(stack: Stack, name: str, version: str | None) -> None:
-    """Point the bucket's channel to the served version, and send a test request.
-
-    Raises DeployFailed if the response is not the expected one.
-    """
-    if version is not None:
-        key = stack.parameters().get("ModelSigningKey", "")
-        store = ModelStore(stack.outputs()["ModelStoreUrl"], signing_key=key)
-        current = store.channel(name, CHANNEL)
-        if current is None or current["version"] != version:
+def promote(stack: Stack, versions: Mapping[str, str | None]) -> None:
+    """Point the bucket's channels to the served versions of models."""
+    for name, version in versions.items():
+        if version is not None and promoted(stack, name) != version:
+            key = stack.parameters().get("ModelSigningKey", "")
+            store = ModelStore(stack.outputs()["ModelStoreUrl"], signing_key=key)
             store.promote(name, version, CHANNEL)
-    smoke(stack, name, version)
+
+
+def promoted(stack: Stack, name: str) -> str | None:
+    """Version of a model that the bucket's channel points to, if any."""
+    current = ModelStore(stack.outputs()["ModelStoreUrl"]).channel(name, CHANNEL)
+    return current["version"] if current else None
 
 
 def smoke(stack: Stack, name: str, version: str | None) -> None:

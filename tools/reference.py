@@ -86,11 +86,12 @@ _METRICS = {
     "ColdStart": "1 for the first request of an environment, otherwise 0.",
     "ModelLoadMs": "Fetching, checking and opening the model.",
     "ModelLoadFailure": "A load that failed. The request got 503, or 500 for a wrong setting.",
+    "ModelRefreshFailure": "A promoted version that could not take the place of the loaded one.",
     "PreprocessMs": "Reading and preparing the images of a request, batches included.",
     "InferenceMs": "The forward pass of a request, batches included.",
     "Confidence": "The largest probability, one value per image.",
     "Guess": "1 for an image whose confidence is that of a guess, otherwise 0.",
-    "DriftPSI": "Population stability index, once a day, by `statistic` and `preprocess`.",
+    "DriftPSI": "Population stability index, daily, by `statistic`, `preprocess` and any `model`.",
     "DriftDetected": "1 if the day's traffic drifted, otherwise 0.",
 }
 

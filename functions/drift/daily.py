@@ -29,29 +29,31 @@ metrics = Metrics()
 def handler(_event: Any, _context: Any) -> dict[str, Any]:
     """Compare the last 24 hours, emit the metrics and return the verdicts.
 
-    Environment: LOG_GROUP of the predict function, MODEL_STORE_URL, MODEL_NAME (default mnist),
+    Environment: LOG_GROUP of the predict function, MODEL_STORE_URL, MODEL_NAME as it has it,
     MAX_IMAGES to read (default 50,000), POWERTOOLS_METRICS_NAMESPACE; POWERTOOLS_SERVICE_NAME, a
     dimension of the metrics. Failures are raised, so they count in Lambda's Errors metric.
     """
     now = int(time.time() * 1000)
-    group, limit = os.environ["LOG_GROUP"], int(os.environ.get("MAX_IMAGES", "50000"))
+    log_group, limit = os.environ["LOG_GROUP"], int(os.environ.get("MAX_IMAGES", "50000"))
     traffic = Traffic()
-    for line in read_logs(boto3.client("logs"), group, now - DAY_MS, now, limit):
+    for line in read_logs(boto3.client("logs"), log_group, now - DAY_MS, now, limit):
         traffic.add(line)
+    served = os.environ.get("MODEL_NAME", "mnist").split(",")
     verdicts: list[dict[str, Any]] = []
     for version, mode in sorted(traffic.values):
         images = traffic.images((version, mode))
+        name = traffic.names.get(version, served[0].strip())
+        group = {"model_name": name, "model_version": version, "preprocess": mode}
         if images < MIN_IMAGES:
-            verdicts.append({"model_version": version, "preprocess": mode, "verdict": "too few"})
+            verdicts.append({**group, "verdict": "too few"})
             continue
-        manifest = _manifest(version)
+        manifest = _manifest(name, version)
         observed = traffic.histograms((version, mode), manifest["output"]["labels"])
         comparisons = compare(baseline(manifest["baseline"], mode), observed)
-        _emit(comparisons, version, mode)
+        _emit(comparisons, version, mode, {"model": name} if len(served) > 1 else {})
         verdicts.append(
             {
-                "model_version": version,
-                "preprocess": mode,
+                **group,
                 "verdict": overall(comparisons),
                 "statistics": {name: asdict(result) for name, result in comparisons.items()},
             }
@@ -64,19 +66,23 @@ def handler(_event: Any, _context: Any) -> dict[str, Any]:
     return result
 
 
-def _manifest(version: str) -> dict[str, Any]:
+def _manifest(name: str, version: str) -> dict[str, Any]:
     """Read a version's manifest from the store, which the template always sets to a bucket."""
     bucket, _, prefix = os.environ["MODEL_STORE_URL"].removeprefix("s3://").partition("/")
-    key = f"{os.environ.get('MODEL_NAME', 'mnist')}/versions/{version}/manifest.json"
+    key = f"{name}/versions/{version}/manifest.json"
     answer = boto3.client("s3").get_object(Bucket=bucket, Key=f"{prefix}/{key}".lstrip("/"))
     manifest: dict[str, Any] = json.load(answer["Body"])
     return manifest
 
 
-def _emit(comparisons: dict[str, Comparison], version: str, mode: str) -> None:
+def _emit(
+    comparisons: dict[str, Comparison], version: str, mode: str, model: dict[str, str]
+) -> None:
+    """Write the indices. model: another dimension, where there are several models."""
     for name, comparison in comparisons.items():
         with single_metric("DriftPSI", MetricUnit.NoUnit, round(comparison.psi, 4)) as metric:
             metric.add_dimension("statistic", name)
-            metric.add_dimension("preprocess", mode)
+            for dimension, value in {"preprocess": mode, **model}.items():
+                metric.add_dimension(dimension, value)
             metric.add_metadata("model_version", version)
             metric.add_metadata("p_value", comparison.p_value)

@@ -78,14 +78,21 @@ def check(version: str, remaining_ms: Callable[[], int]) -> dict[str, Any]:
     """
     signature.check()
     tested = Version(version, remaining_ms)
-    card = ready(tested)
-    golden = sorted((GOLDEN / os.environ["MODEL_NAME"]).glob("*.png"))
+    names = [name.strip() for name in os.environ["MODEL_NAME"].split(",")]
+    figures = {name: _figures(tested, name) for name in names}
+    return figures[names[0]] if len(names) == 1 else {"models": figures}
+
+
+def _figures(tested: "Version", name: str) -> dict[str, Any]:
+    """Measure one model of a version. Raises Unfit as `check` does."""
+    card = ready(tested, name)
+    golden = sorted((GOLDEN / name).glob("*.png"))
     if not golden:
         return {"images": 0}
     right, rejected, confidences, times = 0, 0, [], []
     for path in golden:
         started = time.perf_counter()
-        status, answer = tested.ask("POST", "/predict", path.read_bytes())
+        status, answer = tested.ask("POST", "/predict", name, path.read_bytes())
         times.append(1000 * (time.perf_counter() - started))
         if status != 200:
             raise Unfit(f"{path.name}: expected 200, got {status}: {answer.get('detail', answer)}")
@@ -99,24 +106,24 @@ def check(version: str, remaining_ms: Callable[[], int]) -> dict[str, Any]:
         "confidence": statistics.mean(confidences),
         "median_ms": statistics.median(times),
     }
-    _judge(figures, card["metrics"])
+    _judge(figures, name, card["metrics"])
     return figures
 
 
-def ready(tested: "Version") -> dict[str, Any]:
-    """Check that the version loads the model it is pinned to; return what it says of the model.
+def ready(tested: "Version", name: str) -> dict[str, Any]:
+    """Check that the version loads a model, the one it is pinned to; return what it says of it.
 
     Raises Unfit if it loads no model, or another one.
     """
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_SECONDS)
-        status, answer = tested.ask("GET", "/model")
+        status, answer = tested.ask("GET", "/model", name)
         if status != 503:
             break
     if status != 200:
         raise Unfit(
-            f"it can't load its model ({status}: {answer.get('detail', answer)}); "
+            f"it can't load its model {name} ({status}: {answer.get('detail', answer)}); "
             "publish the model to the stack's bucket, then deploy again"
         )
     pinned, served = os.environ["MODEL_VERSION"], answer.get("version")
@@ -139,8 +146,10 @@ class Version:
         )
         self._client = boto3.client("lambda", config=settings)
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        """Send a request as the REST API would; return the response's status and JSON.
+    def ask(
+        self, method: str, path: str, name: str, body: bytes | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Send a request for a model as the REST API would; return its response's status and JSON.
 
         Raises Unfit if the function crashes, or if a call might leave no time for the report.
         """
@@ -154,7 +163,7 @@ class Version:
             "path": path,
             "resource": path,
             "headers": {"Content-Type": "image/png"} if body else {},
-            "queryStringParameters": None,
+            "queryStringParameters": {"model": name},
             # By its stage the function knows a check from traffic, and writes no metrics.
             "requestContext": {"requestId": "pre-traffic", "stage": "pre-traffic"},
             "isBase64Encoded": body is not None,
@@ -167,7 +176,7 @@ class Version:
         return payload["statusCode"], json.loads(payload["body"])
 
 
-def _judge(figures: dict[str, Any], evaluation: dict[str, Any]) -> None:
+def _judge(figures: dict[str, Any], model: str, evaluation: dict[str, Any]) -> None:
     """Raise Unfit for a figure beyond its limit. evaluation: the manifest's metrics."""
     accuracy = evaluation.get("accuracy", 1.0)
     # The calibration error bounds how far the mean confidence lies from the accuracy.
@@ -188,4 +197,4 @@ def _judge(figures: dict[str, Any], evaluation: dict[str, Any]) -> None:
             limit = _SHARE * expected[name]
             source = f"its own evaluation makes at least {limit:.3g} likely"
         if sign * figures[name] < sign * limit:
-            raise Unfit(f"{figures[name]:.3g} {meaning}; {source}")
+            raise Unfit(f"{model}: {figures[name]:.3g} {meaning}; {source}")

@@ -93,7 +93,7 @@ def _report(
     version, mode = group
     images = live.images(group)
     try:
-        manifest = store.manifest(name, version)
+        manifest = store.manifest(live.names.get(version, name), version)
     except NotInStore as error:
         return Report(version, mode, images, [], {}, {}, {}, str(error))
     labels = manifest.output.labels

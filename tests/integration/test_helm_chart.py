@@ -283,6 +283,7 @@ def test_the_server_gets_the_model_and_its_ports() -> None:
         "MODEL_STORE_URL": "s3://models/all",
         "MODEL_NAME": "mnist",
         "MODEL_VERSION": "20260131T120000Z-0123abcd",
+        "MODEL_REFRESH_SECONDS": "0",
         "AWS_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL": None,
     }
@@ -291,7 +292,7 @@ def test_the_server_gets_the_model_and_its_ports() -> None:
 def test_without_a_store_the_image_uses_its_own_and_reaches_nothing() -> None:
     resources = render()
     names = [variable["name"] for variable in container(resources)["env"]]
-    assert names == ["MODEL_NAME", "MODEL_VERSION"]
+    assert names == ["MODEL_NAME", "MODEL_VERSION", "MODEL_REFRESH_SECONDS"]
     assert "egress" not in resources["NetworkPolicy"]["spec"]
 
 

@@ -29,9 +29,13 @@ type Histograms = dict[str, list[int]]
 
 @dataclass
 class Traffic:
-    """Values read from log lines. values: by group and statistic, one entry per image."""
+    """Values read from log lines.
+
+    values: by group and statistic, one entry per image. names: of the model of each version.
+    """
 
     values: dict[Group, dict[str, list[Any]]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     lines: int = 0
     not_json: int = 0
 
@@ -48,6 +52,8 @@ class Traffic:
         predictions, version = document.get("predictions"), document.get("model_version")
         if not isinstance(predictions, list) or not isinstance(version, str):
             return 0
+        if isinstance(name := document.get("model_name"), str):
+            self.names[version] = name
         # Tensors of the Open Inference Protocol are not preprocessed: they count as `none`.
         group = self.values.setdefault((version, str(document.get("preprocess", "none"))), {})
         group.setdefault(CLASSES, []).extend(predictions)

@@ -41,7 +41,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
         logs.close()
 
 
-def write(logs: Any, version: str, count: int, stroke: float, *, hours_ago: float = 1) -> None:
+def write(
+    logs: Any, version: str, count: int, stroke: float, *, hours_ago: float = 1, **more: str
+) -> None:
     moment = int((time.time() - hours_ago * 3600) * 1000)
     strokes = np.random.default_rng(1).uniform(1, 6, count) if stroke == 0 else [stroke] * count
     events = [
@@ -54,6 +56,7 @@ def write(logs: Any, version: str, count: int, stroke: float, *, hours_ago: floa
                     "preprocess": "auto",
                     "predictions": [number % 10],
                     "stroke": [float(strokes[number])],
+                    **more,
                 }
             ),
         }
@@ -115,6 +118,30 @@ def test_metrics_of_two_stacks_are_not_added_up(
     }
 
 
+def test_each_model_has_its_own_baseline_and_metrics(
+    watched: tuple[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines name their model; those of before are of the default one."""
+    mnist, logs = watched
+    document = describe(b"another model", name="clothes")
+    document["baseline"] |= {"pictures": {"classes": [50] * 10, "stroke": [100] + [0] * 29}}
+    ModelStore(f"s3://{BUCKET}/store").publish(document, b"another model")
+    monkeypatch.setenv("MODEL_NAME", "mnist,clothes")
+    write(logs, mnist, 300, stroke=0)
+    write(logs, document["version"], 300, stroke=0, model_name="clothes")
+    verdicts = daily.handler({}, None)["verdicts"]
+    assert {verdict["model_name"]: verdict["verdict"] for verdict in verdicts} == {
+        "mnist": "none",
+        "clothes": "drift",
+    }
+    indices = {
+        (of["model"], of["statistic"]): values
+        for name, of, values in emitted(capsys)
+        if name == "DriftPSI"
+    }
+    assert indices["mnist", "stroke"] < [0.1] < indices["clothes", "stroke"]
+
+
 def test_little_traffic_and_that_of_other_days_are_no_drift(
     watched: tuple[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,6 +199,7 @@ def test_captured_is_what_the_model_saw_and_said(
         monkeypatch.setenv("CAPTURE_SHARE", "1")
         keys = capture.keep(loaded, digits, answers(10), "request-1")
         assert len(keys) == 20
+        assert all(key.startswith("mnist/20") for key in keys), "for each model a folder"
         client = boto3.client("s3")
 
         def read(key: str) -> bytes:
@@ -212,10 +240,10 @@ def test_a_capture_that_fails_costs_nobody_an_answer(
     model_store: Path, digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     from classifier import handler
-    from classifier.model import session
+    from classifier.model.models import Models
     from classifier.monitoring import telemetry
 
-    monkeypatch.setattr(handler, "model", session.LazyModel())
+    monkeypatch.setattr(handler, "models", Models())
     monkeypatch.setenv("CAPTURE_SHARE", "1")
     monkeypatch.setenv("CAPTURE_URL", url)
     logged: list[str] = []

@@ -327,6 +327,32 @@ def test_a_version_that_is_too_slow_never_takes_traffic(
     assert "ms median of the warm calls" in refused(aws)
 
 
+def test_each_of_several_models_must_be_fit(
+    aws: Aws, serve: Any, good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default one on its golden images; another one without any must at least answer."""
+    serve(good)
+    monkeypatch.setenv("MODEL_NAME", "mnist,clothes")
+    assert "it can't load its model clothes (503" in refused(aws)
+    aws.told.clear()
+    document = describe(good, name="clothes")
+    store = ModelStore(f"file://{tmp_path}")
+    store.publish(document, good)
+    store.promote("clothes", document["version"], "production")
+    verdict = hook.handler(LIFECYCLE, Context())
+    assert verdict["status"] == "Succeeded"
+    assert verdict["models"]["mnist"]["accuracy"] == 1
+    assert verdict["models"]["clothes"] == {"images": 0}
+    aws.told.clear()
+
+    golden = tmp_path / "golden"
+    (golden / "clothes").mkdir(parents=True)
+    for path in (hook.GOLDEN / "mnist").glob("*.png"):
+        (golden / "clothes" / f"9-{path.name}").write_bytes(path.read_bytes())
+    monkeypatch.setattr(hook, "GOLDEN", golden)
+    assert "clothes: 0.1 accuracy on the golden images; " in refused(aws)
+
+
 def test_without_a_model_the_reason_says_to_publish_one(aws: Aws, serve: Any) -> None:
     serve(None)
     reason = refused(aws)
@@ -456,7 +482,7 @@ def follow_a_channel(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (rewrite_manifest, "manifest.sig is not a signature of the manifest"),
         (rewrite_and_pin, "manifest.sig is not a signature of the manifest"),
-        (rewrite_model, "it can't load its model (503"),
+        (rewrite_model, "it can't load its model mnist (503"),
         (swap_signature, "manifest.sig is not a signature of the manifest"),
         (remove_signature, "manifest.sig can't be read (AccessDenied); sign the version"),
         (replay, "/manifest.json is that of mnist 2026"),

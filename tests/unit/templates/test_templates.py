@@ -189,6 +189,8 @@ def test_a_version_is_code_and_model(template: Any, what: str) -> None:
     assert before[ALIAS]["Properties"]["FunctionVersion"] == {"Fn::GetAtt": [name, "Version"]}
     variables = before["PredictFunction"]["Properties"]["Environment"]["Variables"]
     assert variables["MODEL_VERSION"] == {"Ref": "ModelVersion"}
+    assert variables["MODEL_REFRESH_SECONDS"] == {"Ref": "ModelRefreshSeconds"}
+    assert template["Parameters"]["ModelRefreshSeconds"]["Default"] == 0
 
 
 def test_the_image_is_tagged_with_the_release(template: Any) -> None:
@@ -400,6 +402,8 @@ def test_the_dashboard_is_json_and_finds_the_metrics_of_drift(deployed: Any) -> 
     widgets = json.loads(re.sub(r"\$\{[\w:]+\}", "1", text))["widgets"]
     assert len({(widget["x"], widget["y"]) for widget in widgets}) == len(widgets)
     assert "SEARCH('{ClassifierOnLambda,preprocess,service,statistic} " in text
+    assert "SEARCH('{ClassifierOnLambda,model,preprocess,service,statistic} " in text, "of several"
+    assert 'SEARCH(\'{ClassifierOnLambda,model,service} MetricName=\\"Confidence\\" ' in text
     assert 'MetricName=\\"DriftPSI\\" service=\\"${AWS::StackName}\\"' in text
 
 
@@ -579,7 +583,7 @@ def test_the_check_may_read_answers_and_manifests_alone(template: Any, deployed:
     assert read_logs["Resource"] == {"Fn::GetAtt": ["PredictLogGroup", "Arn"]}
     assert read_manifests["Action"] == "s3:GetObject"
     assert read_manifests["Resource"] == {
-        "Fn::Sub": "${ModelBucket.Arn}/models/mnist/versions/*/manifest.json"
+        "Fn::Sub": "${ModelBucket.Arn}/models/*/versions/*/manifest.json"
     }
     assert write_logs["Resource"] == {"Fn::GetAtt": ["DriftLogGroup", "Arn"]}
 
@@ -618,7 +622,7 @@ def test_captured_inputs_are_written_to_a_bucket_of_their_own(template: Any, dep
     stack = Stack(template, CaptureShare="0.01")
     assert stack.condition("Captures")
     variables, writes = captures(stack, deployed)
-    assert variables["CAPTURE_URL"] == {"Fn::Sub": "s3://${CaptureBucket}/mnist"}
+    assert variables["CAPTURE_URL"] == {"Fn::Sub": "s3://${CaptureBucket}"}
     assert variables["CAPTURE_SHARE"] == "0.01"
     assert [one["Resource"] for one in writes] == [{"Fn::Sub": "${CaptureBucket.Arn}/*"}]
 
@@ -672,7 +676,7 @@ def test_what_a_small_function_carries_is_what_is_tested(template: Any, name: st
     ("name", "good", "bad"),
     [
         ("Release", ["latest", "1a2b3c4-20260101T000000Z-0123abcd"], ["", "a b", "-a"]),
-        ("ModelName", ["mnist"], ["", "../x", "Mnist"]),
+        ("ModelName", ["mnist", "mnist,clothes"], ["", "../x", "Mnist", "a,", ",a", "a, b"]),
         ("ModelVersion", ["production", "20260101T000000Z-0123abcd"], ["", "20260101", "a/b"]),
         ("BaseImage", ["", "a.example:5000/lambda/python:3@sha256:0a"], ["a b", "-a", "$(a)"]),
         (

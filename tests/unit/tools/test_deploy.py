@@ -49,7 +49,10 @@ def put(stack: Stack, release: str, package: str = "Image", **parameters: str) -
             "ModelBucket": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"},
             "PredictFunction": {"Type": "AWS::SNS::Topic", "Properties": {"PackageType": package}},
         },
-        "Outputs": {"ModelBucketName": {"Value": {"Ref": "ModelBucket"}}},
+        "Outputs": {
+            "ModelBucketName": {"Value": {"Ref": "ModelBucket"}},
+            "ModelStoreUrl": {"Value": {"Fn::Sub": "s3://${ModelBucket}/models"}},
+        },
     }
     cloudformation = boto3.client("cloudformation", REGION)
     values = {"Release": release} | parameters
@@ -320,6 +323,53 @@ def test_the_second_deploy_builds_with_the_parameters_of_the_first(
         assert line.startswith("ARCH=arm64 ")  # which the layer's Makefile reads
         assert " Architecture=arm64 " in line
         assert " ModelName=fashion " in line
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"ModelName": "mnist,clothes"}, {"ModelRefreshSeconds": "300"}]
+)
+def test_a_stack_with_several_models_or_a_refresh_follows_the_channel(
+    stack: Stack,
+    make_deploy: Callable[[str], tuple[int, str]],
+    tmp_path: Path,
+    parameters: dict[str, str],
+) -> None:
+    """To which its models are promoted before the new version is checked: the hook asks for it."""
+    names = parameters.get("ModelName", "mnist").split(",")
+    source = ModelStore(tmp_path.as_uri())
+    put(stack, "a", **parameters)
+    target = ModelStore(stack.outputs()["ModelStoreUrl"])
+    releases = set()
+    for minute in (0, 1):
+        versions = {}
+        for name in names:
+            document = describe(name.encode(), name=name, minute=minute)
+            source.publish(document, name.encode())
+            source.promote(name, document["version"], "production")
+            versions[name] = document["version"]
+        status, log = make_deploy("")
+        assert status == 1  # the SAM CLI of this test deploys nothing
+        *_, line = log.splitlines()
+        assert " ModelVersion=production " in line
+        releases.add(line.partition(" Release=")[2])
+        for name, version in versions.items():
+            pointer = target.channel(name, "production")
+            assert pointer
+            assert pointer["version"] == version
+    assert len(releases) == 2, "a new model is a new release, for environments to start again"
+
+
+def test_one_model_is_pinned_and_promoted_once_it_has_the_traffic(
+    stack: Stack, make_deploy: Callable[[str], tuple[int, str]], tmp_path: Path
+) -> None:
+    document = describe(b"a model")
+    source = ModelStore(tmp_path.as_uri())
+    source.publish(document, b"a model")
+    source.promote("mnist", document["version"], "production")
+    put(stack, "a")
+    _, log = make_deploy("")
+    assert f" ModelVersion={document['version']} " in log
+    assert ModelStore(stack.outputs()["ModelStoreUrl"]).channel("mnist", "production") is None
 
 
 def test_an_image_on_the_stand_in_is_not_shipped(
