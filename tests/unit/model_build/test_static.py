@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationMethod
 
 from model_build.data.datasets import Dataset
 from model_build.quantise import static
@@ -33,6 +34,55 @@ def test_large_weights_are_int8_and_keep_to_seven_bits(variants: Path) -> None:
         values = onnx.numpy_helper.to_array(one)
         assert values.min() >= -64
         assert values.max() <= 64
+
+
+def test_pairs_of_weights_use_what_seven_bits_leave(
+    tmp_path: Path, mnist: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No sum of two products leaves 16 bits, and the weights are more precise than with 7 bits."""
+    source, ranges = tmp_path / "fp32.onnx", tmp_path / "ranges.json"
+    source.write_bytes(convolutional())
+    written: dict[bool, Any] = {}
+    write = static.write
+
+    def keep_ranges(*paths: Path, **options: Any) -> None:
+        ranges.write_bytes(paths[2].read_bytes())
+
+    monkeypatch.setattr(static, "write", lambda *given, **_: keep_ranges(*given[:3]))
+    quantise(source, tmp_path / "int8.onnx", mnist.train_images[:64])
+    for by_pairs in (False, True):
+        target = tmp_path / f"{by_pairs}.onnx"
+        with static.quiet():
+            write(source, target, ranges, CalibrationMethod.MinMax, by_pairs=by_pairs)
+        tensors = {
+            one.name: numpy_helper.to_array(one) for one in onnx.load(target).graph.initializer
+        }
+        (name,) = (one for one in tensors if one.startswith("second_quantized"))
+        written[by_pairs] = tensors[name].astype(int)
+    images = mnist.test_images[:300]
+    expected = answers(source, images)
+    errors = {
+        by_pairs: np.abs(answers(tmp_path / f"{by_pairs}.onnx", images) - expected).mean()
+        for by_pairs in written
+    }
+    assert errors[True] < errors[False]
+    rows = np.abs(np.moveaxis(written[True], 1, -1).reshape(16, -1))
+    assert rows.max() > 64
+    assert (rows[:, 1:] + rows[:, :-1]).max() <= 128
+
+
+def test_weights_without_a_neighbour_keep_all_bits() -> None:
+    """A convolution per channel multiplies in 32 bits: it needs no limit."""
+    shapes = {"one": (8, 1, 3, 3), "many": (8, 4, 3, 3), "matrix": (5, 6)}
+    nodes = [helper.make_node("Conv", ["x", name], [f"{name}_out"]) for name in ("one", "many")]
+    nodes.append(helper.make_node("Gemm", ["x", "matrix"], ["out"], transB=1))
+    weights = [
+        numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in shapes.items()
+    ]
+    model = helper.make_model(helper.make_graph(nodes, "weights", [], [], weights))
+    limits = static.pair_limits(model)
+    assert {name: len(channels) for name, channels in limits.items()} == {"many": 8, "matrix": 5}
+    assert {channel["rmax"] for channels in limits.values() for channel in channels} == {2.0}
 
 
 def test_calibration_sees_the_samples_it_is_given_each_once(
