@@ -36,11 +36,13 @@ def build(
     evaluation: Evaluation,
     lineage: dict[str, Any],
     dtype: str = "uint8",
+    batch: int | str = "N",
     created: datetime | None = None,
 ) -> Document:
     """Manifest of a model file's `content`, for `ModelStore.publish`, which checks it.
 
-    image_shape, dtype: of one sample in the model's tensor. quantization: None for fp32.
+    image_shape, dtype: of one sample in the model's tensor. batch: 1 if the file takes one
+    picture at a time. quantization: None for fp32.
     calibration: the temperature, and the number of samples that it was fitted on. rejection: when
     to answer that a picture shows no class. finder: content of the network that finds digits.
     lineage: the result of `lineage()`, and the parent version.
@@ -58,7 +60,7 @@ def build(
         "input": {
             "name": INPUT_NAME,
             "dtype": dtype,
-            "shape": ["N", *image_shape],
+            "shape": [batch, *image_shape],
             "preprocess": preprocess,
         },
         "output": {"name": OUTPUT_NAME, "labels": labels},

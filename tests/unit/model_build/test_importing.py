@@ -2,275 +2,27 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from PIL import Image
 
 from classifier.model import session
 from classifier.model import store as function_store
-from classifier.prepare import encoding
 from model_build.data import image_folders
 from model_build.data.datasets import Dataset
 from model_build.errors import GateError, ImportRefused
 from model_build.evaluation.evaluate import Evaluation
-from model_build.importing import adoption
-from model_build.importing.adoption import Adopted, adopt
 from model_build.importing.publication import calibration_choice, input_of, may_publish_int8
 from model_build.store.model_store import ModelStore
+from tests.support.classifiers import linear
 from tests.support.manifests import evaluation
-
-type Shape = Sequence[int | str | None]
-FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
-CLASSES = 4
-
-
-def linear(
-    *,
-    shape: Shape = ("N", 1, 6, 6),
-    kind: int = FLOAT,
-    end: str | None = None,
-    opset: int = 17,
-    weight: NDArray[np.float32] | None = None,
-    flat: Sequence[int] = (0, -1),
-    names: tuple[str, str] = ("input", "output"),
-    edit: Callable[[onnx.ModelProto], object] = lambda model: None,
-) -> onnx.ModelProto:
-    """A linear classifier of four classes; `end` is an operator after its logits."""
-    if weight is None:
-        size = int(np.prod([side for side in shape[1:] if isinstance(side, int)]))
-        weight = np.random.default_rng(1).normal(0, 0.3, (size, CLASSES)).astype(np.float32)
-    source, sink = names
-    nodes = [
-        helper.make_node("Cast", [source], ["numbers"], to=FLOAT),
-        helper.make_node("Reshape", ["numbers", "flat"], ["rows"]),
-        helper.make_node("MatMul", ["rows", "weight"], ["scores" if end else sink]),
-    ]
-    if end:
-        nodes.append(helper.make_node(end, ["scores"], [sink]))
-    graph = helper.make_graph(
-        nodes,
-        "linear",
-        [helper.make_tensor_value_info(source, kind, shape)],
-        [helper.make_tensor_value_info(sink, FLOAT, [shape[0], weight.shape[1]])],
-        [
-            numpy_helper.from_array(weight, "weight"),
-            numpy_helper.from_array(np.array(flat), "flat"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    edit(model)
-    return model
-
-
-def encoder(dtype: str, shape: list[Any]) -> encoding.Encoding:
-    return encoding.Encoding.from_manifest(dtype, tuple(shape[1:]), {})
-
-
-def take(model: onnx.ModelProto | bytes, folder: Path, **options: Any) -> tuple[Adopted, Path]:
-    """Adopt a model; return the result and the file."""
-    content = model if isinstance(model, bytes) else model.SerializeToString()
-    (folder / "theirs.onnx").write_bytes(content)
-    target = folder / "adopted.onnx"
-    classes = options.pop("classes", CLASSES)
-    return adopt(folder / "theirs.onnx", target, classes, encoder, **options), target
-
-
-def ends(path: Path) -> tuple[Any, ...]:
-    (source,), (sink,) = (
-        ort.InferenceSession(path).get_inputs(),
-        ort.InferenceSession(path).get_outputs(),
-    )
-    return source.name, source.type, source.shape, sink.name, sink.type, sink.shape
-
-
-def noise(*shape: int) -> NDArray[np.float32]:
-    return np.random.default_rng(3).random(shape, dtype=np.float32)
-
-
-@pytest.mark.parametrize(
-    ("shape", "kind", "dtype"),
-    [
-        (("N", 6, 7), UINT8, "uint8"),
-        (("batch", 6, 7, 3), UINT8, "uint8"),
-        (("N", 1, 6, 7), FLOAT, "float32"),
-        ((None, 3, 6, 7), FLOAT, "float32"),
-        (("N", 6, 7, 1), FLOAT, "float32"),
-        (("N", 6, 7), FLOAT, "float32"),
-    ],
-)
-def test_a_model_keeps_its_input_and_gets_the_ends_of_the_contract(
-    tmp_path: Path, shape: Shape, kind: int, dtype: str
-) -> None:
-    adopted, target = take(linear(shape=shape, kind=kind, end="Softmax"), tmp_path)
-    assert adopted == Adopted(dtype, ["N", *shape[1:]], [])
-    tensor = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[dtype]
-    source = ("image", tensor, ["N", *shape[1:]])
-    assert ends(target) == (*source, "probabilities", "tensor(float)", ["N", CLASSES])
-
-
-def test_logits_get_a_softmax_and_answers_stay_in_their_order(tmp_path: Path) -> None:
-    model = linear()
-    adopted, target = take(model, tmp_path)
-    assert adopted.notes == ["the model outputs logits: appended a Softmax"]
-    batch = noise(5, 1, 6, 6)
-    (logits,) = ort.InferenceSession(model.SerializeToString()).run(None, {"input": batch})
-    (answers,) = ort.InferenceSession(target).run(None, {"image": batch})
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(answers, exponents / exponents.sum(axis=1, keepdims=True), atol=1e-6)
-
-
-def test_probabilities_stay_as_they_are(tmp_path: Path) -> None:
-    model = linear(end="Softmax")
-    _, target = take(model, tmp_path)
-    batch = noise(5, 1, 6, 6)
-    (before,) = ort.InferenceSession(model.SerializeToString()).run(None, {"input": batch})
-    (after,) = ort.InferenceSession(target).run(None, {"image": batch})
-    np.testing.assert_array_equal(before, after)
-
-
-def test_a_batch_that_is_fixed_to_one_is_made_dynamic(tmp_path: Path) -> None:
-    adopted, target = take(linear(shape=(1, 1, 6, 6), end="Softmax"), tmp_path)
-    assert adopted.notes == ["changed the fixed batch size of 1 to a dynamic one"]
-    (answers,) = ort.InferenceSession(target).run(None, {"image": noise(3, 1, 6, 6)})
-    assert answers.shape == (3, CLASSES)
-
-
-def test_an_old_opset_is_brought_to_one_that_can_be_quantised(tmp_path: Path) -> None:
-    adopted, target = take(linear(opset=11), tmp_path)
-    assert "converted opset 11 to 13" in adopted.notes
-    assert onnx.load(target).opset_import[0].version == 13
-
-
-def test_names_that_are_taken_inside_make_way(tmp_path: Path) -> None:
-    """A model may use the contract's names for inner values."""
-    model = linear(names=("numbers_in", "logits"))
-    for node in model.graph.node:
-        for side in (node.input, node.output):
-            for index, name in enumerate(side):
-                side[index] = {"rows": "image", "numbers": "probabilities"}.get(name, name)
-    _, target = take(model, tmp_path)
-    batch = noise(2, 1, 6, 6)
-    (answers,) = ort.InferenceSession(target).run(None, {"image": batch})
-    assert answers.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
-
-
-def test_a_usable_output_is_found_among_others(tmp_path: Path) -> None:
-    def with_features(model: onnx.ModelProto) -> None:
-        model.graph.node.append(helper.make_node("ArgMax", ["output"], ["best"], axis=1))
-        best = helper.make_tensor_value_info("best", TensorProto.INT64, [None, 1])
-        model.graph.output.insert(0, best)
-
-    _, target = take(linear(end="Softmax", edit=with_features), tmp_path)
-    assert [one.name for one in onnx.load(target).graph.output] == ["probabilities"]
-
-
-def two_outputs(model: onnx.ModelProto) -> None:
-    model.graph.node.append(helper.make_node("Relu", ["output"], ["other"]))
-    model.graph.output.append(helper.make_tensor_value_info("other", FLOAT, [None, CLASSES]))
-
-
-def test_the_output_that_is_named_is_taken(tmp_path: Path) -> None:
-    model = linear(edit=two_outputs)
-    _, target = take(model, tmp_path, output_name="output")
-    batch = noise(2, 1, 6, 6)
-    (answers,) = ort.InferenceSession(target).run(None, {"image": batch})
-    expected = ort.InferenceSession(model.SerializeToString()).run(["output"], {"input": batch})[0]
-    assert answers.argmax(axis=1).tolist() == expected.argmax(axis=1).tolist()
-
-
-def second_input(model: onnx.ModelProto) -> None:
-    model.graph.input.append(helper.make_tensor_value_info("mask", FLOAT, ["N"]))
-
-
-def foreign(model: onnx.ModelProto) -> None:
-    model.graph.node[1].domain = "com.example"
-    model.opset_import.append(helper.make_opsetid("com.example", 1))
-
-
-def dangling(model: onnx.ModelProto) -> None:
-    model.graph.node[2].input[0] = "nowhere"
-
-
-def random(model: onnx.ModelProto) -> None:
-    model.graph.node[2].output[0] = "before"
-    dice = helper.make_node("RandomNormalLike", ["before"], ["output"])
-    model.graph.node.append(dice)
-
-
-def external(model: onnx.ModelProto) -> None:
-    weight = next(one for one in model.graph.initializer if one.name == "weight")
-    weight.ClearField("raw_data")
-    weight.data_location = TensorProto.EXTERNAL
-    weight.external_data.add(key="location", value="weights.bin")
-
-
-NAN = np.full((36, CLASSES), np.nan, dtype=np.float32)
-
-REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "not ONNX": (b"\x00\x01not a model", {}, "is not an ONNX file"),
-    "an empty file": (b"", {}, "is not an ONNX file"),
-    "two inputs": (linear(edit=second_input), {}, r"one input, a picture, got 2 \(input, mask\)"),
-    "integers": (linear(kind=TensorProto.INT64), {}, "FLOAT or UINT8, got INT64"),
-    "dynamic sides": (linear(shape=("N", 1, "H", 6), weight=noise(36, 4)), {}, "fixed height"),
-    "a row": (linear(shape=("N", 36)), {}, r"got \['N', 36\]"),
-    "large pictures": (linear(shape=("N", 1, 2, 641)), {}, "at most 640 pixels"),
-    "batches of 8": (linear(shape=(8, 1, 6, 6)), {}, "batches of 8"),
-    "a batch fixed inside": (linear(shape=(1, 1, 6, 6), flat=(1, 36)), {}, "a batch of 2"),
-    "another operator set": (linear(edit=foreign), {}, "operators of com.example"),
-    "a broken graph": (linear(edit=dangling), {}, "is not a valid ONNX model"),
-    "a future opset": (linear(opset=99), {}, "opset must be at most .*, got 99"),
-    "a random answer": (linear(edit=random), {}, "is random"),
-    "NaN": (linear(weight=NAN), {}, "NaN or infinity"),
-    "weights elsewhere": (linear(edit=external), {}, "put them next to it"),
-    "too few labels": (linear(), {"classes": 3}, "has 4 classes, but the labels file has 3"),
-    "no such output": (linear(), {"output_name": "x"}, "has no output 'x'; expected one of output"),
-    "two outputs": (linear(edit=two_outputs), {}, "choose one with --output-name"),
-    "a Sigmoid": (linear(end="Sigmoid"), {}, "as after a Sigmoid"),
-    "logits, it is said": (linear(end="Softmax"), {"output": "logits"}, "are probabilities"),
-    "no probabilities": (linear(), {"output": "probabilities"}, "are not probabilities"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_can_not_be_served_is_refused_in_a_sentence(tmp_path: Path, case: str) -> None:
-    model, options, sentence = REFUSED[case]
-    with pytest.raises(ImportRefused, match=sentence) as refused:
-        take(model, tmp_path, **options)
-    assert "\n" not in str(refused.value)
-    assert not (tmp_path / "adopted.onnx").exists()
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImportRefused, match="is not a file; expected an ONNX model"):
-        adopt(tmp_path / "none.onnx", tmp_path / "adopted.onnx", 4, encoder)
-
-
-def test_a_model_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoption, "MAX_BYTES", 500)
-    with pytest.raises(ImportRefused, match="fit into the function"):
-        take(linear(), tmp_path)
-
-
-def test_weights_in_a_file_beside_the_model_come_along(tmp_path: Path) -> None:
-    onnx.save(
-        linear(),
-        tmp_path / "theirs.onnx",
-        save_as_external_data=True,
-        location="weights.bin",
-        size_threshold=0,
-    )
-    assert (tmp_path / "weights.bin").exists()
-    adopt(tmp_path / "theirs.onnx", tmp_path / "adopted.onnx", CLASSES, encoder)
-    (tmp_path / "weights.bin").unlink()
-    ort.InferenceSession(tmp_path / "adopted.onnx")
 
 
 def test_the_numbers_of_a_float_model_stand_in_its_manifest() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -45,6 +46,24 @@ def test_the_model_answers_digits(model_store: Path, digits: NDArray[np.uint8]) 
     assert probabilities.dtype == np.float32
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(10), abs=1e-5)
     assert probabilities.argmax(axis=1).tolist() == list(range(10))
+
+
+def test_a_file_for_one_picture_at_a_time_answers_batches(
+    tmp_path: Path, publish: Publish, classifier: bytes, digits: NDArray[np.uint8]
+) -> None:
+    publish(tmp_path)
+    together = load(FolderStore(tmp_path), "mnist", "production").probabilities(digits)
+    single = onnx.load_from_string(classifier)
+    single.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+    def edit(document: Document) -> None:
+        document["input"]["shape"][0] = 1
+
+    publish(tmp_path, content=single.SerializeToString(), manifest=edit)
+    model = load(FolderStore(tmp_path), "mnist", "production")
+    assert not model.manifest.takes_batches
+    np.testing.assert_allclose(model.probabilities(digits), together, atol=1e-6)
+    assert model.probabilities(digits[:1]).shape == (1, 10)
 
 
 def test_sizes_and_labels_come_from_the_manifest(tmp_path: Path, publish: Publish) -> None:

@@ -117,6 +117,11 @@ class Manifest(NamedTuple):
     document: Document  # the source of all this; not to be changed
 
     @property
+    def takes_batches(self) -> bool:
+        """Whether the file takes any number of pictures at a time, not one."""
+        return bool(self.document["input"]["shape"][0] == "N")
+
+    @property
     def is_of_digits(self) -> bool:
         """Whether the model's classes are handwritten digits."""
         is_handwriting = self.input.preprocess["pipeline"] == "mnist"

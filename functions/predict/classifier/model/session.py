@@ -36,8 +36,12 @@ class Model(NamedTuple):
 
     def probabilities(self, batch: Tensor) -> NDArray[np.float32]:
         """Softmax [N, classes] of a batch from `encode`."""
-        (answer,) = self.session.run([self.output_name], {self.input_name: batch})
-        return np.asarray(answer, dtype=np.float32)
+        size = len(batch) if self.manifest.takes_batches else 1
+        answers = [
+            self.session.run([self.output_name], {self.input_name: batch[at : at + size]})[0]
+            for at in range(0, len(batch), size)
+        ]
+        return np.asarray(answers[0] if len(answers) == 1 else np.concatenate(answers), np.float32)
 
 
 class LazyModel:
