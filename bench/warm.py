@@ -82,14 +82,15 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
     from classifier import handler
     from classifier.image.pixels import Picture
     from classifier.monitoring import telemetry
+    from classifier.prepare import pipeline
 
     model = handler.models.get()
     times: dict[str, Times] = {}
     for name in ("digit", "drawing", "photo"):
         event = events[name]
         (image,) = _read(event).images
-        picture = Picture(image)
-        sample = model.preprocess(picture.pixels, "auto", picture.detail)
+        picture = Picture(image, is_whole=model.preprocess.is_whole)
+        sample = pipeline.sample(model.preprocess, picture, "auto")
         batch = model.encode([sample])
         row = model.probabilities(batch)
 
@@ -105,7 +106,7 @@ def stages(events: dict[str, Any]) -> dict[str, Times]:
             {
                 "event and payload": partial(_read, event),
                 "decode": partial(Picture, image),
-                "preprocess": partial(model.preprocess, picture.pixels, "auto", picture.detail),
+                "preprocess": partial(pipeline.sample, model.preprocess, picture, "auto"),
                 "traits, for drift": partial(_traits, picture.pixels, sample[np.newaxis]),
                 "inference": partial(model.probabilities, batch),
                 "answer": partial(_answer, row, model.labels),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from classifier.image import pixels
+from classifier.prepare import pipeline
 from model_build.data.datasets import load_mnist_5k, load_other_writers
 from tools.hard_pictures import HARD, photo, small, tiny_jpeg, tiny_png
 
@@ -80,7 +81,7 @@ def reader() -> Read:
 
     def read(file: bytes) -> tuple[NDArray[np.uint8], int]:
         picture = pixels.Picture(file)
-        sample = model.preprocess(picture.pixels, "auto", picture.detail)
+        sample = pipeline.sample(model.preprocess, picture, "auto")
         return sample, int(model.probabilities(model.encode(sample[np.newaxis])).argmax())
 
     return read

@@ -14,6 +14,7 @@ from classifier import errors
 from classifier.image import pixels
 from classifier.image.formats import SUFFIXES
 from classifier.prepare.pipeline import Pipeline
+from classifier.prepare.pipeline import sample as sample_of
 from model_build.errors import ImportRefused
 
 _CHUNK = 256  # pictures in memory at a time
@@ -97,8 +98,8 @@ def samples(
 
     def sample(path: Path) -> NDArray[np.uint8] | None:
         try:
-            picture = pixels.Picture(path.read_bytes())
-            return pipeline(picture.pixels, "auto", picture.detail)
+            picture = pixels.Picture(path.read_bytes(), is_whole=pipeline.is_whole)
+            return sample_of(pipeline, picture, "auto")
         except (errors.PredictError, OSError) as error:
             bad.append(f"{path}: {error}")
             return None

@@ -18,7 +18,7 @@ from classifier.errors import BlankImage
 from classifier.image import pixels
 from classifier.monitoring import traits
 from classifier.prepare.finder import MapsOf
-from classifier.prepare.pipeline import from_manifest
+from classifier.prepare.pipeline import from_manifest, sample
 from drift_check import traffic
 from model_build.data.synthetic_pictures import take_picture
 from model_build.evaluation.evaluate import Evaluation, session
@@ -80,7 +80,7 @@ def pictures(
             side = int(generator.integers(*_SIDES))
             picture = pixels.Picture(take_picture(image, generator, side=side))
             with contextlib.suppress(BlankImage):  # the faintest of them
-                samples.append(pipeline(picture.pixels, "auto", picture.detail))
+                samples.append(sample(pipeline, picture, "auto"))
                 papers.append(traits.paper(picture.pixels))
         _drawn.clear()
         _drawn[key] = np.stack(samples), traits.traits(np.stack(samples), papers)

@@ -64,8 +64,8 @@ def classify(
         try:
             if isinstance(content, PredictError):
                 raise content
-            picture = Picture(content)
-            pictures.append(locate(loaded.preprocess, picture.pixels, mode, picture.detail))
+            picture = Picture(content, is_whole=loaded.preprocess.is_whole)
+            pictures.append(locate(loaded.preprocess, picture, mode))
         except PredictError as error:
             errors[index] = {"error": error.detail}
     answers = iter(_answers(loaded, pictures) if pictures else ())

@@ -75,13 +75,10 @@ def _prepare(payload: Payload, model: Model) -> list[_Prepared]:
     allowance = Allowance()
     for index, image in enumerate(payload.images):
         try:
-            picture = Picture(image, allowance=allowance)
-            pixels = picture.pixels
-            located = locate(
-                model.preprocess, pixels, payload.mode, picture.detail, many=payload.many
-            )
-            prepared.append(_Prepared(located, picture.size, paper(pixels)))
-            del picture, pixels  # before the next one is decoded: it may hold 64 MB
+            picture = Picture(image, is_whole=model.preprocess.is_whole, allowance=allowance)
+            located = locate(model.preprocess, picture, payload.mode, many=payload.many)
+            prepared.append(_Prepared(located, picture.size, paper(picture.edges)))
+            del picture  # before the next one is decoded: it may hold 64 MB
         except PredictError as error:
             if isinstance(error, BlankImage) and not model.manifest.is_of_digits:
                 error.detail = error.detail.replace("digit", "character")

@@ -182,14 +182,14 @@ def network(weights: NDArray[np.floating[Any]]) -> bytes:
 def good() -> bytes:
     """A model that was fitted to the golden images and reads them correctly."""
     from classifier.image.pixels import Picture
-    from classifier.prepare.pipeline import from_manifest
+    from classifier.prepare.pipeline import from_manifest, sample
 
     prepare = from_manifest(["N", 28, 28], {"pipeline": "mnist", "box": 20})
     golden = sorted((hook.GOLDEN / "mnist").glob("*.png"))
     samples, labels = [], []
     for path in golden:
         picture = Picture(path.read_bytes())
-        samples.append(prepare(picture.pixels, "auto", picture.detail).ravel() / 255)
+        samples.append(sample(prepare, picture, "auto").ravel() / 255)
         labels.append(int(path.name.partition("-")[0]))
     inputs = np.array(samples)
     targets = 20 * np.eye(10)[labels]

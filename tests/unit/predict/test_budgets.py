@@ -65,7 +65,7 @@ def imported(
         "classifier.http.mistakes",
         "classifier.http.page",
         "classifier.monitoring.capture",
-        "classifier.prepare.resize",
+        "classifier.prepare.picture",
         "concurrent.futures",
         "email",
         "http.client",

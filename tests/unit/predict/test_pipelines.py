@@ -1,4 +1,4 @@
-"""resize.py, encoding.py: pictures become the input of models that are not MNIST's."""
+"""picture.py, encoding.py: pictures become the input of models that are not MNIST's."""
 
 import base64
 import io
@@ -16,12 +16,14 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from classifier.errors import ModelUnavailable, UnreadableImage
+from classifier.image.pixels import Picture
+from classifier.mode import Mode
 from classifier.model.models import Models
 from classifier.model.session import load
 from classifier.model.store import FolderStore
 from classifier.prepare.encoding import Encoding
-from classifier.prepare.pipeline import Pipeline, from_manifest
-from classifier.prepare.resize import ImagenetPipeline, ResizePipeline
+from classifier.prepare.picture import PicturePipeline
+from classifier.prepare.pipeline import from_manifest
 from model_build.store.model_store import ModelStore
 from tests.support.manifests import describe
 
@@ -41,13 +43,22 @@ def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> Sample
     return np.stack(planes, axis=2)
 
 
-def made(sample_shape: list[Any], parameters: dict[str, Any]) -> Pipeline:
-    return from_manifest(["N", *sample_shape], parameters)
+def taken(
+    sample_shape: list[Any], parameters: dict[str, Any], shown: Sample, mode: Mode = "auto"
+) -> Sample:
+    """The sample that a pipeline makes of a picture [H, W, C]."""
+    pipeline = from_manifest(["N", *sample_shape], parameters)
+    assert isinstance(pipeline, PicturePipeline)
+    return pipeline(image_of(shown), mode)
+
+
+def image_of(shown: Sample) -> Image.Image:
+    return Image.fromarray(shown[:, :, 0] if shown.shape[2] == 1 else shown)
 
 
 def test_resize_stretches_the_whole_picture_to_the_frame() -> None:
     shown = picture(60, 90)
-    sample = made([32, 24, 3], {"pipeline": "resize"})(shown, "auto")
+    sample = taken([32, 24, 3], {"pipeline": "resize"}, shown)
     expected = Image.fromarray(shown).resize((24, 32), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(sample, np.asarray(expected))
 
@@ -56,7 +67,7 @@ def test_resize_does_not_alias_fine_stripes() -> None:
     """Every second row black: without anti-aliasing a small sample is all black or all white."""
     stripes = np.zeros((280, 280, 1), dtype=np.uint8)
     stripes[::2] = 255
-    sample = made([28, 28], {"pipeline": "resize"})(stripes, "auto")
+    sample = taken([28, 28], {"pipeline": "resize"}, stripes)
     assert sample.min() > 120
     assert sample.max() < 136
 
@@ -64,23 +75,22 @@ def test_resize_does_not_alias_fine_stripes() -> None:
 @pytest.mark.parametrize("name", ["resize", "imagenet"])
 def test_grey_and_colour_become_what_the_model_takes(name: str) -> None:
     grey, colour = picture(40, 40, 1), picture(40, 40, 3)
-    of_grey = made([40, 40, 3], {"pipeline": name, "crop": 1})(grey, "auto")
-    assert (of_grey == grey).all()
-    of_colour = made([40, 40], {"pipeline": name, "crop": 1})(colour, "auto")
-    expected = np.asarray(Image.fromarray(colour).convert("L"), dtype=int)
-    assert np.abs(of_colour.astype(int) - expected).max() <= 1
+    parameters = {"pipeline": name, "crop": 1}
+    assert (taken([40, 40, 3], parameters, grey) == grey).all()
+    expected = np.asarray(Image.fromarray(colour).convert("L"))
+    assert (taken([40, 40], parameters, colour) == expected).all()
 
 
 @pytest.mark.parametrize("name", ["resize", "imagenet"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_none_takes_the_model_s_size_pixel_for_pixel(name: str, channels: int) -> None:
     shape = [20, 30] if channels == 1 else [20, 30, 3]
-    take = made(shape, {"pipeline": name, "background": "dark", "pad": True})
+    parameters = {"pipeline": name, "background": "dark", "pad": True}
     shown = picture(20, 30, channels)
     shown[[0, -1]] = 255
-    assert (take(shown, "none") == shown.reshape(shape)).all()
+    assert (taken(shape, parameters, shown, "none") == shown.reshape(shape)).all()
     with pytest.raises(UnreadableImage, match="of 30 x 20 pixels, this one has 20 x 30"):
-        take(picture(30, 20, channels), "none")
+        taken(shape, parameters, picture(30, 20, channels), "none")
 
 
 def shoe(background: int, ink: int, height: int = 56, width: int = 56) -> Sample:
@@ -90,93 +100,265 @@ def shoe(background: int, ink: int, height: int = 56, width: int = 56) -> Sample
 
 
 def test_a_picture_on_the_other_background_is_turned_into_its_negative() -> None:
-    take = made([28, 28], {"pipeline": "resize", "background": "dark"})
-    np.testing.assert_array_equal(take(shoe(255, 40), "auto"), take(shoe(0, 215), "auto"))
-    assert take(shoe(0, 215), "auto")[0, 0] == 0
-    take = made([28, 28], {"pipeline": "resize", "background": "light"})
-    assert take(shoe(0, 215), "auto")[0, 0] == 255
-    take = made([28, 28], {"pipeline": "resize"})
-    assert take(shoe(255, 40), "auto")[0, 0] == 255
+    dark = {"pipeline": "resize", "background": "dark"}
+    negative, positive = (taken([28, 28], dark, shoe(*tones)) for tones in ((255, 40), (0, 215)))
+    np.testing.assert_allclose(negative.astype(int), positive, atol=1)
+    assert positive[0, 0] == negative[0, 0] == 0
+    light = {"pipeline": "picture", "fit": "squash", "background": "light"}
+    assert taken([28, 28], light, shoe(0, 215))[0, 0] == 255
+    assert taken([28, 28], {"pipeline": "resize"}, shoe(255, 40))[0, 0] == 255
 
 
 def test_a_sample_of_the_training_set_keeps_every_pixel_through_auto() -> None:
-    take = made([28, 28], {"pipeline": "resize", "background": "dark", "pad": True})
     sample = shoe(0, 215, 28, 28)
-    assert (take(sample, "auto") == sample[:, :, 0]).all()
+    parameters = {"pipeline": "resize", "background": "dark", "pad": True}
+    assert (taken([28, 28], parameters, sample) == sample[:, :, 0]).all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 280), (280, 28), (1, 900), (900, 1), (64, 64)])
 def test_pad_keeps_the_proportions_and_fills_with_the_colour_of_the_border(
     height: int, width: int
 ) -> None:
-    take = made([28, 28, 3], {"pipeline": "resize", "pad": True})
-    sample = take(np.full((height, width, 3), (200, 100, 50), dtype=np.uint8), "auto")
+    parameters = {"pipeline": "resize", "pad": True}
+    plain = np.full((height, width, 3), (200, 100, 50), dtype=np.uint8)
+    sample = taken([28, 28, 3], parameters, plain)
     assert sample.shape == (28, 28, 3)
     assert (sample == (200, 100, 50)).all()
     striped = np.zeros((40, 80, 1), dtype=np.uint8)
     striped[:, 39:41] = 255
-    sample = made([28, 28], {"pipeline": "resize", "pad": True})(striped, "auto")
+    sample = taken([28, 28], parameters, striped)
     assert (sample[:7] == 0).all()
     assert (sample[21:] == 0).all()
     assert (sample[7:21, 13:15] > 0).all()
 
 
-@pytest.mark.parametrize(("height", "width"), [(300, 400), (512, 256), (224, 224), (100, 120)])
-def test_imagenet_is_the_centre_of_the_picture_scaled_to_256(height: int, width: int) -> None:
-    """As torchvision does it in two steps; at the crop's edge these see a pixel further."""
+@pytest.mark.parametrize(("place", "top"), [("centre", 7), ("start", 0)])
+def test_a_letterbox_has_the_colour_and_the_place_that_the_author_chose(
+    place: str, top: int
+) -> None:
+    """In the order R, G, B, whatever the order of the model."""
+    parameters = {"fit": "longer", "pad_colour": [10, 20, 30], "pad_place": place}
+    white = np.full((40, 80, 1), 255, dtype=np.uint8)
+    expected = np.full((28, 28, 3), (10, 20, 30), dtype=np.uint8)
+    expected[top : top + 14] = 255
+    for colour in ("RGB", "BGR"):
+        general = {"pipeline": "picture", "colour": colour, **parameters}
+        np.testing.assert_array_equal(taken([28, 28, 3], general, white), expected)
+
+
+HALF_OVER = (300, 401)  # rows, columns: 256 x 342, whose middle 224 begin at column 59
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos", "box"])
+@pytest.mark.parametrize(("height", "width"), [HALF_OVER, (512, 256), (224, 224), (100, 121)])
+def test_the_shorter_side_is_scaled_the_longer_cut_to_whole_pixels_and_the_middle_cropped(
+    height: int, width: int, interpolation: str
+) -> None:
     shown = picture(height, width)
-    sample = made([224, 224, 3], {"pipeline": "imagenet"})(shown, "auto")
-    scale = 256 / min(height, width)
-    size = round(width * scale), round(height * scale)
-    scaled = Image.fromarray(shown).resize(size, Image.Resampling.BILINEAR)
-    left, top = (size[0] - 224) / 2, (size[1] - 224) / 2
-    expected = np.asarray(
-        scaled.crop((round(left), round(top), round(left) + 224, round(top) + 224))
+    parameters = {"pipeline": "picture", "fit": "shorter", "size": [256]}
+    sample = taken([224, 224, 3], parameters | {"interpolation": interpolation}, shown)
+    shorter = min(height, width)
+    size = int(256 * width / shorter), int(256 * height / shorter)
+    scaled = np.asarray(
+        Image.fromarray(shown).resize(size, Image.Resampling[interpolation.upper()])
     )
-    difference = np.abs(sample.astype(int) - expected)[2:-2, 2:-2]
-    assert difference.mean() < 1.5
-    assert difference.max() <= 8
+    top, left = round((size[1] - 224) / 2), round((size[0] - 224) / 2)
+    np.testing.assert_array_equal(sample, scaled[top : top + 224, left : left + 224])
+
+
+def test_the_older_name_of_that_is_imagenet() -> None:
+    shown = picture(*HALF_OVER)
+    general = {"pipeline": "picture", "fit": "shorter", "size": [256]}
+    expected = taken([224, 224, 3], general, shown)
+    for parameters in ({}, {"crop": 224 / 256}):
+        sample = taken([224, 224, 3], {"pipeline": "imagenet"} | parameters, shown)
+        np.testing.assert_array_equal(sample, expected)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "width", "left"), [("even", 31, 2), ("down", 31, 1), ("even", 29, 0)]
+)
+def test_half_a_pixel_of_a_centre_crop_goes_where_the_author_s_library_has_it(
+    rounding: str, width: int, left: int
+) -> None:
+    """Of 3 spare pixels, torchvision leaves out 2 on the left, of 1 none; others 1 and none."""
+    shown = picture(28, width)
+    parameters = {"pipeline": "picture", "fit": "shorter", "crop_rounding": rounding}
+    sample = taken([28, 28, 3], parameters, shown)
+    np.testing.assert_array_equal(sample, shown[:, left : left + 28])
+
+
+def test_a_frame_that_is_no_square_is_covered() -> None:
+    shown = picture(90, 120)
+    sample = taken([40, 80, 3], {"pipeline": "picture", "fit": "shorter"}, shown)
+    scaled = np.asarray(Image.fromarray(shown).resize((80, 60), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(sample, scaled[10:50])
+
+
+def test_squash_may_crop_too() -> None:
+    shown = picture(90, 120)
+    scaled = np.asarray(Image.fromarray(shown).resize((32, 32), Image.Resampling.BILINEAR))
+    for more in ({"size": [32, 32]}, {"crop": 0.875}):
+        parameters = {"pipeline": "picture", "fit": "squash", **more}
+        np.testing.assert_array_equal(taken([28, 28, 3], parameters, shown), scaled[2:30, 2:30])
+
+
+def test_cover_cuts_out_the_frame_s_proportions_first() -> None:
+    shown = picture(90, 121)
+    parameters = {"pipeline": "picture", "fit": "cover", "crop_rounding": "down"}
+    whole = taken([30, 30, 3], parameters, shown)
+    part = Image.fromarray(shown[:, 15:105])
+    np.testing.assert_array_equal(
+        whole, np.asarray(part.resize((30, 30), Image.Resampling.BILINEAR))
+    )
+    part = Image.fromarray(shown[22:67, 38:83])
+    half = taken([30, 30, 3], parameters | {"crop": 0.5}, shown)
+    np.testing.assert_array_equal(
+        half, np.asarray(part.resize((30, 30), Image.Resampling.BILINEAR))
+    )
+
+
+def test_without_antialias_only_the_nearest_pixels_count() -> None:
+    """Rows 4.5, 14.5 …: halfway between two rows, one of which is black."""
+    stripes = np.zeros((280, 280, 1), dtype=np.uint8)
+    stripes[5::10] = 200
+    parameters = {"pipeline": "picture", "fit": "squash", "antialias": False}
+    assert (taken([28, 28], parameters, stripes) == 100).all()
+    assert (taken([28, 28], parameters | {"antialias": True}, stripes) < 50).all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 900), (900, 1), (1, 1), (3, 1279)])
 def test_any_proportions_give_a_sample(height: int, width: int) -> None:
-    for parameters in ({"pipeline": "imagenet"}, {"pipeline": "resize"}):
-        sample = made([224, 224, 3], parameters)(picture(height, width), "auto")
+    for fit in ("shorter", "longer", "squash", "cover"):
+        shown = picture(height, width)
+        sample = taken([224, 224, 3], {"pipeline": "picture", "fit": fit}, shown)
         assert sample.shape == (224, 224, 3)
 
 
+def test_the_middle_of_a_hair_is_taken_without_enlarging_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A picture of 1 x 16,000,000 would need terabytes once its shorter side has 256 pixels."""
+    shown = picture(40, 700)
+    parameters = {"pipeline": "picture", "fit": "shorter", "size": [32]}
+    whole = taken([28, 28, 3], parameters, shown)
+    monkeypatch.setattr("classifier.prepare.picture._MOST_PIXELS", 1)
+    np.testing.assert_allclose(taken([28, 28, 3], parameters, shown).astype(int), whole, atol=1)
+    monkeypatch.undo()
+    hair = Image.new("L", (16_000_000, 1), 9)
+    pipeline = PicturePipeline.from_manifest(["N", 28, 28], parameters)
+    assert (pipeline(hair, "auto") == 9).all()
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
 def test_deep_pictures_are_rounded_to_bytes() -> None:
-    deep = np.full((28, 28, 1), 127.6, dtype=np.float32)
-    for name in ("resize", "imagenet"):
-        for mode in ("auto", "none"):
-            sample = made([28, 28], {"pipeline": name})(deep, mode)
-            assert sample.dtype == np.uint8
-            assert (sample == 128).all()
+    deep = Image.fromarray(np.full((28, 28), round(127.6 * 257), dtype=np.uint16))
+    image = Picture(encoded(deep), is_whole=True).image
+    assert image.mode == "L"
+    assert image.getextrema() == (128, 128)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_whole_picture_is_upright(orientation: int) -> None:
+    shown = Image.fromarray(picture(30, 40))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = encoded(shown, exif=exif)
+    whole = Picture(file, is_whole=True)
+    np.testing.assert_array_equal(np.asarray(whole.image), Picture(file).pixels)
+    np.testing.assert_array_equal(whole.edges, np.asarray(whole.image)[[0, -1]])
+    assert whole.size == whole.image.size[::-1]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_whole_picture_has_all_detail(kind: str) -> None:
+    """Pictures for digits are reduced, which a model at 384 pixels would see."""
+    file = encoded(Image.fromarray(picture(1400, 1800)), kind)
+    with Image.open(io.BytesIO(file)) as expected:
+        np.testing.assert_array_equal(Picture(file, is_whole=True).image, np.asarray(expected))
+
+
+@pytest.mark.parametrize(("ink", "page"), [(0, 255), (255, 0)])
+def test_transparency_is_put_on_white_or_on_black_under_light_ink(ink: int, page: int) -> None:
+    drawing = Image.new("RGBA", (60, 40), (ink, ink, ink, 0))
+    drawing.paste((ink, ink, ink, 255), (10, 10, 30, 20))
+    for image in (drawing, drawing.convert("LA")):
+        whole = Picture(encoded(image), is_whole=True).image
+        assert (whole.mode, whole.getpixel((0, 0)), whole.getpixel((15, 15))) == (
+            "RGB",
+            (page,) * 3,
+            (ink,) * 3,
+        )
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK"])
+def test_every_kind_of_image_becomes_grey_or_rgb(mode: str) -> None:
+    shown = Image.fromarray(picture(30, 40)).convert(mode)
+    file = encoded(shown, "TIFF")
+    whole = Picture(file, is_whole=True).image
+    expected = shown.convert("L" if mode == "1" else "RGB")
+    np.testing.assert_array_equal(np.asarray(whole), np.asarray(expected))
+
+
+PICTURE = {"pipeline": "picture", "fit": "squash"}
 
 
 @pytest.mark.parametrize(
-    ("parameters", "error"),
+    ("parameters", "error", "sentence"),
     [
-        ({"pipeline": "cifar"}, KeyError),
-        ({"pipeline": []}, TypeError),
-        ({}, KeyError),
-        ({"pipeline": "resize", "background": "grey"}, ValueError),
-        ({"pipeline": "imagenet", "crop": 0}, ValueError),
-        ({"pipeline": "imagenet", "crop": 1.5}, ValueError),
-        ({"pipeline": "imagenet", "crop": "half"}, ValueError),
-        ({"pipeline": "mnist"}, ValueError),
+        ({"pipeline": "cifar"}, KeyError, "cifar"),
+        ({"pipeline": []}, KeyError, r"\[\]"),
+        ({}, KeyError, "pipeline"),
+        ({"pipeline": "resize", "background": "grey"}, ValueError, "background must be"),
+        ({"pipeline": "imagenet", "crop": 0}, ValueError, "crop must be in"),
+        ({"pipeline": "imagenet", "crop": 1.5}, ValueError, "crop must be in"),
+        ({"pipeline": "imagenet", "crop": "half"}, ValueError, "half"),
+        ({"pipeline": "mnist"}, ValueError, "unpack"),
+        ({"pipeline": "picture"}, ValueError, "fit must be one of shorter, longer"),
+        (PICTURE | {"fit": "tight"}, ValueError, "fit must be one of"),
+        (PICTURE | {"interpolation": "cubic"}, ValueError, "interpolation must be one of"),
+        (PICTURE | {"pad_place": "end"}, ValueError, "pad_place must be one of"),
+        (PICTURE | {"crop_rounding": "up"}, ValueError, "crop_rounding must be one of"),
+        (PICTURE | {"colour": "CMYK"}, ValueError, "colour 'CMYK' does not fit"),
+        (PICTURE | {"size": [32]}, ValueError, r"size must be \[height, width\]"),
+        (PICTURE | {"size": [32, 27]}, ValueError, "size must be at least the input's"),
+        (PICTURE | {"size": [32, 32], "crop": 0.5}, ValueError, "crop does not go with size"),
+        (PICTURE | {"fit": "longer", "crop": 0.5}, ValueError, "crop does not go with fit longer"),
+        (PICTURE | {"fit": "longer", "size": [28, 28]}, ValueError, "size does not go with fit"),
+        (PICTURE | {"fit": "shorter", "size": [27]}, ValueError, "size must be at least"),
+        (PICTURE | {"fit": "shorter", "size": [32, 32]}, ValueError, "size must be .shorter side"),
+        (PICTURE | {"pad_colour": [1, 2]}, ValueError, "pad_colour must be"),
+        (PICTURE | {"pad_colour": [256]}, ValueError, "pad_colour must be"),
+        (PICTURE | {"pad_colour": "white"}, ValueError, "pad_colour must be"),
+        (
+            PICTURE | {"antialias": False, "interpolation": "bicubic"},
+            ValueError,
+            "antialias must be true for interpolation 'bicubic'",
+        ),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(
-    parameters: dict[str, Any], error: type[Exception]
+    parameters: dict[str, Any], error: type[Exception], sentence: str
 ) -> None:
-    with pytest.raises(error):
-        made([28, 28, 3], parameters)
+    with pytest.raises(error, match=sentence):
+        from_manifest(["N", 28, 28, 3], parameters)
 
 
-def test_pipelines_are_told_by_their_names() -> None:
-    assert made([28, 30], {"pipeline": "resize", "pad": True}) == ResizePipeline(28, 30, pad=True)
-    assert made([28, 30, 3], {"pipeline": "imagenet"}) == ImagenetPipeline(28, 30, 3)
+def test_a_grey_input_has_no_order_of_colours() -> None:
+    with pytest.raises(ValueError, match="colour 'BGR' does not fit an input of 1 channels"):
+        from_manifest(["N", 28, 28], PICTURE | {"colour": "BGR"})
+
+
+def test_grey_may_fill_three_channels() -> None:
+    shown = picture(28, 28)
+    sample = taken([28, 28, 3], PICTURE | {"colour": "grey"}, shown)
+    expected = np.asarray(Image.fromarray(shown).convert("L"))
+    np.testing.assert_array_equal(sample, np.stack([expected] * 3, axis=2))
 
 
 def encoding(shape: list[Any], dtype: str = "float32", **numbers: Any) -> Encoding:
@@ -239,6 +421,16 @@ def test_colours_are_centred_by_channel() -> None:
     assert first[0, :, 0, 0].tolist() == pytest.approx([2.2489, 2.4286, 2.64], abs=1e-4)
     last = encoding([2, 2, 3], mean=mean, std=std)(grey)
     np.testing.assert_array_equal(last, first.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("shape", [[3, 2, 2], [2, 2, 3]])
+def test_bgr_is_the_order_of_the_tensor_and_of_its_numbers(dtype: str, shape: list[int]) -> None:
+    colour = np.full((1, 2, 2, 3), (10, 20, 30), dtype=np.uint8)
+    tensor = encoding(shape, dtype, colour="BGR", scale=1, mean=[1, 2, 3])(colour)
+    first = (tensor[0, :, 0, 0] if shape[0] == 3 else tensor[0, 0, 0]).tolist()
+    assert first == ([30, 20, 10] if dtype == "uint8" else [29, 18, 7])
+    assert tensor.flags["C_CONTIGUOUS"]
 
 
 def test_without_numbers_floats_are_0_to_1() -> None:

@@ -50,6 +50,16 @@ _TURNS: dict[Any, tuple[int, int, bool]] = {
     7: (-1, -1, True),
     8: (1, -1, True),
 }
+# The same by Pillow.
+_TRANSPOSES: dict[Any, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Part(NamedTuple):
@@ -73,6 +83,9 @@ class Picture:
     on black under light ink.
     An image whose longer side is over `working_side` is reduced by averaging to at most twice that
     side; a JPEG by its own decoder, much faster, to at least `_DRAFT_SIDE`.
+    is_whole: nothing is reduced, and there is `image` instead of `pixels`: the upright picture in
+    mode L or RGB, 8 bits per sample.
+    edges: its first and last row [2, W, C], 0 to 255.
     size: height and width of the upright picture, in pixels of the file.
     allowance: what is left of the request's limits.
 
@@ -85,6 +98,7 @@ class Picture:
         self,
         data: bytes,
         *,
+        is_whole: bool = False,
         working_side: int = WORKING_SIDE,
         allowance: Allowance | None = None,
     ) -> None:
@@ -101,10 +115,11 @@ class Picture:
             allowance.take_pixels(*image.size)
             size = image.size
             full = max(size)
-            if image.format == "JPEG" and full // _DRAFT_SIDE >= 8:
+            shrink = 1 if is_whole else full // _DRAFT_SIDE
+            if image.format == "JPEG" and shrink >= 8:
                 first = jpeg.first_scans(whole)
                 image = image if first is whole else _open(first)
-            self._image = image = self._load(image, full // _DRAFT_SIDE)
+            image = self._load(image, shrink)
             if getattr(image, "is_animated", False) and name in animation.FORMATS:
                 animation.seek_content(image, allowance)
             self._drafted = max(image.size) < full
@@ -112,10 +127,16 @@ class Picture:
             self.size = self._upright(size)
             self._scale = Scale.of(image)
             shrink = max(1, max(image.size) // working_side)
+            if is_whole:
+                self.image = _whole(image, shrink, self._scale, self._orientation)
+                self.edges = _edges(self.image)
+                return
+            self._image = image
             self._is_whole = shrink == 1 and not self._drafted
             layers = _layers(image, shrink, self._scale)
         self._on_black = layers.shape[2] == 4 and _is_light_ink(layers)
         self.pixels = self._flat(layers)
+        self.edges = self.pixels[:: max(len(self.pixels) - 1, 1)]
 
     def detail(self, part: Part) -> Pixels | None:
         """Return a part of the picture [h, w, C] in more detail; None if `pixels` has it all.
@@ -280,6 +301,33 @@ def _convert(image: Image.Image, shrink: int, scale: Scale | None) -> Pixels:
         image = image.reduce(shrink)
     samples = np.frombuffer(image.tobytes(), np.uint8)
     return samples.reshape(image.height, image.width, -1)
+
+
+def _whole(image: Image.Image, shrink: int, scale: Scale | None, orientation: Any) -> Image.Image:
+    """Decoded image at its full size, upright, in mode L or RGB, 8 bits per sample.
+
+    shrink: by how much it is reduced to look for light ink on transparency.
+    """
+    if scale:
+        grey = scale(image)
+        flat = grey.point(lambda value: value * 1 + 0.5).convert("L")  # which cuts fractions off
+    elif image.has_transparency_data:
+        layers = _layers(image, shrink, None)
+        image = image.convert("RGBA")
+        flat = Image.new("RGB", image.size, "black" if _is_light_ink(layers) else "white")
+        flat.paste(image, mask=image)
+    elif image.mode in ("L", "RGB"):
+        flat = image
+    else:
+        flat = image.convert("L" if image.mode == "1" else "RGB")
+    turn = _TRANSPOSES.get(orientation)
+    return flat if turn is None else flat.transpose(turn)
+
+
+def _edges(image: Image.Image) -> Pixels:
+    """First and last row of an image [2, W, C]."""
+    rows = [image.crop((0, top, image.width, top + 1)) for top in (0, image.height - 1)]
+    return np.stack([np.asarray(row).reshape(image.width, -1) for row in rows])
 
 
 def _is_light_ink(layers: Pixels) -> bool:

@@ -19,7 +19,8 @@ class Encoding(NamedTuple):
     """What a manifest's `input` says of the tensor.
 
     shape: of one sample in the tensor: (H, W), (C, H, W) or (H, W, C), C 1 or 3. dtype: `uint8`
-    holds 0 to 255; `float32` holds (value * scale - mean) / std, by channel.
+    holds 0 to 255; `float32` holds (value * scale - mean) / std, by channel. is_bgr: the channels
+    are blue, green, red, also those of mean and std.
     """
 
     shape: tuple[int, ...]
@@ -27,10 +28,11 @@ class Encoding(NamedTuple):
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    is_bgr: bool = False
 
     @classmethod
     def from_manifest(cls, dtype: str, shape: tuple[int, ...], parameters: dict[str, Any]) -> Self:
-        """Read what a manifest's `input` says; scale, mean and std are among the parameters.
+        """Read a manifest's `input`; scale, mean, std and colour are among the parameters.
 
         Raises ValueError or OverflowError for what makes no sense together.
         """
@@ -40,6 +42,7 @@ class Encoding(NamedTuple):
             float(parameters.get("scale", 1 / 255)),
             tuple(float(value) for value in parameters.get("mean", (0,))),
             tuple(float(value) for value in parameters.get("std", (1,))),
+            parameters.get("colour") == "BGR",
         )
         if dtype not in ("uint8", "float32"):
             raise ValueError(f"dtype must be uint8 or float32, got {dtype}")
@@ -60,7 +63,7 @@ class Encoding(NamedTuple):
 
     @property
     def channels(self) -> int:
-        """1 for grey, 3 for RGB."""
+        """1 for grey, 3 for colours."""
         return 1 if len(self.shape) == 2 else self.shape[self._channel_axis]
 
     @property
@@ -79,6 +82,8 @@ class Encoding(NamedTuple):
     def __call__(self, samples: Samples) -> Tensor:
         """Turn N samples uint8 [H, W] or [H, W, 3] into the model's [N, *shape]."""
         raw = np.asarray(samples)
+        if self.is_bgr:
+            raw = np.ascontiguousarray(raw[..., ::-1])
         if self.dtype == "uint8":
             return self._laid_out(raw)
         values = raw.astype(np.float32) * np.float32(self.scale)

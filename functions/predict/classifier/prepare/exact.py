@@ -9,26 +9,25 @@ from classifier.prepare.encoding import Sample
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
 
 
-def exact_sample(pixels: Pixels, height: int, width: int, channels: int) -> Sample:
-    """Picture [height, width, C] as a sample, pixel for pixel.
+def require_size(rows: int, columns: int, height: int, width: int) -> None:
+    """Raise UnreadableImage if a picture's size is not the model's."""
+    if (rows, columns) != (height, width):
+        raise UnreadableImage(
+            f"preprocess=none takes an image of {width} x {height} pixels, this one has "
+            f"{columns} x {rows}; send preprocess=auto for any other picture"
+        )
+
+
+def exact_sample(pixels: Pixels, height: int, width: int) -> Sample:
+    """Picture [height, width, C] as a sample in grey, pixel for pixel.
 
     Raises UnreadableImage if it does not have the model's size.
     """
-    if pixels.shape[:2] != (height, width):
-        raise UnreadableImage(
-            f"preprocess=none takes an image of {width} x {height} pixels, this one has "
-            f"{pixels.shape[1]} x {pixels.shape[0]}; send preprocess=auto for any other picture"
-        )
-    return in_channels(pixels, channels)
+    require_size(len(pixels), len(pixels[0]), height, width)
+    return in_grey(pixels)
 
 
-def in_channels(pixels: Pixels, channels: int) -> Sample:
-    """Picture [H, W, C] of 0 to 255 as uint8, [H, W] in grey or [H, W, 3] in RGB."""
-    if channels == 1:
-        return _to_bytes(pixels @ _LUMA if pixels.shape[2] == 3 else pixels[:, :, 0])
-    return _to_bytes(pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2))
-
-
-def _to_bytes(pixels: Pixels) -> Sample:
-    rounded = np.rint(pixels) if pixels.dtype == np.float32 else pixels
-    return rounded.astype(np.uint8, copy=False)
+def in_grey(pixels: Pixels) -> Sample:
+    """Picture [H, W, C] of 0 to 255 as uint8 [H, W]."""
+    grey = pixels @ _LUMA if pixels.shape[2] == 3 else pixels[:, :, 0]
+    return (np.rint(grey) if grey.dtype == np.float32 else grey).astype(np.uint8, copy=False)

@@ -10,7 +10,7 @@ from classifier.errors import BlankImage
 from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
-from classifier.prepare.exact import exact_sample, in_channels
+from classifier.prepare.exact import exact_sample, in_grey
 from classifier.prepare.ink import BLANK, Ink, find_ink, find_pieces, lone_stroke, quantile
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class MnistPipeline(NamedTuple):
         Raises BlankImage when `auto` finds no ink, UnreadableImage for a wrong size in `none`.
         """
         if mode == "none":
-            return exact_sample(pixels, self.height, self.width, channels=1)
+            return exact_sample(pixels, self.height, self.width)
         return self.locate(pixels, load_detail).samples[0]
 
     def locate(
@@ -81,7 +81,7 @@ class MnistPipeline(NamedTuple):
         Raises BlankImage if nothing is written there.
         """
         if pixels.shape == (self.height, self.width, 1):
-            sample = in_channels(pixels, channels=1)
+            sample = in_grey(pixels)
             if self.is_sample(sample):
                 return Located([sample])
         if not self.maps_of:
@@ -124,6 +124,11 @@ class MnistPipeline(NamedTuple):
             len(digits) - len(answered),
             1.0 if many else answered[0].score,
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it takes whole pictures, not reduced ones and parts in detail."""
+        return False
 
     def is_sample(self, picture: Sample) -> bool:
         """Whether a picture [height, width] was made as MNIST already, so that it stays as it is.

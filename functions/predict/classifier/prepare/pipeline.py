@@ -1,49 +1,43 @@
 """Pipelines by name: each turns the pixels of any picture into a sample that a model takes."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from classifier.errors import BadRequest
-from classifier.image.pixels import DetailLoader, Pixels
+from classifier.image.pixels import Picture
 from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
 from classifier.prepare.mnist import Located, MnistPipeline
 
 if TYPE_CHECKING:
     from classifier.prepare.finder import MapsOf
+    from classifier.prepare.picture import PicturePipeline
+
+type Pipeline = MnistPipeline | PicturePipeline  # is_whole: what its Picture must be
 
 
-class Pipeline(Protocol):
-    """From the pixels of any picture to a sample: uint8 [H, W], or [H, W, 3] in RGB."""
+def sample(pipeline: Pipeline, picture: Picture, mode: Mode) -> Sample:
+    """A sample of a picture: uint8 [H, W], or [H, W, 3] in RGB.
 
-    def __call__(
-        self, pixels: Pixels, mode: Mode, load_detail: DetailLoader | None = None, /
-    ) -> Sample:
-        """Raise UnreadableImage for a picture that no sample can be made of.
-
-        load_detail: loads a part of the picture in more detail than `pixels` holds.
-        """
+    Raises UnreadableImage for a picture that no sample can be made of.
+    """
+    if isinstance(pipeline, MnistPipeline):
+        return pipeline(picture.pixels, mode, picture.detail)
+    return pipeline(picture.image, mode)
 
 
-def locate(
-    pipeline: Pipeline,
-    pixels: Pixels,
-    mode: Mode,
-    load_detail: DetailLoader | None,
-    *,
-    many: bool = False,
-) -> Located:
+def locate(pipeline: Pipeline, picture: Picture, mode: Mode, *, many: bool = False) -> Located:
     """Samples of a picture, and where in it they were found; many: of all its digits.
 
     Raises UnreadableImage as the pipeline does, and BadRequest for `many` of a pipeline that
     doesn't find digits.
     """
     if isinstance(pipeline, MnistPipeline) and pipeline.maps_of and mode == "auto":
-        return pipeline.locate(pixels, load_detail, many=many)
+        return pipeline.locate(picture.pixels, picture.detail, many=many)
     if many:
         raise BadRequest(
             "digits=many needs preprocess=auto and a model that finds digits; send digits=one"
         )
-    return Located([pipeline(pixels, mode, load_detail)])
+    return Located([sample(pipeline, picture, mode)])
 
 
 def from_manifest(
@@ -59,6 +53,6 @@ def from_manifest(
     name = parameters["pipeline"]
     if name == "mnist":
         return MnistPipeline.from_manifest(shape, parameters)._replace(maps_of=maps_of)
-    from classifier.prepare import resize  # noqa: PLC0415 - a model of digits does not pay for it
+    from classifier.prepare import picture  # noqa: PLC0415 - a model of digits does not pay for it
 
-    return resize.PIPELINES[name].from_manifest(shape, parameters)
+    return picture.PicturePipeline.from_manifest(shape, parameters)
