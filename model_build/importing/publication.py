@@ -18,14 +18,13 @@ from model_build.evaluation import gate, rejection
 from model_build.evaluation.evaluate import Evaluation, score, time_side_by_side
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 from model_build.graph.optimise import optimise
+from model_build.importing.preprocessing import IMAGENET
 from model_build.quantise.static import CALIBRATION_SAMPLES, quantise
 from model_build.store import manifest
 from model_build.store.model_store import ModelStore
 
 type OnPicture = Callable[[], None]
 
-# Per channel, of values 0 to 1: what nearly all ImageNet classifiers were trained with.
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 _LIBRARIES = ("onnx", "onnxruntime", "numpy", "pillow")  # used by an import
 _CHOICE_SEED = 0  # picks the calibration pictures
 _TIMED = 20  # pictures that the forward pass is timed on
@@ -128,11 +127,18 @@ def input_of(
         raise ImportRefused(
             f"the model's input is uint8, which is not scaled; omit {', '.join(numbers)}"
         )
+    usual: dict[str, Any] = {}
     if dtype == "float32":
         usual = IMAGENET if parameters["pipeline"] == "imagenet" else {"mean": [0.0], "std": [1.0]}
-        numbers = {"scale": 1 / 255, **usual, **numbers}
+        usual = {"scale": 1 / 255, **usual}
+    else:  # a preset's numbers are in the graph
+        parameters = {
+            name: value
+            for name, value in parameters.items()
+            if name not in ("scale", "mean", "std")
+        }
     _, *sides = shape
-    source = Input(INPUT_NAME, dtype, tuple(sides), parameters | numbers)
+    source = Input(INPUT_NAME, dtype, tuple(sides), usual | parameters | numbers)
     try:
         encode = encoding.Encoding.from_manifest(*source[1:])
         from_manifest(encode.samples_shape, source.preprocess)

@@ -72,6 +72,8 @@ class PicturePipeline:
         given = _general(parameters)
         _, *frame = shape
         height, width, channels = (int(side) for side in (*frame, 1)[:3])
+        if list(given.get("frame", (height, width))) != [height, width]:
+            raise ValueError(f"frame must be the input's {[height, width]}, got {given['frame']}")
         fit = _choice(given, "fit", get_args(Fit))
         crop = _crop(given, fit)
         size = _size(given, fit, (height, width), crop)
