@@ -309,8 +309,10 @@ def _whole(image: Image.Image, shrink: int, scale: Scale | None, orientation: An
     shrink: by how much it is reduced to look for light ink on transparency.
     """
     if scale:
-        grey = scale(image)
-        flat = grey.point(lambda value: value * 1 + 0.5).convert("L")  # which cuts fractions off
+        flat = Image.new("L", image.size)
+        for top in range(0, image.height, _BAND):  # in bands, as in _layers
+            grey = scale(image.crop((0, top, image.width, min(top + _BAND, image.height))))
+            flat.paste(grey.point(lambda value: value * 1 + 0.5).convert("L"), (0, top))
     elif image.has_transparency_data:
         layers = _layers(image, shrink, None)
         image = image.convert("RGBA")
