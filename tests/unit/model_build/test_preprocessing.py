@@ -114,6 +114,12 @@ CLIP = VIT | {
     "crop_size": {"height": 224, "width": 224},
 }
 CONVNEXT = VIT | {"image_processor_type": "ConvNextImageProcessor"}
+PRINTED = """Compose(
+    Resize(size=8, interpolation=PIL.Image.BICUBIC)
+    CenterCrop(size=(8, 8))
+    <function _convert_image_to_rgb at 0x7f0000000000>
+    ToTensor()
+)"""
 TIMM = {"input_size": [3, 224, 224], "crop_pct": 0.9, "mean": None, "std": None}
 
 
@@ -137,11 +143,7 @@ TIMM = {"input_size": [3, 224, 224], "crop_pct": 0.9, "mean": None, "std": None}
         ("Compose([T.Resize((28, 28)), T.Grayscale(1), T.ToTensor()])", {"colour": "grey"}),
         ("Compose([T.Resize(28), T.CenterCrop(28), PILToTensor()])", {"scale": 1.0}),
         ("Compose([Resize((9, 8)), PILToTensor(), ConvertImageDtype()])", {"scale": 1 / 255}),
-        (
-            "Compose(\nResize(size=8, interpolation=PIL.Image.BICUBIC)\nCenterCrop(size=(8, 8))\n"
-            + "<function _convert_image_to_rgb at 0x7f0000000000>\nToTensor()\n)",
-            {"interpolation": "bicubic", "frame": [8, 8]},
-        ),
+        (PRINTED, {"interpolation": "bicubic", "frame": [8, 8]}),
         ("Compose([ToTensor(), Resize((9, 9), antialias=False)])", {"antialias": False}),
         ("Resize(size=(9, 8))", {"frame": [9, 8], "scale": 1.0}),
     ],
