@@ -507,7 +507,7 @@ def animations_of_empty_frames() -> list[bytes]:
     return [saved(pages[0], kind, save_all=True, append_images=pages[1:]) for kind in ANIMATED]
 
 
-@case(422)
+@case(200, 422)
 def batch_of_gifs_of_small_empty_frames() -> list[bytes]:
     pages = [Image.new("P", (28, 28), number % 2) for number in range(500)]
     return batch(saved(pages[0], "GIF", save_all=True, append_images=pages[1:]))

@@ -55,10 +55,21 @@ for line in sys.stdin:
 type Send = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, publish: Callable[..., str]) -> Path:
+@pytest.fixture(scope="module", params=["digits", "whole pictures"])
+def store(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    publish: Callable[..., str],
+) -> Path:
+    """A store whose model reads digits, from reduced pictures, or one that takes whole ones."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        if request.param != "digits":
+            whole = {"pipeline": "picture", "fit": "shorter", "size": [32]}
+            manifest["input"]["preprocess"] = whole
+
     root = tmp_path_factory.mktemp("store")
-    publish(root)
+    publish(root, manifest=edit)
     return root
 
 
