@@ -82,20 +82,34 @@ class Encoding(NamedTuple):
     def __call__(self, samples: Samples) -> Tensor:
         """Turn N samples uint8 [H, W] or [H, W, 3] into the model's [N, *shape]."""
         raw = np.asarray(samples)
-        if self.is_bgr:
-            raw = np.ascontiguousarray(raw[..., ::-1])
-        if self.dtype == "uint8":
-            return self._laid_out(raw)
-        values = raw.astype(np.float32) * np.float32(self.scale)
-        if self.mean != (0.0,) or self.std != (1.0,):
-            mean, std = (np.array(numbers, np.float32) for numbers in (self.mean, self.std))
-            values = (values - mean) / std
-        return self._laid_out(values)
+        if self.channels == 3:
+            raw = raw[..., ::-1] if self.is_bgr else raw
+            raw = raw.transpose(0, 3, 1, 2) if self._channel_axis == 0 else raw
+            raw = np.ascontiguousarray(raw)
+        raw = raw.reshape(len(raw), *self.shape)
+        return raw if self.dtype == "uint8" else self._normalised(raw)
 
-    def _laid_out[T: np.generic](self, values: NDArray[T]) -> NDArray[T]:
-        if self.channels == 3 and self._channel_axis == 0:
-            values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
-        return values.reshape(len(values), *self.shape)
+    def _normalised(self, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Numbers of 0 to 255, in the tensor's layout, as the model takes them."""
+        values = raw.astype(np.float32)
+        values *= np.float32(self.scale)
+        if self.mean != (0.0,) or self.std != (1.0,):
+            # By rows: numpy is slow where what it repeats is as short as a pixel.
+            rows = values.reshape(len(values), self.shape[0], -1)
+            rows -= self._by_row(self.mean)
+            rows /= self._by_row(self.std)
+        return values
+
+    def _by_row(self, numbers: tuple[float, ...]) -> NDArray[np.float32]:
+        """Numbers of all channels or each, to go with [first side of the shape, all others]."""
+        by_channel = np.array(numbers, np.float32)
+        if len(numbers) == 1:
+            return by_channel
+        return (
+            by_channel[:, np.newaxis]
+            if self._channel_axis == 0
+            else np.tile(by_channel, self.shape[1])
+        )
 
     @property
     def _channel_axis(self) -> int:
