@@ -162,11 +162,14 @@ def effective(
 def resolve(store: ModelStore, name: str, requested: str) -> str | None:
     """The version to release, named itself or by a channel; None if nothing was ever promoted.
 
-    Raises NotInStore if the store lacks the requested version, StoreError if `check` refuses it.
+    Raises NotInStore if the store lacks the requested version, StoreError if `check` refuses it,
+    and DeployFailed for a version with doubts that was not promoted in spite of them.
     """
     try:
         version = store.resolve(name, requested)
         store.check(name, version)
+        doubts = store.manifest(name, version).doubts
+        promoted = store.channel(name, CHANNEL)
     except NotInStore:
         if requested != CHANNEL:
             raise
@@ -174,6 +177,11 @@ def resolve(store: ModelStore, name: str, requested: str) -> str | None:
             f"No {name} model is promoted in {store.url}: run make model, then make deploy again."
         )
         return None
+    if doubts and (promoted is None or promoted["version"] != version):
+        raise DeployFailed(
+            f"{name} {version} has doubts: {'; '.join(doubts)}. If you know better, promote it "
+            "with --force, then deploy again"
+        )
     return version
 
 
@@ -325,7 +333,7 @@ def promote(stack: Stack, versions: Mapping[str, str | None]) -> None:
         if version is not None and promoted(stack, name) != version:
             key = stack.parameters().get("ModelSigningKey", "")
             store = ModelStore(stack.outputs()["ModelStoreUrl"], signing_key=key)
-            store.promote(name, version, CHANNEL)
+            store.promote(name, version, CHANNEL, force=True)  # `resolve` has checked it
 
 
 def promoted(stack: Stack, name: str) -> str | None:

@@ -38,7 +38,7 @@ from model_build.data.contact_sheet import contact_sheet
 from model_build.engine import recipe as recipes_of
 from model_build.engine.build import Build
 from model_build.engine.engine import Engine, silent
-from model_build.evaluation.evaluate import Evaluation
+from model_build.evaluation.evaluate import Evaluation, worst
 from model_build.store.model_store import ModelStore
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _comparison(evaluations: dict[str, Evaluation]) -> Table:
         table.add_column(name, justify="right")
     rows: dict[str, Callable[[Evaluation], str]] = {
         "accuracy": lambda evaluation: f"{evaluation.accuracy:.2%}",
-        "worst class": lambda evaluation: _worst_class(evaluation.per_class_accuracy),
+        "worst class": lambda evaluation: _worst(evaluation.per_class_accuracy),
         "calibration error": lambda evaluation: f"{evaluation.expected_calibration_error:.4f}",
         "size": lambda evaluation: f"{evaluation.bytes / 1024:.0f} KiB",
         "latency, median": lambda evaluation: f"{evaluation.latency_p50_ms * 1000:.0f} µs",
@@ -248,10 +248,10 @@ def _comparison(evaluations: dict[str, Evaluation]) -> Table:
         *(evaluation.per_class_accuracy for evaluation in evaluations.values()), strict=True
     )
     for label, shares in enumerate(per_class):
-        table.add_row(f"  class {label}", *(f"{share:.1%}" for share in shares))
+        texts = ("" if share is None else f"{share:.1%}" for share in shares)
+        table.add_row(f"  class {label}", *texts)
     return table
 
 
-def _worst_class(per_class: list[float]) -> str:
-    worst = min(per_class)
-    return f"{worst:.1%} ({per_class.index(worst)})"
+def _worst(per_class: list[float | None]) -> str:
+    return worst(per_class, range(len(per_class)))

@@ -35,6 +35,9 @@ from model_build.store.verify import verify
 
 PANEL = "Model store"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Promote a version in spite of its doubts.")
+]
 OneNameOption = Annotated[
     str | None, typer.Option("--name", callback=check_name, help="Only this model.")
 ]
@@ -97,6 +100,8 @@ def show(
     table.add_row("created", manifest.created)
     table.add_row("channels", ", ".join(model.pointed_by(version)) or "none")
     table.add_row("in the history of", ", ".join(model.remembered_by(version)) or "none")
+    for doubt in manifest.doubts:
+        table.add_row(Text("doubt", "yellow"), doubt)
     section = ""
     for field in compare(manifest.document, manifest.document):
         if field.section != section:
@@ -145,11 +150,12 @@ def promote(
     channel: ChannelOption = "production",
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
+    force: ForceOption = False,  # noqa: FBT002 - a flag of the command line
     signing_key: SigningKeyOption = "",
 ) -> None:
     """Point a channel at a version, after checking its files and, with a key, its signature."""
     models = ModelStore(store, signing_key=signing_key)
-    document = models.promote(name, models.resolve(name, version), channel)
+    document = models.promote(name, models.resolve(name, version), channel, force=force)
     console.print(f"{channel} of {name} is {document['version']}")
 
 
@@ -253,6 +259,7 @@ def copy_command(
     ] = "",
     store: StoreOption = DEFAULT_STORE,
     name: NameOption = "mnist",
+    force: ForceOption = False,  # noqa: FBT002 - a flag of the command line
     signing_key: SigningKeyOption = "",
 ) -> None:
     """Copy a version and its parent to another store; with --channel, promote it there."""
@@ -260,7 +267,7 @@ def copy_command(
     copied = copy_version(ModelStore(store), models, name, version)
     console.print(f"copied {name} {copied} to {target}", soft_wrap=True)
     if channel:
-        models.promote(name, copied, channel)
+        models.promote(name, copied, channel, force=force)
         console.print(f"{channel} of {name} is {copied}")
 
 
@@ -324,7 +331,8 @@ def _list_table(model: inventory.Inventory) -> Table:
             table.add_row(version, Text("corrupt", "red"), size, "", "", channels)
             continue
         created = manifest.created.replace("T", " ")[:16]
-        accuracy = f"{manifest.metrics.accuracy:.2%}"
+        share = manifest.metrics.accuracy
+        accuracy = "" if share is None else f"{share:.2%}"
         table.add_row(version, created, size, _weights(manifest), accuracy, channels)
     return table
 
@@ -362,7 +370,7 @@ def _shown(name: str, value: Any, *, short: bool) -> str:
     if value is ABSENT:
         return ""
     if name.startswith(_SHARES):
-        return f"{value:.2%}"
+        return "no pictures" if value is None else f"{value:.2%}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, int) and not isinstance(value, bool):

@@ -1,7 +1,7 @@
 """Accuracy, calibration, size and speed of ONNX classifiers, side by side in one run."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,16 +17,14 @@ _RUNS = 25  # forward passes per round
 _BATCH = 500  # images per run
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of a model file on a labelled set. Times in milliseconds, one thread, batch 1.
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Figures of a model file that need no labels. Times in milliseconds, one thread, batch 1.
 
-    samples, pictures: histograms for drift, as `baseline` returns them.
+    predicted_counts, confidence_histogram: of the pictures, all zero if there were none. samples,
+    pictures: histograms for drift, as `baseline` returns them.
     """
 
-    accuracy: float
-    per_class_accuracy: list[float]
-    expected_calibration_error: float
     predicted_counts: list[int]
     confidence_histogram: list[int]
     bytes: int
@@ -35,6 +33,18 @@ class Evaluation:
     load_ms: float
     samples: dict[str, list[int]] = field(default_factory=dict)
     pictures: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Measurement):
+    """Figures of a model file on a labelled set.
+
+    per_class_accuracy: None for a class without pictures.
+    """
+
+    accuracy: float
+    per_class_accuracy: list[float | None]
+    expected_calibration_error: float
 
 
 def evaluate(
@@ -132,24 +142,46 @@ def _time(path: Path, images: NDArray[np.uint8]) -> tuple[float, list[float]]:
     return load_ms, run_ms
 
 
-def score(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], path: Path, timing: Timing
-) -> Evaluation:
-    """Evaluation of a model file from its probabilities [N, classes] for labels [N]."""
-    classes = probabilities.shape[1]
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    correct = predicted == labels
-    per_class = np.bincount(labels, correct, classes) / np.maximum(
-        np.bincount(labels, minlength=classes), 1
-    )
-    return Evaluation(
-        accuracy=float(correct.mean()),
-        per_class_accuracy=[round(float(share), 6) for share in per_class],
-        expected_calibration_error=round(expected_calibration_error(confidence, correct), 6),
-        predicted_counts=np.bincount(predicted, minlength=classes).tolist(),
+def measure(probabilities: NDArray[np.float32], path: Path, timing: Timing) -> Measurement:
+    """Measurement of a model file from its probabilities [N, classes]; N may be 0."""
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1, initial=0)
+    return Measurement(
+        predicted_counts=np.bincount(predicted, minlength=probabilities.shape[1]).tolist(),
         confidence_histogram=np.histogram(confidence, bins=20, range=(0, 1))[0].tolist(),
         bytes=path.stat().st_size,
         latency_p50_ms=round(float(np.median(timing.run_ms)), 4),
         latency_p99_ms=round(float(np.quantile(timing.run_ms, 0.99)), 4),
         load_ms=round(float(np.median(timing.load_ms)), 3),
     )
+
+
+def score(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], path: Path, timing: Timing
+) -> Evaluation:
+    """Evaluation of a model file from its probabilities [N, classes] for labels [N]."""
+    classes = probabilities.shape[1]
+    correct = probabilities.argmax(axis=1) == labels
+    rights, totals = (np.bincount(labels, weights, classes) for weights in (correct, None))
+    return Evaluation(
+        accuracy=float(correct.mean()),
+        per_class_accuracy=shares(rights, totals),
+        expected_calibration_error=round(
+            expected_calibration_error(probabilities.max(axis=1), correct), 6
+        ),
+        **vars(measure(probabilities, path, timing)),
+    )
+
+
+def shares(parts: NDArray[np.generic], totals: NDArray[np.generic]) -> list[float | None]:
+    """Share of each part in its total; None where that is 0."""
+    return [
+        round(float(part / total), 6) if total else None
+        for part, total in zip(parts, totals, strict=True)
+    ]
+
+
+def worst(per_class: list[float | None], labels: Sequence[object]) -> str:
+    """Lowest accuracy of a class that has pictures, and the class, for a table."""
+    share, label = min((share, index) for index, share in enumerate(per_class) if share is not None)
+    return f"{share:.1%} ({labels[label]})"

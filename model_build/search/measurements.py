@@ -46,7 +46,7 @@ class Measured:
     pictures_interval: Interval
     expected_calibration_error: float
     temperature: float | None
-    per_class_accuracy: list[float]
+    per_class_accuracy: list[float | None]
     confusion: list[list[int]]
     reliability: list[dict[str, Any]]
     latency_p50_ms: float

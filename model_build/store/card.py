@@ -121,9 +121,10 @@ def _data(document: Document) -> str:
     head = f"`{dataset['name']}`, sha256 {dataset['sha256']}."
     rows = [(row.title, row.licence, row.use) for row in sources.used(lineage)]
     if not rows:
+        evaluated = f" It was evaluated on {head}" if _evaluated(document) else ""
         return (
             f"{NOT_STATED} The author of the imported model knows its training data and their "
-            f"licence. It was evaluated on {head}"
+            f"licence.{evaluated}"
         )
     return f"{head}\n\n{_table(('data', 'licence', 'used for'), rows)}"
 

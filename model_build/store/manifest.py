@@ -14,7 +14,7 @@ import jsonschema
 from classifier.model import manifest as served
 from classifier.model.manifest import Document, InvalidManifest, Manifest
 from model_build.errors import ManifestError
-from model_build.evaluation.evaluate import Evaluation
+from model_build.evaluation.evaluate import Measurement
 from model_build.graph.convert import INPUT_NAME, OUTPUT_NAME
 
 SCHEMA = json.loads(Path(served.__file__).with_name("manifest.schema.json").read_text())
@@ -33,10 +33,12 @@ def build(
     calibration: dict[str, Any] | None = None,
     rejection: dict[str, float] | None = None,
     finder: bytes | None = None,
-    evaluation: Evaluation,
+    evaluation: Measurement,
     lineage: dict[str, Any],
     dtype: str = "uint8",
     batch: int | str = "N",
+    output: dict[str, Any] | None = None,
+    doubts: list[str] | None = None,
     created: datetime | None = None,
 ) -> Document:
     """Manifest of a model file's `content`, for `ModelStore.publish`, which checks it.
@@ -45,6 +47,8 @@ def build(
     picture at a time. quantization: None for fp32.
     calibration: the temperature, and the number of samples that it was fitted on. rejection: when
     to answer that a picture shows no class. finder: content of the network that finds digits.
+    output: what its `output` holds besides name and labels, such as `top_k`.
+    doubts: why the version must not be promoted without --force.
     lineage: the result of `lineage()`, and the parent version.
     """
     created = created or datetime.now(UTC)
@@ -63,13 +67,14 @@ def build(
             "shape": [batch, *image_shape],
             "preprocess": preprocess,
         },
-        "output": {"name": OUTPUT_NAME, "labels": labels},
+        "output": {"name": OUTPUT_NAME, "labels": labels, **(output or {})},
         "quantization": quantization,
         "metrics": metrics | ({"calibration": calibration} if calibration else {}),
         "baseline": {key: asdict(evaluation)[key] for key in _BASELINE},
         "lineage": lineage,
         **({"finder": _file(finder)} if finder is not None else {}),
         **({"rejection": rejection} if rejection else {}),
+        **({"doubts": doubts} if doubts else {}),
     }
 
 

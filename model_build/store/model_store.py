@@ -275,11 +275,18 @@ class ModelStore:
                     listing.others.append(entry)
         return listings
 
-    def promote(self, name: str, version: str, channel: str) -> Channel:
+    def promote(self, name: str, version: str, channel: str, *, force: bool = False) -> Channel:
         """Point a channel to a complete version that `check` passes; return the channel's content.
 
-        Concurrent promotions all happen, one after the other: none is lost.
+        Concurrent promotions all happen, one after the other: none is lost. Raises StoreError for
+        a version with doubts, unless forced.
         """
+        doubts = self.manifest(name, version).doubts
+        if doubts and not force:
+            raise StoreError(
+                f"{name} {version} is not promoted, because {'; '.join(doubts)}. If you know "
+                "better, promote it with --force"
+            )
         self.check(name, version)
 
         def point(old: Channel) -> Channel:

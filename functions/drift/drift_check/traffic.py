@@ -89,7 +89,8 @@ def histogram(name: str, values: Iterable[float]) -> list[int]:
 def baseline(recorded: Mapping[str, Any], mode: str) -> Histograms:
     """Histograms of a manifest's `baseline` for a preprocessing mode; empty if it has none.
 
-    `auto` is compared with preprocessed pictures, `none` with samples used as is.
+    `auto` is compared with preprocessed pictures, `none` with samples used as is. A model that was
+    published without pictures has no counts.
     """
     if mode == "auto":
         return dict(recorded.get("pictures", {}))
@@ -97,7 +98,8 @@ def baseline(recorded: Mapping[str, Any], mode: str) -> Histograms:
         CLASSES: recorded["predicted_counts"],
         "confidence": recorded["confidence_histogram"],
     }
-    return evaluated | dict(recorded.get("samples", {}))
+    counted = {name: counts for name, counts in evaluated.items() if any(counts)}
+    return counted | dict(recorded.get("samples", {}))
 
 
 def read_logs(

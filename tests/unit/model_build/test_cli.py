@@ -242,6 +242,34 @@ def test_list_shows_versions_newest_first_in_80_columns(run: Run, two: tuple[str
     assert found["incomplete"] == []
 
 
+def test_a_version_with_doubts_is_promoted_by_force_alone(run: Run, tmp_path: Path) -> None:
+    url, other = (tmp_path / "store").as_uri(), (tmp_path / "other").as_uri()
+    document = describe(b"a model") | {"doubts": ["3 of 10 answers are right"]}
+    for member in ("accuracy", "expected_calibration_error"):
+        del document["metrics"][member]
+    document["metrics"]["per_class_accuracy"] = [None, *[0.5] * 9]
+    version = ModelStore(url).publish(document, b"a model").version
+    commands = (
+        (("promote", version), url),
+        (("copy", other, "--version", version, "--channel", "production"), other),
+    )
+    for command, target in commands:
+        code, _, err = run(*command, "--store", url)
+        assert code == 1
+        assert err == (
+            f"error: mnist {version} is not promoted, because 3 of 10 answers are right. If you "
+            "know better, promote it with --force\n"
+        )
+        assert ModelStore(target).channel("mnist", "production") is None
+        assert run(*command, "--store", url, "--force")[0] == 0
+        assert ModelStore(target).resolve("mnist", "production") == version
+    shown = run("show", version, "--store", url)[1]
+    assert re.search(r"doubt +3 of 10 answers are right", shown)
+    assert re.search(r"class 0 +no pictures *\n +class 1 +50.00%", shown)
+    (row,) = [line for line in run("list", "--store", url)[1].splitlines() if version in line]
+    assert row.split() == [version, "2026-01-31", "12:00", "0", "KiB", "fp32", "production"]
+
+
 def test_list_counts_what_is_incomplete_and_marks_what_is_corrupt(
     run: Run, two: tuple[str, ...], tmp_path: Path
 ) -> None:

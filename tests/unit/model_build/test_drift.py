@@ -323,6 +323,15 @@ def test_each_version_is_compared_with_its_own_baseline(
     drift.plot(reports, tmp_path / "plot.png")
 
 
+def test_a_version_published_without_pictures_has_nothing_to_compare_with(tmp_path: Path) -> None:
+    models, manifest = ModelStore(tmp_path.as_uri()), describe(b"a model")
+    manifest["baseline"] = {"predicted_counts": [0] * 10, "confidence_histogram": [0] * 20}
+    version = models.publish(manifest, b"a model").version
+    for mode in ("auto", "none"):
+        (report,) = drift.compare(drift.collect(lines(version, 300, mode)), models, "mnist")
+        assert report.note == f"its manifest has no baseline for preprocess={mode}; pass --baseline"
+
+
 def test_a_good_time_can_take_the_place_of_the_baseline(
     store: tuple[ModelStore, str], tmp_path: Path
 ) -> None:

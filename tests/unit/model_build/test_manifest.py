@@ -62,7 +62,8 @@ def whole() -> Document:
     document["input"]["preprocess"] |= {"background": "dark", "pad": True, "crop": 0.5}
     document["input"]["preprocess"] |= {"scale": 0.5, "mean": [0.5], "std": [0.5]}
     document["metrics"]["calibration"] = {"temperature": 1.5, "samples": 10}
-    document["metrics"]["per_class_accuracy"] = [0.5]
+    document["metrics"]["per_class_accuracy"] = [None, 0.5]
+    document["doubts"] = ["2 of 10 answers are right"]
     document["finder"] = {"sha256": "0" * 64, "bytes": 1}
     document["output"] |= {"activation": "sigmoid", "thresholds": [0.5] * 10, "top_k": 5}
     document["rejection"] = {"threshold": 0.5, "slope": 1.5, "offset": -0.5}
@@ -100,6 +101,16 @@ def accepts(document: Any) -> bool:
     except InvalidManifest:
         return False
     return True
+
+
+def test_a_version_published_without_pictures_has_no_accuracy() -> None:
+    document = describe(b"a model file")
+    for member in ("accuracy", "per_class_accuracy", "expected_calibration_error"):
+        del document["metrics"][member]
+    metrics = manifest.parse(document).metrics
+    assert (metrics.accuracy, metrics.per_class_accuracy) == (None, None)
+    assert metrics.expected_calibration_error is None
+    assert metrics.latency_p50_ms == 0.1
 
 
 @pytest.mark.parametrize(

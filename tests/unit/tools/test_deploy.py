@@ -172,6 +172,18 @@ def test_what_is_released_is_what_the_channel_points_to(
     assert deploy.resolve(store, "mnist", document["version"]) == document["version"]
 
 
+def test_a_version_with_doubts_is_released_once_it_was_promoted_in_spite_of_them(
+    tmp_path: Path,
+) -> None:
+    store = ModelStore(tmp_path.as_uri())
+    document = describe(b"a model") | {"doubts": ["2 of 10 answers are right"]}
+    version = store.publish(document, b"a model").version
+    with pytest.raises(deploy.DeployFailed, match="has doubts: 2 of 10 answers are right"):
+        deploy.resolve(store, "mnist", version)
+    store.promote("mnist", version, "production", force=True)
+    assert deploy.resolve(store, "mnist", version) == version
+
+
 def unpinned(version: str, key: str = "") -> dict[str, str]:
     """Parameters of a stack, before a deploy pins a manifest."""
     return {"ModelName": "mnist", "ModelVersion": version, "ModelSigningKey": key}

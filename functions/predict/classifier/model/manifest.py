@@ -51,14 +51,14 @@ class Output(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """How the version was evaluated."""
+    """How the version was evaluated; without labelled pictures, only how fast it is."""
 
-    accuracy: float
-    per_class_accuracy: list[float]
-    expected_calibration_error: float
     latency_p50_ms: float
     latency_p99_ms: float
     load_ms: float
+    accuracy: float | None = None
+    per_class_accuracy: list[float | None] | None = None  # None for a class without pictures
+    expected_calibration_error: float | None = None
 
 
 class Dataset(NamedTuple):
@@ -111,6 +111,7 @@ class Manifest(NamedTuple):
     output: Output
     rejection: Rejection | None
     quantization: Document | None  # None for fp32
+    doubts: list[str]  # why it must not be promoted without --force
     metrics: Metrics
     baseline: dict[str, Any]  # histograms that drift is measured against
     lineage: Lineage
@@ -166,6 +167,7 @@ class Manifest(NamedTuple):
             ),
             output=_output(output),
             quantization=document["quantization"],
+            doubts=document.get("doubts", []),
             metrics=_pick(Metrics, document["metrics"]),
             baseline=document["baseline"],
             lineage=_pick(Lineage, lineage | {"dataset": _pick(Dataset, lineage["dataset"])}),
@@ -187,7 +189,8 @@ def _output(members: Document) -> Output:
 
 
 def _pick[T](record: type[T], members: Document) -> T:
-    return record(**{name: members[name] for name in record._fields})  # type: ignore[attr-defined]
+    fields = record._fields  # type: ignore[attr-defined]
+    return record(**{name: members[name] for name in fields if name in members})
 
 
 def _read_schema() -> Document:
