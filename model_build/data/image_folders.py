@@ -1,8 +1,7 @@
-"""Read folders of pictures, with or without labels, by the function's own code."""
+"""Read folders of pictures by the function's own code."""
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,25 +20,6 @@ _CHUNK = 256  # pictures in memory at a time
 _SHOWN = 10  # entries listed in an error
 
 
-def read_labels(path: Path) -> list[int] | list[str]:
-    """Read labels from a text file, one per line; as integers if all of them are.
-
-    Raises ImportRefused for an unreadable file, fewer than two labels, or a duplicate.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImportRefused(f"{path} is not a text file; write one label per line") from error
-    labels = [line for line in lines if line]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise ImportRefused(f"{path} lists {', '.join(twice[:_SHOWN])} more than once")
-    if len(labels) < 2:
-        raise ImportRefused(f"{path} must have two or more labels, one per line, got {len(labels)}")
-    are_numbers = all(re.fullmatch("0|-?[1-9][0-9]*", label) for label in labels)
-    return [int(label) for label in labels] if are_numbers else labels
-
-
 def pictures(folder: Path) -> list[Path]:
     """Return the picture files of a folder and its sub-folders, sorted by path."""
     if not folder.is_dir():
@@ -52,30 +32,6 @@ def pictures(folder: Path) -> list[Path]:
     if not paths:
         raise ImportRefused(f"{folder} has no pictures ({', '.join(sorted(SUFFIXES))})")
     return paths
-
-
-def labelled(folder: Path, labels: Sequence[int | str]) -> tuple[list[Path], NDArray[np.int64]]:
-    """Return the pictures of a folder with one sub-folder per label, and their labels' indices.
-
-    A sub-folder has the label's name, with underscores for slashes; a label may have none. Raises
-    ImportRefused for pictures outside the sub-folders and for unknown labels.
-    """
-    index_of = {str(label).replace("/", "_"): index for index, label in enumerate(labels)}
-    paths = pictures(folder)
-    names = [path.relative_to(folder).parts[0] for path in paths]
-    loose = [path.name for path, name in zip(paths, names, strict=True) if path.name == name]
-    if loose:
-        raise ImportRefused(
-            f"{folder} has pictures outside its sub-folders, such as {loose[0]}; expected one "
-            "sub-folder per label"
-        )
-    unknown = sorted(set(names) - index_of.keys())
-    if unknown:
-        raise ImportRefused(
-            f"{folder} has sub-folders without a label: {', '.join(unknown[:_SHOWN])}; the labels "
-            f"are {', '.join(list(index_of)[:_SHOWN])}" + (", …" if len(index_of) > _SHOWN else "")
-        )
-    return paths, np.array([index_of[name] for name in names], dtype=np.int64)
 
 
 def digest(folder: Path, files: Sequence[Path]) -> str:
