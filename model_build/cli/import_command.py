@@ -1,155 +1,91 @@
 """Command `import`: check, quantise, evaluate and publish a user's own ONNX classifier."""
 
-import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
 import typer
-from rich.table import Table
 
 from classifier.prepare import encoding
+from model_build.cli import import_options as options
+from model_build.cli import import_report
 from model_build.cli.console import (
     DEFAULT_STORE,
+    SignOption,
     StoreOption,
     app,
-    check_name,
     console,
     progress_bars,
+    publishing_store,
     timed,
 )
-from model_build.data import image_folders
-from model_build.evaluation import gate
-from model_build.evaluation.evaluate import Evaluation
-from model_build.importing.adoption import adopt
-from model_build.importing.publication import Imported, input_of, may_publish_int8
-from model_build.store.model_store import ModelStore
+from model_build.errors import ImportRefused
+from model_build.evaluation.evaluate import session
+from model_build.importing import candidates
+from model_build.importing import expected as expectations
+from model_build.importing import find_preprocess as find
+from model_build.importing import labels as labels_of
+from model_build.importing.adoption import Description, adopt, describe
+from model_build.importing.labels import Labels
+from model_build.importing.pictures import Pictures, separate, split
+from model_build.importing.preprocessing import PRESETS, from_file, preset
+from model_build.importing.publication import Imported, input_of
+from model_build.importing.steps import Proof, Steps
+from model_build.store import manifest
 
-
-class PipelineName(StrEnum):
-    """Pipelines from any picture to the model's input."""
-
-    MNIST = "mnist"
-    RESIZE = "resize"
-    IMAGENET = "imagenet"
-
-
-class OutputKind(StrEnum):
-    """What a model outputs."""
-
-    AUTO = "auto"
-    LOGITS = "logits"
-    PROBABILITIES = "probabilities"
-
-
-class Background(StrEnum):
-    """Background of the pictures."""
-
-    DARK = "dark"
-    LIGHT = "light"
-
-
-ModelArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="ONNX file.")]
-LabelsOption = Annotated[
-    Path,
-    typer.Option(
-        exists=True,
-        dir_okay=False,
-        help="Text file with one label per line, in the order of the model's output.",
-    ),
-]
-PreprocessOption = Annotated[
-    PipelineName, typer.Option(help="How to turn pictures into the model's input.")
-]
-CalibrationOption = Annotated[
-    Path,
-    typer.Option(
-        exists=True,
-        file_okay=False,
-        help="Folder of pictures to calibrate with; at most 512 are used.",
-    ),
-]
-EvaluationOption = Annotated[
-    Path,
-    typer.Option(
-        exists=True,
-        file_okay=False,
-        help="Folder of pictures to evaluate on, one sub-folder per label.",
-    ),
-]
-NameOption = Annotated[
-    str,
-    typer.Option(
-        "--name",
-        callback=check_name,
-        help="Name of the model in the store; by default the file's name.",
-    ),
-]
-ChannelOption = Annotated[
-    str, typer.Option(callback=check_name, help="Channel to point at the version, if any.")
-]
-BackgroundOption = Annotated[
-    Background | None,
-    typer.Option(help="resize: background the model was trained on; other pictures are inverted."),
-]
-PadOption = Annotated[bool, typer.Option("--pad", help="resize: pad to keep the aspect ratio.")]
-ScaleOption = Annotated[
-    float | None,
-    typer.Option(help="float32: scale in (value x scale - mean) / std; default 1/255."),
-]
-MeanOption = Annotated[str, typer.Option(help="mean in --scale: one number, or R,G,B.")]
-StdOption = Annotated[str, typer.Option(help="std in --scale: one number, or R,G,B.")]
-OutputOption = Annotated[OutputKind, typer.Option(help="What the model outputs; auto detects it.")]
-OutputNameOption = Annotated[
-    str | None, typer.Option(help="Output to use, if the model has several.")
-]
-MaxLossOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Accuracy that int8 may lose against fp32.")
-]
-MinAccuracyOption = Annotated[float, typer.Option(min=0, max=1, help="Minimum accuracy.")]
-AllowOption = Annotated[
-    bool, typer.Option("--allow-fp32", help="Publish only fp32 if int8 loses more.")
-]
-FolderOption = Annotated[
-    Path, typer.Option("--build", file_okay=False, help="Folder for the import's files.")
-]
+_AUTHORS_FILE = "preprocessor_config.json"
+_PHOTO = 96  # pixels: models of photos have inputs of at least this side
 
 
 @app.command("import")
 def import_model(
-    model: ModelArgument,
-    labels: LabelsOption,
-    preprocess: PreprocessOption,
-    calibration: CalibrationOption,
-    evaluation: EvaluationOption,
-    name: NameOption = "",
+    model: options.ModelArgument,
+    labels: options.LabelsOption,
+    pictures: options.PicturesArgument = None,
+    preprocess: options.PreprocessOption = "",
+    find_preprocess: options.FindOption = False,  # noqa: FBT002 - a flag of the command line
+    calibration: options.CalibrationOption = None,
+    evaluation: options.EvaluationOption = None,
+    expected: options.ExpectedOption = None,
+    tolerance: options.ToleranceOption = expectations.TOLERANCE,
+    name: options.NameOption = "",
     store: StoreOption = DEFAULT_STORE,
-    channel: ChannelOption = "",
-    background: BackgroundOption = None,
-    pad: PadOption = False,  # noqa: FBT002 - a flag of the command line
-    scale: ScaleOption = None,
-    mean: MeanOption = "",
-    std: StdOption = "",
-    output: OutputOption = OutputKind.AUTO,
-    output_name: OutputNameOption = None,
-    max_loss: MaxLossOption = gate.MAX_LOSS,
-    min_accuracy: MinAccuracyOption = 0,
-    allow_fp32: AllowOption = False,  # noqa: FBT002 - a flag of the command line
-    build: FolderOption = Path("build/import"),
+    sign: SignOption = None,
+    channel: options.ChannelOption = "",
+    force: options.ForceOption = False,  # noqa: FBT002 - a flag of the command line
+    background: options.BackgroundOption = None,
+    pad: options.PadOption = False,  # noqa: FBT002 - a flag of the command line
+    scale: options.ScaleOption = None,
+    mean: options.MeanOption = "",
+    std: options.StdOption = "",
+    size: options.SizeOption = "",
+    output: options.OutputOption = options.OutputKind.AUTO,
+    output_name: options.OutputNameOption = None,
+    min_accuracy: options.MinAccuracyOption = 0,
+    memory: options.MemoryOption = candidates.BUDGET_BYTES // 2**20,
+    build: options.FolderOption = Path("build/import"),
 ) -> None:
-    """Import an ONNX classifier of your own: check, quantise, evaluate, publish."""
-    name = str(check_name(name or model.stem))
-    parameters = _parameters(preprocess, background, pad=pad)
+    """Import an ONNX classifier of your own: check, quantise, evaluate, publish.
+
+    Without pictures, it is published as it is; with pictures, also quantised; with labelled
+    pictures, also evaluated.
+    """
+    name = name or _name_of(model)
+    target = publishing_store(store, sign)
+    class_labels = labels_of.read(labels)
+    parts = _parts(class_labels, pictures, calibration, evaluation)
+    answers = expectations.read(expected) if expected else None
+    asked = _asked(preprocess, model, background, pad=pad)
+    sides = _size(size) or _frame(asked)
+    described = describe(model, sides)
+    console.print(import_report.description(model, described))
+    how = asked or _guess(described)
     numbers = _numbers(scale, mean, std)
-    target = ModelStore(store)
-    class_labels = image_folders.read_labels(labels)
-    pictures = image_folders.pictures(calibration)
-    evaluated, indices = image_folders.labelled(evaluation, class_labels)
 
     def encoder(dtype: str, shape: list[Any]) -> encoding.Encoding:
-        source = input_of(dtype, shape, parameters, numbers)
+        source = input_of(dtype, shape, how.parameters, numbers)
         return encoding.Encoding.from_manifest(*source[1:])
 
     folder = build / name
@@ -162,51 +98,145 @@ def import_model(
             encoder,
             output=output.value,
             output_name=output_name,
+            size=sides,
         )
-    for note in adopted.notes:
-        console.print(f"  {note}")
-    source = input_of(adopted.dtype, adopted.shape, parameters, numbers)
-    imported = Imported(folder, class_labels, source)
-    with timed("quantise"), _bar("calibrating", min(len(pictures), 512)) as on_picture:
-        quantization = imported.quantise(pictures, on_picture)
-    evaluating = timed(f"evaluate on {len(evaluated):,} pictures")
-    with evaluating, _bar("evaluating", len(evaluated)) as on_picture:
-        evaluations = imported.evaluate(evaluated, indices, on_picture)
-    console.print(_comparison(evaluations, class_labels))
-    reason = may_publish_int8(evaluations, min_accuracy, max_loss, allow_fp32=allow_fp32)
-    candidates: dict[str, dict[str, Any] | None] = {"fp32": None}
-    if reason is None:
-        candidates["int8"] = quantization
-    else:
-        console.print(f"int8 is not published: {reason}", soft_wrap=True)
-    origin = {
-        "dataset": {"name": evaluation.name, "sha256": image_folders.digest(evaluation, evaluated)},
-        "imported": {"file": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()},
-        "seed": None,
-    }
-    versions = imported.publish(target, name, evaluations, candidates, origin)
+    source = input_of(adopted.dtype, adopted.shape, how.parameters, numbers)
+    imported = Imported(folder, class_labels.names, adopted, source)
+    for note in (*class_labels.notes, *adopted.notes, f"preprocessing: {how.source}"):
+        _say(note)
+    if find_preprocess:
+        _suggest(imported, *parts)
+        return
+    proof = None
+    if answers:
+        folders = [part for part in (pictures, calibration, evaluation) if part]
+        files = answers.files(folders or [answers.source.parent])
+        proof = Proof(answers, files, tolerance)
+    steps = Steps(imported, *parts, proof, _say, _bar)
+    steps.prove()
+    with timed("compress"):
+        choice = steps.compress(memory * 2**20)
+    if choice.figures:
+        console.print(import_report.recipes(choice))
+    steps.calibrate()
+    with timed("evaluate"):
+        steps.evaluate()
+    console.print(import_report.figures(steps.measured, class_labels.names))
+    steps.fall_back()
+    steps.check_accuracy(min_accuracy)
+    doubts = steps.doubts(is_guess=how.is_guess)
+    versions = steps.publish(target, name, doubts)
     for candidate, version in versions.items():
         console.print(f"published {name} {candidate}: {version}", soft_wrap=True)
+    for title, sentences in (("doubt", doubts), ("missing", steps.lacks())):
+        for sentence in sentences:
+            console.print(f"{title}: {sentence}", soft_wrap=True)
+    version = versions[steps.best]
     if channel:
-        version = versions.get("int8", versions["fp32"])
-        target.promote(name, version, channel)
+        target.promote(name, version, channel, force=force)
         console.print(f"{channel} of {name} is {version}")
+    after = import_report.next_steps(name, version, store, channel, doubted=bool(doubts))
+    console.print(f"next:\n{after}", soft_wrap=True)
 
 
-def _parameters(
-    pipeline: PipelineName, background: Background | None, *, pad: bool
-) -> dict[str, Any]:
-    """Return a manifest's `preprocess`, without scale, mean and std."""
-    if pipeline is not PipelineName.RESIZE and (background or pad):
+def _suggest(imported: Imported, calibration: Pictures, evaluation: Pictures) -> None:
+    """Rank the likely ways to prepare pictures, and write the best one for --preprocess."""
+    if evaluation.truth is None or imported.is_multi_label:
+        raise ImportRefused(
+            "--find-preprocess needs labelled pictures, one label each: a folder with one "
+            "sub-folder per label"
+        )
+    pictures = calibration if calibration.truth is not None else evaluation
+    model = session(imported.folder / "adopted.onnx")
+    shape, dtype = imported.encode.shape, imported.input.dtype
+    with console.status("trying ways to prepare pictures"):
+        ranked = find.find_preprocess(model, pictures.files, pictures.labels, shape, dtype)
+    console.print(import_report.ways(ranked))
+    best = imported.folder / "preprocess.json"
+    best.write_bytes(manifest.encode(ranked[0].preprocess))
+    _say(f"if your model was trained that way, add --preprocess {best}")
+
+
+class _Preprocessing(NamedTuple):
+    """Members of a manifest's `preprocess`, and where they are from."""
+
+    parameters: dict[str, Any]
+    source: str
+    is_guess: bool = False
+
+
+def _asked(
+    asked: str, model: Path, background: options.Background | None, *, pad: bool
+) -> _Preprocessing | None:
+    """Read --preprocess, or the author's file beside the model; None without both."""
+    if asked != "resize" and (background or pad):
         raise typer.BadParameter("--background and --pad require --preprocess resize")
-    match pipeline:
-        case PipelineName.MNIST:
-            return {"pipeline": "mnist", "box": 20}
-        case PipelineName.IMAGENET:
-            return {"pipeline": "imagenet", "crop": 224 / 256}
-        case PipelineName.RESIZE:
-            own = {"background": background.value} if background else {}
-            return {"pipeline": "resize", "pad": pad, **own}
+    beside = model.parent / _AUTHORS_FILE
+    if not asked and beside.is_file():
+        return _Preprocessing(from_file(beside), f"{beside.name} beside the model")
+    if not asked:
+        return None
+    if asked == "resize":
+        own = {"background": background.value} if background else {}
+        fit = {"fit": "longer", "pad_colour": "border"} if pad else {"fit": "squash"}
+        return _Preprocessing({"pipeline": "picture", **fit, **own}, asked)
+    if Path(asked).is_file():
+        return _Preprocessing(from_file(Path(asked)), asked)
+    if asked not in PRESETS:
+        raise typer.BadParameter(
+            f"there is no file and no preset {asked!r}; expected a file, or one of resize, "
+            f"{', '.join(PRESETS)}",
+            param_hint="--preprocess",
+        )
+    return _Preprocessing(preset(asked), asked)
+
+
+def _guess(described: Description) -> _Preprocessing:
+    """`imagenet` for what looks like a classifier of photos, else `resize`."""
+    sides = [side for port in described.inputs[:1] for side in port.shape[1:]]
+    lengths = sorted(side for side in sides if isinstance(side, int))
+    if len(lengths) == 3 and lengths[0] == 3 and lengths[1] >= _PHOTO:
+        return _Preprocessing(preset("imagenet"), "imagenet, a guess", is_guess=True)
+    parameters = {"pipeline": "picture", "fit": "squash"}
+    return _Preprocessing(parameters, "resize, a guess", is_guess=True)
+
+
+def _parts(
+    labels: Labels, pictures: Path | None, calibration: Path | None, evaluation: Path | None
+) -> tuple[Pictures, Pictures]:
+    """Pictures to calibrate with and to evaluate on, as far as the user gives any."""
+    if pictures and (calibration or evaluation):
+        raise typer.BadParameter(
+            "expected either PICTURES or --calibration and --evaluation, got both"
+        )
+    if evaluation and not calibration:
+        raise typer.BadParameter(
+            "--evaluation requires --calibration; give one folder of labelled pictures as PICTURES "
+            "to use a half of it for each"
+        )
+    if pictures:
+        return split(Pictures.read(pictures, labels))
+    if not calibration:
+        return Pictures(Path()), Pictures(Path())
+    if not evaluation:
+        return split(Pictures.read(calibration, None))
+    return separate(_labelled_or_not(calibration, labels), Pictures.read(evaluation, labels))
+
+
+def _labelled_or_not(folder: Path, labels: Labels) -> Pictures:
+    """Read a folder to calibrate with, whose sub-folders need not be labels."""
+    try:
+        return Pictures.read(folder, labels)
+    except ImportRefused:
+        return Pictures.read(folder, None)
+
+
+def _name_of(model: Path) -> str:
+    """Name of a model from its file's, in the characters that a stack accepts."""
+    name = re.sub("[^a-z0-9]+", "-", model.stem.lower()).strip("-")[:63].rstrip("-")
+    if not name:
+        raise typer.BadParameter(f"{model.name!r} has no letters to name the model by; pass --name")
+    return name
 
 
 def _numbers(scale: float | None, mean: str, std: str) -> dict[str, Any]:
@@ -223,31 +253,29 @@ def _numbers(scale: float | None, mean: str, std: str) -> dict[str, Any]:
     return numbers
 
 
+def _size(text: str) -> tuple[int, int] | None:
+    """Height and width from --size, None if it is empty."""
+    if not text:
+        return None
+    if not re.fullmatch("[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})?", text):
+        raise typer.BadParameter(f"expected a side in pixels, or height,width, got {text!r}")
+    sides = [int(side) for side in text.split(",")]
+    return sides[0], sides[-1]
+
+
+def _frame(asked: _Preprocessing | None) -> tuple[int, int] | None:
+    """Height and width that an author's file names."""
+    height, width = asked.parameters.get("frame", (0, 0)) if asked else (0, 0)
+    return (int(height), int(width)) if height else None
+
+
+def _say(sentence: str) -> None:
+    console.print(f"  {sentence}", soft_wrap=True)
+
+
 @contextmanager
 def _bar(title: str, total: int) -> Iterator[Callable[[], None]]:
     """Yield a function that advances a progress bar by one picture."""
     with progress_bars() as bars:
-        task = bars.add_task(title, total=total)
+        task = bars.add_task(title, total=total, visible=total > 0)
         yield lambda: bars.advance(task)
-
-
-def _comparison(evaluations: dict[str, Evaluation], labels: list[int] | list[str]) -> Table:
-    table = Table(title="Evaluation pictures, preprocessed by the function's own code")
-    table.add_column("")
-    for name in evaluations:
-        table.add_column(name, justify="right")
-    rows: dict[str, Callable[[Evaluation], str]] = {
-        "accuracy": lambda evaluation: f"{evaluation.accuracy:.2%}",
-        "worst class": lambda evaluation: _worst(evaluation, labels),
-        "calibration error": lambda evaluation: f"{evaluation.expected_calibration_error:.4f}",
-        "size": lambda evaluation: f"{evaluation.bytes / 1024:.0f} KiB",
-        "latency, median": lambda evaluation: f"{evaluation.latency_p50_ms:.3f} ms",
-    }
-    for title, row in rows.items():
-        table.add_row(title, *(row(evaluation) for evaluation in evaluations.values()))
-    return table
-
-
-def _worst(evaluation: Evaluation, labels: list[int] | list[str]) -> str:
-    share = min(evaluation.per_class_accuracy)
-    return f"{share:.1%} ({labels[evaluation.per_class_accuracy.index(share)]})"
