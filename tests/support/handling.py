@@ -16,10 +16,10 @@ type Send = Callable[[list[bytes], str], list[Any]]
 
 
 @contextmanager
-def handling(name: str, version: str) -> Iterator[Send]:
-    """Serve a model of the local store; send files in a preprocessing mode, return the answers."""
+def handling(name: str, version: str, store: str = STORE.as_uri()) -> Iterator[Send]:
+    """Serve a model of a store; send files in a preprocessing mode, return the answers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MODEL_STORE_URL", STORE.as_uri())
+        patch.setenv("MODEL_STORE_URL", store)
         patch.setenv("MODEL_NAME", name)
         patch.setenv("MODEL_VERSION", version)
         from classifier import handler

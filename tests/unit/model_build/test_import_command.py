@@ -22,6 +22,7 @@ from model_build.store.model_store import ModelStore
 from tests.support import ROOT
 from tests.support.classifiers import linear
 from tests.support.command_line import Run
+from tests.support.handling import handling
 
 RESIZE = ("--preprocess", "resize", "--mean", "0.5", "--std", "0.5")
 
@@ -375,6 +376,12 @@ def test_thresholds_of_a_multi_label_model_are_fitted(
     assert document["metrics"]["accuracy"] == 1
     assert "rejection" not in document
     assert "thresholds are fitted to" in out
+    picture = np.full((6, 6), 30, np.uint8)
+    picture[:, 3:] = 150
+    write_picture(tones / "right.png", picture)
+    with handling("tones", document["version"], models.url) as send:
+        (answer,) = send([(tones / "right.png").read_bytes()], "auto")
+    assert answer["labels"] == ["right"]
     assert bring("--preprocess", "resize", "--name", "plain", **asked)[0] == 0
     assert newest(models, "plain")["output"]["thresholds"] == [0.5, 0.5]
 
@@ -493,9 +500,9 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(
 
 
 def test_a_temperature_does_not_hide_that_a_model_was_too_sure(
-    bring: Any, models: ModelStore, given: Path, tmp_path: Path, mnist: Dataset
+    bring: Any, models: ModelStore, given: Path, tmp_path: Path
 ) -> None:
-    sure = regression(mnist)
+    sure = onnx.load(given / "My Digits_v2.onnx")
     (weight,) = [one for one in sure.graph.initializer if one.name == "weight"]
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 20, "weight"))
     onnx.save(sure, tmp_path / "sure.onnx")
