@@ -12,7 +12,7 @@ from model_build.importing.rewriting import Step, prepend, rename
 
 type Side = int | str
 
-MAX_SIDE = 640  # pixels; the function shrinks larger pictures to this
+MAX_SIDE = 1024  # pixels
 _INTEGERS: set[int] = {TensorProto.INT8, TensorProto.INT32, TensorProto.INT64, TensorProto.INT16}
 _FLOATS: set[int] = {TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 _DTYPES: dict[int, str] = {TensorProto.UINT8: "uint8", TensorProto.FLOAT: "float32"}

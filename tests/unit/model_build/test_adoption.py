@@ -180,7 +180,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a row": (linear(shape=("N", 30)), {}, "rows of 30 pixels; .* --size"),
     "another size": (linear(), {"size": (8, 8)}, "--size 8x8 contradicts .*; omit it"),
     "a size of other rows": (linear(shape=("N", 36)), {"size": (6, 7)}, "the 36 pixels .* got 6x7"),
-    "large pictures": (linear(shape=("N", 1, 2, 641)), {}, "at most 640 pixels"),
+    "large pictures": (linear(shape=("N", 1, 2, 1025)), {}, "at most 1024 pixels"),
     "batches of 8": (linear(shape=(8, 1, 6, 6), flat=(8, 36), edit=tied), {}, "batches of 8"),
     "batches of 7": (linear(shape=(7, 1, 6, 6)), {}, "batches of 7"),
     "another operator set": (linear(edit=foreign), {}, "operators of com.example, such as Reshape"),
