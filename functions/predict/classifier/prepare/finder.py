@@ -25,6 +25,7 @@ type Ink = NDArray[np.float32]
 SIDE = 96  # pixels of the longer side that the network is shown
 _MOST_SMALL = 6  # pieces of ink
 _LEAST_SMALL = 10  # pixels
+_CLEAR = 0.7  # score of what a close look shows where the first look saw nothing
 _LARGE = 26  # cells: a digit at least as high or wide is seen well enough the first time
 _CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
 _LEAST_CLOSE = 5 / 48  # of the longer side: where a smaller digit is shows no better at first
@@ -213,7 +214,8 @@ def find_small(
             for digit in _digits_in(part, detail, maps_of)
             if _overlap(digit.box, piece.box) > 0 and max(_sides(digit.box, pixels)) >= least
         ]
-    return sorted(digits, key=lambda digit: -digit.prominence)
+    clear = [digit for digit in digits if digit.score >= _CLEAR]
+    return sorted(clear, key=lambda digit: -digit.prominence)
 
 
 def _detail(part: Part, pixels: Pixels, load_detail: DetailLoader | None) -> Pixels:
