@@ -31,6 +31,18 @@ def test_a_line_starts_empty_after_the_last(capsys: pytest.CaptureFixture[str]) 
     assert (second["request_id"], second["ColdStart"]) == ("gateway-2", [0.0])
 
 
+def test_more_values_than_a_line_holds_are_all_written_for_the_version(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A batch of numbers has hundreds of digits; a canary is judged by all of them."""
+    telemetry.begin("gateway-1", "lambda-1", cold_start=False)
+    telemetry.add_confidences([0.5] * 150, 0.5)
+    telemetry.metrics.flush_metrics()
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert sum(len(written.get("Guess", ())) for written in lines) == 150
+    assert all("function_version" in written for written in lines)
+
+
 def test_a_request_drops_what_was_never_flushed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

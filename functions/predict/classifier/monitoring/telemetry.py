@@ -41,10 +41,11 @@ def add_confidences(confidences: list[float], guess: float) -> None:
     guess: the confidence up to which an answer counts as a guess.
     A canary with a tenth of the traffic would go unnoticed among the rest.
     """
+    # First: Powertools writes the values as soon as there are a hundred.
+    metrics.add_dimensions(service=_SERVICE, function_version=_VERSION)
     for confidence in confidences:
         metrics.add_metric("Confidence", MetricUnit.NoUnit, confidence)
         metrics.add_metric("Guess", MetricUnit.Count, int(confidence <= guess))
-    metrics.add_dimensions(service=_SERVICE, function_version=_VERSION)
 
 
 def add_model(name: str) -> None:
