@@ -13,7 +13,8 @@ from PIL import Image
 
 from classifier import handler
 from classifier.model.models import Models
-from classifier.monitoring.telemetry import logger
+from classifier.monitoring.telemetry import begin, logger, metrics
+from classifier.served import Served
 from tests.support.log_lines import logged
 from tests.support.sure_models import Sure, point, publish
 
@@ -135,6 +136,15 @@ def test_an_unknown_model_is_not_found_and_the_known_ones_are_named(
     detail = answer["detail"] if path.count("/") == 1 else answer["error"]
     assert status == 404
     assert detail == "there is no model 'pets'; this function serves 'mnist', 'clothes'"
+
+
+def test_probes_between_requests_leave_nothing_behind(two: dict[str, Sure]) -> None:
+    """An idle server is asked every few seconds whether it is ready, for months."""
+    probed = Served(handler.models)
+    begin("gateway-1", "lambda-1", cold_start=False)
+    for _ in range(3):
+        probed.model()
+    assert len(metrics.provider.dimension_sets) == 1
 
 
 def test_metrics_and_log_lines_are_by_model(

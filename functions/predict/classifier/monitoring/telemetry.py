@@ -49,5 +49,10 @@ def add_confidences(confidences: list[float], guess: float) -> None:
 
 
 def add_model(name: str) -> None:
-    """Add the request's metrics for its model too, where a function serves several."""
-    metrics.add_dimensions(service=_SERVICE, model=name)
+    """Add the request's metrics for its model too, where a function serves several.
+
+    Once: a server's probes ask for models as well, and are no requests that end with a line.
+    """
+    dimensions = {"service": _SERVICE, "model": name}
+    if dimensions not in metrics.provider.dimension_sets:
+        metrics.add_dimensions(**dimensions)
