@@ -10,15 +10,14 @@ def check(
     candidate: Evaluation,
     parent: Evaluation,
     min_accuracy: float,
-    max_loss: float = MAX_LOSS,
     name: str = "int8",
 ) -> None:
     """Raise GateError, with every reason, for a model that lost too much; name: the candidate's."""
     reasons = []
     loss = parent.accuracy - candidate.accuracy
-    if loss > max_loss + 1e-9:
+    if loss > MAX_LOSS + 1e-9:
         reasons.append(
-            f"{name} must lose at most {max_loss:.2%} accuracy against fp32, got {loss:.2%} "
+            f"{name} must lose at most {MAX_LOSS:.2%} accuracy against fp32, got {loss:.2%} "
             f"({candidate.accuracy:.2%} against {parent.accuracy:.2%})"
         )
     if candidate.accuracy < min_accuracy:

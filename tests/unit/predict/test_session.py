@@ -202,9 +202,9 @@ def test_a_published_file_that_is_no_model_is_unavailable(
 
 def test_nothing_is_loaded_before_the_first_request_for_it(model_store: Path) -> None:
     model = LazyModel()
-    assert not model.is_loaded
+    assert model.model is None
     first = model.get()
-    assert model.is_loaded
+    assert model.model is not None
     shutil.rmtree(model_store)
     assert model.get() is first
 
@@ -232,7 +232,7 @@ def test_a_failed_load_is_forgotten_and_the_next_good_state_is_served(
     def fails() -> None:
         with pytest.raises(ModelUnavailable):
             model.get()
-        assert not model.is_loaded
+        assert model.model is None
 
     fails()  # no store
     root.mkdir()

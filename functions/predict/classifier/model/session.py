@@ -56,11 +56,6 @@ class LazyModel:
         self._loading: Waiting[Model] | None = None
         self.model: Model | None = None  # once loaded
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the model has been loaded."""
-        return self.model is not None
-
     def get(self) -> Model:
         """Return the model that the environment variables name, loading it if necessary.
 
