@@ -117,7 +117,7 @@ def deploy(stack: Stack, options: argparse.Namespace, overrides: str | list[str]
 
 
 def rollback(stack: Stack, options: argparse.Namespace) -> None:
-    """Deploy the previous release again: its code, its model and its parameters.
+    """Deploy the previous release again: its code, its parameters, and its model if it pins one.
 
     Raises as `deploy` does.
     """
