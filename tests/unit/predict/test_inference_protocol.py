@@ -477,7 +477,11 @@ def test_a_body_without_json_is_the_input(server: Server, digits: Digits) -> Non
 
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [(bytes(785), "must hold 784 values"), (b"seven", "does not fit"), (b"", "not valid JSON")],
+    [
+        (bytes(785), "the body has 785 bytes; send an image file, or samples of 784 bytes each"),
+        (b"seven", "the body has 5 bytes"),
+        (b"", "not valid JSON"),
+    ],
 )
 def test_a_body_that_is_no_input_is_refused(server: Server, body: bytes, reason: str) -> None:
     status, detail = raw(server, body)

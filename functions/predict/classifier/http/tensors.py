@@ -57,9 +57,13 @@ def from_body(body: bytes, model: Model) -> dict[str, Any]:
     """The input that is a whole body: an image file, or as many samples as it holds."""
     if formats.recognise(body):
         return {"name": model.input_name, "datatype": "BYTES", "shape": [1], "data": [body]}
+    size = math.prod(model.encode.shape) * DTYPES[datatype_of(model)].itemsize
+    if len(body) % size:
+        raise BadRequest(
+            f"the body has {len(body)} bytes; send an image file, or samples of {size} bytes each"
+        )
     values = from_binary(datatype_of(model), body)
-    assert isinstance(values, np.ndarray)
-    shape = [values.size // math.prod(model.encode.shape), *model.encode.shape]
+    shape = [len(body) // size, *model.encode.shape]
     described = {"name": model.input_name, "datatype": datatype_of(model), "shape": shape}
     return described | {"data": values}
 
