@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+import tracemalloc
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from classifier.errors import Misconfigured, ModelUnavailable, NotFound
-from classifier.model.fetch import configured_names
+from classifier.model.fetch import Waiting, configured_names, fetch_configured
 from classifier.model.models import Loaded, Models, NotRefreshed
 from classifier.model.session import Model, load_configured
 from classifier.model.store import FolderStore, S3Store
@@ -62,6 +63,18 @@ def loaded(models: Models) -> list[str]:
 def probability(model: Model) -> float:
     """Of the class that the model is sure of."""
     return round(float(model.probabilities(PICTURE).max()), 3)
+
+
+def test_the_bytes_of_a_file_are_not_kept_once_it_is_open(store: Path) -> None:
+    """Neither by onnxruntime nor by the early fetch, which lives as long as the environment."""
+    size = publish(store, "mnist", 7, 0.9, hidden=2_000).bytes
+    tracemalloc.start()
+    early = Waiting(fetch_configured)
+    Models(early).get()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert early.is_done
+    assert held < size / 2
 
 
 def test_the_first_name_is_the_default(three: dict[str, Sure]) -> None:

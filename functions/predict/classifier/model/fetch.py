@@ -141,6 +141,12 @@ class Waiting[T]:
             raise self._error
         return self._value
 
+    def take(self) -> T:
+        """Return the result for the first and only time: what it holds may be large."""
+        value = self.result()
+        del self._value
+        return value
+
     def _run(self) -> None:
         try:
             self._value = self._call()

@@ -121,7 +121,7 @@ def load_configured(
     """
     started = time.perf_counter()
     try:
-        files = early.result() if early else fetch_configured(name, admit)
+        files = early.take() if early else fetch_configured(name, admit)
     except ModelUnavailable:
         files = fetch_configured(name, admit)
     return _open(files, started)
@@ -193,6 +193,9 @@ def _session(content: bytes, expected: File, label: str) -> ort.InferenceSession
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
     try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which share no public base
         raise ModelUnavailable(f"{label} does not load") from error
+    # It keeps the file to open it again with other providers, which there are not: half its memory.
+    session._model_bytes = None  # noqa: SLF001 - there is no public way
+    return session
