@@ -138,7 +138,7 @@ def load(store: Store, name: str, version: str, admit: Admit | None = None) -> M
 
 def _open(files: Files, started: float) -> Model:
     name, version, manifest, content, _ = files
-    finder = LazyFinder(files) if manifest.finder else None
+    finder = LazyFinder(files._replace(content=b"")) if manifest.finder else None
     try:
         _, dtype, shape, parameters = manifest.input
         encode = Encoding.from_manifest(dtype, shape, parameters)
