@@ -190,7 +190,8 @@ def _preflight(parameters: list[str]) -> Document:
     headers: Document = {
         "Access-Control-Allow-Origin": _ORIGIN,
         "Access-Control-Allow-Methods": "'GET,HEAD,POST,OPTIONS'",
-        "Access-Control-Allow-Headers": "'authorization,content-type,"
+        "Access-Control-Allow-Headers": "'authorization,content-encoding,content-type,"
+        "inference-header-content-length,"
         "x-amz-content-sha256,x-amz-date,x-amz-security-token,x-api-key'",  # of any AuthMode
         "Access-Control-Max-Age": "'3600'",
     }

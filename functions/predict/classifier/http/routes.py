@@ -55,7 +55,8 @@ def preflight() -> Response:
     """
     grants = {
         "Access-Control-Allow-Methods": "GET,HEAD,POST,OPTIONS",
-        "Access-Control-Allow-Headers": "authorization,content-type,"
+        "Access-Control-Allow-Headers": "authorization,content-encoding,content-type,"
+        "inference-header-content-length,"
         "x-amz-content-sha256,x-amz-date,x-amz-security-token,x-api-key",  # signed requests too
         "Access-Control-Max-Age": "3600",
     }

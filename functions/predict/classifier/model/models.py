@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property, partial
+from reprlib import repr as short  # don't echo a long name back
 from typing import NamedTuple
 
 from classifier.errors import Misconfigured, ModelUnavailable, NotFound
@@ -27,7 +28,7 @@ from classifier.model.fetch import (
 from classifier.model.manifest import VERSION, Manifest
 from classifier.model.session import LazyModel, Model, load, load_configured
 
-_COPIES = 2  # of its file that a session holds: onnxruntime packs the weights of products again
+_COPIES = 2  # of its file that a session holds while it is opened
 _DAY = 86_400  # seconds, the longest between two looks at a channel
 _BACK_OFF_SECONDS = 3_600  # between two looks, after some that failed
 
@@ -99,7 +100,7 @@ class Models:
             return self.names[0]
         if name not in self.names:
             served = ", ".join(map(repr, self.names))
-            raise NotFound(f"there is no model {name!r}; this function serves {served}")
+            raise NotFound(f"there is no model {short(name)}; this function serves {served}")
         return name
 
     def get(self, name: str | None = None) -> Model:
