@@ -82,14 +82,16 @@ def classify(
 ) -> Any:
     """POST an image file to /predict at `url` and return the answer, the model's input included.
 
-    top_k: how many of the best labels the answer has; `all` for all probabilities.
+    url: may have a query, such as `?model=pets`. top_k: how many of the best labels the answer has;
+    `all` for all probabilities.
     Raises Refused with the service's reason, and Unreachable.
     """
     query = urlencode({"preprocess": preprocess, "input": "true", "top_k": top_k})
     headers = {"Content-Type": "application/octet-stream", "User-Agent": "tools.predict"}
     if key:
         headers["x-api-key"] = key
-    request = urllib.request.Request(f"{url}?{query}", file, headers, method="POST")  # noqa: S310 - checked
+    joined = f"{url}{'&' if urlsplit(url).query else '?'}{query}"
+    request = urllib.request.Request(joined, file, headers, method="POST")  # noqa: S310 - checked
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
             answer = json.loads(response.read())
@@ -139,7 +141,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="image file, or - for standard input"
     )
-    parser.add_argument("--url", required=True, help="URL of /predict")
+    parser.add_argument(
+        "--url", required=True, help="URL of /predict; may have a query, such as ?model=pets"
+    )
     parser.add_argument(
         "--key", default=os.environ.get(KEY_VARIABLE, ""), help=f"API key; default: ${KEY_VARIABLE}"
     )

@@ -124,7 +124,10 @@ def _answer(request: Request, remaining: Remaining | None) -> Response:
             _allow(request, *(("GET", "HEAD") if method == "GET" else (method,)))
             response = answer(request, served, **matched.groupdict())
             return response | {"body": ""} if request.method == "HEAD" else response
-    raise NotFound(f"there is no {request.path}; POST an image to /predict")
+    instead = (
+        "see /openapi.json" if request.path.startswith("/v2/") else "POST an image to /predict"
+    )
+    raise NotFound(f"there is no {request.path}; {instead}")
 
 
 def _as_accepted(response: Response, accepted: str) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.filepost import encode_multipart_formdata
 
 from classifier.errors import (
     BadRequest,
@@ -164,6 +165,20 @@ def test_a_client_chooses_how_many_labels_it_gets(value: str | None, top_k: int 
 def test_another_number_of_labels_is_refused(value: str) -> None:
     with pytest.raises(BadRequest, match="top_k must be all or a number from 1, got"):
         read(Request("POST", "/predict", {"top_k": value}, {}, FILE, "-"))
+
+
+@pytest.mark.parametrize("body", [b"\x08\xff&" * 200, b"\xef\xbb\xbffemale\nmale\n"])
+def test_bytes_that_curl_calls_a_form_are_a_file(body: bytes) -> None:
+    """curl --data-binary declares any file to be a form, whose text is ASCII."""
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    assert read(Request("POST", "/predict", {}, headers, body, "-")).images == [body]
+
+
+def test_a_file_of_another_format_in_a_form_is_named() -> None:
+    page = b"<!DOCTYPE html><html><body>image</body></html>"
+    body, content_type = encode_multipart_formdata([("image", ("a.html", page))])
+    with pytest.raises(UnsupportedMediaType, match="HTML"):
+        read(Request("POST", "/predict", {}, {"content-type": content_type}, body, "-"))
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/pdf", "text/html;charset=utf-8"])

@@ -184,6 +184,11 @@ def test_standard_input_is_a_picture_too(service: Service, monkeypatch: pytest.M
     assert service.seen[0][2] == PNG
 
 
+def test_a_url_may_name_one_of_several_models(service: Service, picture: str) -> None:
+    assert predict.main([picture, "--url", f"{service.url}?model=pets"]) == 0
+    assert service.seen[0][0].startswith("/prod/predict?model=pets&preprocess=auto&")
+
+
 @pytest.mark.parametrize(("option", "sent"), [(None, "of the environment"), ("given", "given")])
 def test_the_key_is_that_of_the_option_or_else_of_the_environment(
     service: Service, picture: str, monkeypatch: pytest.MonkeyPatch, option: str | None, sent: str

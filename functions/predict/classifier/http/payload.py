@@ -12,6 +12,7 @@ from classifier.mode import MODES, Mode
 
 _FILE_TYPES = formats.MEDIA_TYPES | {"application/octet-stream", ""}
 _URLENCODED = "application/x-www-form-urlencoded"
+_BYTES_TYPES = _FILE_TYPES | {_URLENCODED}  # curl calls any file a form
 _ACCEPTED = (
     'application/json with {"image": "<base64>"}, multipart/form-data with a field "image", or the '
     f"image file itself as {formats.REGISTERED_TYPES}"
@@ -111,9 +112,9 @@ def _from_text(kind: str, body: bytes) -> tuple[list[bytes], bool]:
         return [image], False
     if mistake := mistakes.name_of_bytes(body):
         raise UnreadableImage(mistake)
-    if kind == _URLENCODED:
+    if kind == _URLENCODED and body.isascii():
         return _from_fields(form.choose_images(form.read_urlencoded(body)))
-    if kind not in _FILE_TYPES:
+    if kind not in _BYTES_TYPES:
         raise UnsupportedMediaType(f"unsupported content type {short(kind)}; send {_ACCEPTED}")
     return [body], False
 
@@ -129,6 +130,7 @@ def _from_fields(fields: list[tuple[str, bytes]]) -> tuple[list[bytes], bool]:
     for index, (name, content) in enumerate(fields):
         where = f"images[{index}]" if is_batch else f"the field {short(name)}"
         if not formats.recognise(content):
+            formats.refuse_known(content)
             content = base64_text.image_in(content, where) or content  # noqa: PLW2901 - decoded
         images.append(content)
     return images, is_batch
