@@ -250,7 +250,7 @@ def test_a_model_is_loaded_and_unloaded(two: dict[str, Sure]) -> None:
         (b"[" * 100_000, 400, "not valid JSON"),
         (b"[]", 400, "must be a JSON object"),
         (b'{"parameters": []}', 400, '"parameters" must be a JSON object'),
-        (b'{"parameters": {"config": "{}"}}', 400, "unsupported parameters 'config'"),
+        (b'{"parameters": {"config": "{}"}}', 400, "unsupported parameters ['config']"),
         (b" " * (4 * 2**20 + 1), 413, "send at most 4194304"),
     ],
 )
@@ -260,6 +260,12 @@ def test_a_load_with_a_wrong_body_is_refused(
     given, answer = send("POST", "/v2/repository/models/mnist/load", body=body)
     assert (given, sentence in answer["error"]) == (status, True)
     assert index()["mnist"][0] == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize("ready", ["1", "null", "{}", '"true"'])
+def test_an_index_with_a_wrong_filter_is_refused(two: dict[str, Sure], ready: str) -> None:
+    status, answer = send("POST", "/v2/repository/index", body=f'{{"ready": {ready}}}'.encode())
+    assert (status, '"ready" must be true or false' in answer["error"]) == (400, True)
 
 
 def test_an_init_without_a_client_loads_all_models(two: dict[str, Sure], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Source: github.com/triton-inference-server/server, docs/protocol/extension_model
 
 import json
 import re
+from reprlib import repr as short  # don't echo kilobytes back
 from typing import Any
 
 from classifier.errors import BadRequest, TooLarge
@@ -18,7 +19,9 @@ from classifier.served import Served
 
 def index(request: Request, served: Served) -> Response:
     """POST /v2/repository/index: each model of MODEL_NAME; with {"ready": true} the loaded ones."""
-    only_ready = _document(request).get("ready") is True
+    only_ready = _document(request).get("ready", False)
+    if not isinstance(only_ready, bool):
+        raise BadRequest(f'"ready" must be true or false, got {short(only_ready)}')
     models = [_state(served, name) for name in served.models.names]
     return ok([model for model in models if not only_ready or model["state"] == "READY"])
 
@@ -31,7 +34,7 @@ def load(request: Request, served: Served, name: str) -> Response:
     """
     if parameters := _document(request).get("parameters"):
         raise BadRequest(
-            f"unsupported parameters {', '.join(map(repr, parameters))}; a model is loaded as it "
+            f"unsupported parameters {short(sorted(parameters))}; a model is loaded as it "
             "is in the store"
         )
     served.load(name)
