@@ -64,6 +64,7 @@ def import_model(
     output: options.OutputOption = options.OutputKind.AUTO,
     output_name: options.OutputNameOption = None,
     min_accuracy: options.MinAccuracyOption = 0,
+    min_agreement: options.MinAgreementOption = candidates.MIN_AGREEMENT,
     memory: options.MemoryOption = candidates.BUDGET_BYTES // 2**20,
     build: options.FolderOption = Path("build/import"),
 ) -> None:
@@ -112,7 +113,7 @@ def import_model(
         folders = [part for part in (pictures, calibration, evaluation) if part]
         files = answers.files(folders or [answers.source.parent])
         proof = Proof(answers, files, tolerance)
-    steps = Steps(imported, *parts, proof, _say, _bar)
+    steps = Steps(imported, *parts, proof, min_agreement, _say, _bar)
     steps.prove()
     with timed("compress"):
         choice = steps.compress(memory * 2**20)
@@ -126,17 +127,24 @@ def import_model(
     steps.check_accuracy(min_accuracy)
     doubts = steps.doubts(is_guess=how.is_guess)
     versions = steps.publish(target, name, doubts)
-    for candidate, version in versions.items():
-        console.print(f"published {name} {candidate}: {version}", soft_wrap=True)
-    for title, sentences in (("doubt", doubts), ("missing", steps.lacks())):
-        for sentence in sentences:
-            console.print(f"{title}: {sentence}", soft_wrap=True)
+    _tell(steps, name, versions, doubts)
     version = versions[steps.best]
     if channel:
         target.promote(name, version, channel, force=force)
         console.print(f"{channel} of {name} is {version}")
     after = import_report.next_steps(name, version, store, channel, doubted=bool(doubts))
     console.print(f"next:\n{after}", soft_wrap=True)
+
+
+def _tell(steps: Steps, name: str, versions: dict[str, str], doubts: list[str]) -> None:
+    """Say what was published, and how far it can be trusted."""
+    for candidate, version in versions.items():
+        console.print(f"published {name} {candidate}: {version}", soft_wrap=True)
+    for title, sentences in (("doubt", doubts), ("missing", steps.lacks())):
+        for sentence in sentences:
+            console.print(f"{title}: {sentence}", soft_wrap=True)
+    if steps.agreement is not None:
+        console.print(f"{steps.best} against fp32: {steps.agreement}", soft_wrap=True)
 
 
 def _suggest(imported: Imported, calibration: Pictures, evaluation: Pictures) -> None:

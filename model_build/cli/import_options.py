@@ -140,6 +140,15 @@ OutputNameOption = Annotated[
 MinAccuracyOption = Annotated[
     float, typer.Option(min=0, max=1, help="Publish nothing below this accuracy.")
 ]
+MinAgreementOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Compress only if this share of pictures gets the same answer as from fp32, with 95 % "
+        "confidence; 1 keeps fp32.",
+    ),
+]
 MemoryOption = Annotated[
     int, typer.Option(min=1, help="MiB of activations to hold while int8 is calibrated.")
 ]

@@ -33,6 +33,13 @@ class Agreement:
     expected_loss: float
     expected_loss_interval: Interval
 
+    def __str__(self) -> str:
+        low, high = self.top1_interval
+        return (
+            f"the same answer for {self.top1:.1%} of {self.pictures} pictures (95 % interval "
+            f"{low:.1%} to {high:.1%}), largest difference {self.largest_difference:.3f}"
+        )
+
 
 def compare(original: Floats, compressed: Floats) -> Agreement:
     """Compare probabilities [N, classes] of the same pictures."""

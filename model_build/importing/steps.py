@@ -13,6 +13,7 @@ from model_build.errors import GateError, ImportRefused
 from model_build.evaluation.evaluate import Evaluation, Measurement
 from model_build.evaluation.multi_label import fit_thresholds
 from model_build.importing import candidates, expected
+from model_build.importing.agreement import Agreement
 from model_build.importing.candidates import Choice
 from model_build.importing.doubts import doubts as doubts_of
 from model_build.importing.expected import Expected, Parity
@@ -45,16 +46,19 @@ class Proof(NamedTuple):
 class Steps:
     """One import. Each step says what it found, and the next ones use it.
 
-    calibration, evaluation: disjoint pictures; either may be empty. say: shows a sentence. bar:
-    shows progress. prepared: samples of the calibration pictures. models: files of the candidates.
-    calibrated: `calibration` of the manifest's metrics, by candidate. rows: their probabilities for
-    the pictures that the figures are of.
+    calibration, evaluation: disjoint pictures; either may be empty. min_agreement: of a compressed
+    candidate with the original. say: shows a sentence. bar: shows progress. prepared: samples of
+    the calibration pictures. models: files of the candidates. calibrated: `calibration` of the
+    manifest's metrics, by candidate. rows: their probabilities for the pictures that the figures
+    are of. parity, compressed_parity: of the original and of the compressed candidate with the
+    owner's answers. agreement: of the two candidates.
     """
 
     imported: Imported
     calibration: Pictures
     evaluation: Pictures
     proof: Proof | None
+    min_agreement: float
     say: Say
     bar: Bar
     prepared: list[Samples] = field(default_factory=list)
@@ -65,6 +69,8 @@ class Steps:
     rows: dict[str, Rows] = field(default_factory=dict)
     measured: dict[str, Measurement] = field(default_factory=dict)
     parity: Parity | None = None
+    compressed_parity: Parity | None = None
+    agreement: Agreement | None = None
 
     @property
     def shown(self) -> Pictures:
@@ -75,7 +81,7 @@ class Steps:
     def is_enough(self) -> bool:
         """Whether there are enough pictures to tell if a compressed candidate agrees."""
         count = len(self.calibration.files)
-        return count > 0 and wilson_interval(count, count)[0] >= candidates.MIN_TOP1
+        return count > 0 and wilson_interval(count, count)[0] >= self.min_agreement
 
     @property
     def best(self) -> str:
@@ -89,7 +95,7 @@ class Steps:
         """
         if self.proof is None:
             return
-        self.parity = self._parity(self.imported.folder / "adopted.onnx", 1)
+        self.parity = self._parity(self.imported.folder / "adopted.onnx")
         source = self.proof.expected.source.name
         self.say(f"{source}, {len(self.proof.files)} pictures: {self.parity}")
         if self.parity.largest > self.proof.tolerance:
@@ -115,10 +121,17 @@ class Steps:
             else None,
             budget_bytes,
             lambda recipe: self.say(f"trying {recipe}"),
+            min_agreement=self.min_agreement,
+            max_difference=self.proof.tolerance if self.proof else 1,
+            check=self._fault_of,
         )
         if files and not self.is_enough:
-            self.say(f"{len(files)} pictures are too few to compare compressed models on")
+            self.say(
+                f"{len(files)} pictures are too few to compare compressed models on: even if all "
+                f"agree, they don't show an agreement of {self.min_agreement:.0%}"
+            )
         self.say(choice.sentence)
+        self.agreement = choice.agreement
         if not imported.adopted.quantised:
             self.models, self.quantizations = {FP32: choice.original}, {FP32: None}
         if choice.quantization is not None:
@@ -137,6 +150,9 @@ class Steps:
         if imported.is_multi_label:
             self.thresholds = fit_thresholds(rows[self.best], truth)
             self.say(f"thresholds are fitted to {len(truth)} pictures")
+        elif self.proof is not None:
+            source = self.proof.expected.source.name
+            self.say(f"no temperature is fitted: the probabilities stay those of {source}")
         elif not imported.adopted.quantised:
             try:
                 for name, path in self.models.items():
@@ -159,22 +175,14 @@ class Steps:
         self.measured = self.imported.measure(self.models, self.rows, pictures, self.thresholds)
 
     def fall_back(self) -> None:
-        """Drop what was compressed if it lost too much or is too far from the owner's answers."""
-        name, reason = self.best, None
-        if len(self.models) < 2:
+        """Drop what was compressed if it lost too much accuracy."""
+        if len(self.models) < 2 or self.shown.truth is None:
             return
-        if self.shown.truth is not None:
-            right = {name: self._is_right(rows) for name, rows in self.rows.items()}
-            reason = lost_too_much(right[name], right[FP32])
-        if self.proof is not None and reason is None:
-            parity = self._parity(self.models[name], self._temperature(name))
-            self.say(f"{name}: {parity}")
-            if parity.largest <= self.proof.tolerance:
-                self.parity = parity
-            else:
-                reason = self._differs(parity)
-        if reason is not None:
+        name = self.best
+        right = {name: self._is_right(rows) for name, rows in self.rows.items()}
+        if reason := lost_too_much(right[name], right[FP32]):
             del self.models[name]
+            self.agreement = self.compressed_parity = None
             self.say(f"{name} is not published: {reason}")
 
     def check_accuracy(self, least: float) -> None:
@@ -218,11 +226,15 @@ class Steps:
         """Sentences on what more pictures would give."""
         found = []
         if not self.is_enough and not self.imported.adopted.quantised:
-            found.append("int8, which needs a hundred pictures like those the model will see")
-        if self.shown.truth is None:
             found.append(
-                "accuracy, a temperature and a threshold for pictures of something else, which "
-                "need labelled pictures: one sub-folder per label"
+                "int8, which needs a hundred pictures like those the model will see, or a lower "
+                "--min-agreement"
+            )
+        if self.shown.truth is None:
+            fitted = "accuracy" if self.proof else "accuracy, a temperature"
+            found.append(
+                f"{fitted} and a threshold for pictures of something else, which need labelled "
+                "pictures: one sub-folder per label"
             )
         if self.proof is None:
             found.append("a proof that your framework answers the same: --expected answers.npz")
@@ -239,12 +251,13 @@ class Steps:
             "imported": first | ({"weights": weights} if weights else {}),
             "seed": None,
         }
-        if self.proof is not None and self.parity is not None:
+        parity = self.compressed_parity or self.parity
+        if self.proof is not None and parity is not None:
             origin["expected"] = {
                 "sha256": self.proof.expected.sha256,
                 "pictures": len(self.proof.files),
-                "agreement": self.parity.agreement,
-                "largest_difference": self.parity.largest,
+                "agreement": parity.agreement,
+                "largest_difference": parity.largest,
             }
         return self.imported.publish(
             store,
@@ -258,15 +271,24 @@ class Steps:
             doubts=doubts,
         )
 
-    def _parity(self, path: Path, temperature: float) -> Parity:
-        """Compare served answers with the owner's, at the temperature of the file."""
+    def _fault_of(self, path: Path) -> str:
+        """Say why a compressed file fails the owner's answers; empty if it does not."""
+        if self.proof is None:
+            return ""
+        parity = self._parity(path)
+        if parity.largest > self.proof.tolerance:
+            return self._differs(parity)
+        self.compressed_parity = parity
+        self.say(f"compressed: {parity}")
+        return ""
+
+    def _parity(self, path: Path) -> Parity:
+        """Compare served answers with the owner's."""
         assert self.proof is not None
         imported, files = self.imported, self.proof.files
         wanted = self.proof.expected.probabilities(
             len(imported.labels), is_multi_label=imported.is_multi_label
         )
-        if temperature != 1:
-            wanted = expected.softmax(logarithms(wanted) / np.float32(temperature))
         with self.bar("comparing", len(files)) as on_picture:
             samples = imported.samples(files, on_picture)
             served = imported.answers({"served": path}, samples)["served"]

@@ -17,13 +17,14 @@ from classifier.model import session
 from classifier.model import store as function_store
 from model_build.cli import import_options
 from model_build.data.datasets import Dataset
-from model_build.importing import candidates
+from model_build.importing import candidates, expected
 from model_build.store.model_store import ModelStore
 from tests.support import ROOT
 from tests.support.classifiers import linear
 from tests.support.command_line import Run
 from tests.support.handling import handling
 
+WHOLE = candidates._recipes
 RESIZE = ("--preprocess", "resize", "--mean", "0.5", "--std", "0.5")
 
 
@@ -67,8 +68,7 @@ def bring(given: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 
     The first recipe alone is tried, and no time decides: test_candidates.py has the others.
     """
-    recipes = candidates._recipes
-    monkeypatch.setattr(candidates, "_recipes", lambda model: recipes(model)[:1])
+    monkeypatch.setattr(candidates, "_recipes", lambda model: WHOLE(model)[:1])
     monkeypatch.setattr(candidates._Bench, "_time", lambda bench, path: (1.0, 0.5))
 
     def command(*arguments: object, model: Path | None = None, labels: Path | None = None) -> Any:
@@ -109,6 +109,15 @@ def owners_answers(given: Path, pictures: list[Path]) -> NDArray[np.float32]:
         for path in pictures
     ]
     return np.concatenate([own.run(None, {"input": tensor})[0] for tensor in tensors])
+
+
+def black(folder: Path) -> Path:
+    """Folder of nearly black pictures, useless for calibration: int8 agrees on them alone."""
+    for number in range(40):
+        shades = np.zeros((28, 28), np.uint8)
+        shades[0, 0] = number
+        write_picture(folder / f"{number}.png", shades)
+    return folder
 
 
 def test_labelled_pictures_calibrate_and_evaluate(
@@ -194,6 +203,21 @@ def test_pictures_without_labels_calibrate(bring: Any, models: ModelStore, given
     assert sum(document["baseline"]["pictures"]["classes"]) == count
     assert "rejection" not in document, "nobody said that they show digits"
     assert "missing: accuracy" in out
+    told = rf"int8 against fp32: the same answer for \d+\.\d% of {count} pictures \(95 % interval "
+    assert re.search(told + r"\d+\.\d% to \d+\.\d%\), largest difference 0\.\d{3}\n", out)
+
+
+def test_an_agreement_that_the_user_asks_for_decides(
+    bring: Any, models: ModelStore, given: Path
+) -> None:
+    code, out, _ = bring(given / "labelled", *RESIZE, "--min-agreement", 0.97)
+    assert code == 0
+    assert re.search(r"same answer for .*, less than 97%", joined(out))
+    assert newest(models)["quantization"] is None
+    assert "against fp32: the same" not in out
+    code, out, _ = bring(given / "labelled", *RESIZE, "--min-agreement", 1, "--name", "whole")
+    assert (code, newest(models, "whole")["quantization"]) == (0, None)
+    assert "they don't show an agreement of 100%" in out
 
 
 def test_separate_folders_calibrate_and_evaluate(
@@ -238,10 +262,42 @@ def test_answers_like_the_owner_s_are_proof(
     assert (recorded["pictures"], recorded["agreement"] > 0.9) == (50, True)
     assert "missing: a proof" not in out
 
+    assert "no temperature is fitted: the probabilities stay those of answers.npz" in out
+    assert "calibration" not in newest(models)["metrics"]
+    served = session.load(
+        function_store.open_store(models.url), "my-digits-v2", newest(models)["version"]
+    )
+    samples = np.stack([np.asarray(Image.open(path)) for path in pictures])
+    found = served.probabilities(served.encode(samples))
+    assert np.abs(found - expected.softmax(rows)).max() == pytest.approx(
+        recorded["largest_difference"], abs=1e-4
+    )
+
     code, out, _ = bring(given / "labelled", *RESIZE, *proof, "--tolerance", 1e-4, "--name", "fp32")
     assert code == 0
-    assert "int8 is not published: the served answers differ from answers.npz by up to 0." in out
+    assert re.search(r"int8, min-max, changes a probability by 0\.\d+, more than 0\.0001", out)
     assert newest(models, "fp32")["quantization"] is None
+
+
+def test_the_best_recipe_that_passes_the_owner_s_answers_is_served(
+    bring: Any, models: ModelStore, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """int8 is smaller, and answers the pictures well, but not those of the proof."""
+
+    def recipes(model: onnx.ModelProto) -> Any:
+        return [("int8", candidates._static()), *WHOLE(model)[-1:]]
+
+    monkeypatch.setattr(candidates, "_recipes", recipes)
+    pictures = sorted((given / "labelled").rglob("*.png"))[::5]
+    names = [path.relative_to(given / "labelled").as_posix() for path in pictures]
+    np.savez(tmp_path / "answers.npz", names=names, outputs=owners_answers(given, pictures))
+    folders = ("--calibration", black(tmp_path / "black"), "--evaluation", given / "labelled")
+    code, out, _ = bring(*folders, *RESIZE, "--expected", tmp_path / "answers.npz")
+    assert code == 0
+    assert "the served answers differ from answers.npz by up to 0." in joined(out)
+    assert re.search("compressed: top-1 agreement 100.0%, largest difference 0.00", out)
+    assert newest(models)["quantization"]["weights"].startswith("float16")
+    assert newest(models)["lineage"]["expected"]["largest_difference"] < 0.01
 
 
 def test_other_answers_than_the_owner_s_are_not_published(
@@ -306,12 +362,7 @@ def test_a_picture_in_two_sub_folders_is_a_doubt(
 def test_int8_that_lost_its_accuracy_leaves_fp32(
     bring: Any, models: ModelStore, given: Path, tmp_path: Path
 ) -> None:
-    """Pictures that are nearly black are useless for calibration: int8 agrees on them alone."""
-    for number in range(40):
-        shades = np.zeros((28, 28), np.uint8)
-        shades[0, 0] = number
-        write_picture(tmp_path / "black" / f"{number}.png", shades)
-    folders = ("--calibration", tmp_path / "black", "--evaluation", given / "labelled")
+    folders = ("--calibration", black(tmp_path / "black"), "--evaluation", given / "labelled")
     code, out, _ = bring(*folders, *RESIZE, "--channel", "production")
     assert code == 0
     assert "int8 is not published: it loses" in out
