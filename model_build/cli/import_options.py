@@ -100,7 +100,13 @@ ExpectedOption = Annotated[
     ),
 ]
 ToleranceOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Largest difference from --expected in a probability.")
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Largest difference from --expected in a probability, and of a compressed model from "
+        "fp32.",
+    ),
 ]
 NameOption = Annotated[
     str,
