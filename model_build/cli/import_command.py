@@ -75,11 +75,11 @@ def import_model(
     """
     name = name or _name_of(model)
     target = publishing_store(store, sign)
+    asked = _asked(preprocess, model, background, pad=pad)
+    sides = _size(size) or _frame(asked)
     class_labels = labels_of.read(labels)
     parts = _parts(class_labels, pictures, calibration, evaluation)
     answers = expectations.read(expected) if expected else None
-    asked = _asked(preprocess, model, background, pad=pad)
-    sides = _size(size) or _frame(asked)
     described = describe(model, sides)
     console.print(import_report.description(model, described))
     how = asked or _guess(described)
@@ -111,7 +111,7 @@ def import_model(
     proof = None
     if answers:
         folders = [part for part in (pictures, calibration, evaluation) if part]
-        files = answers.files(folders or [answers.source.parent])
+        files = answers.files(folders)
         proof = Proof(answers, files, tolerance)
     steps = Steps(imported, *parts, proof, min_agreement, _say, _bar)
     steps.prove()
@@ -163,6 +163,10 @@ def _suggest(imported: Imported, calibration: Pictures, evaluation: Pictures) ->
     best = imported.folder / "preprocess.json"
     best.write_bytes(manifest.encode(ranked[0].preprocess))
     _say(f"if your model was trained that way, add --preprocess {best}")
+    _say(
+        "bicubic and other filters were not tried: if the author used one, add it to the file, as "
+        'in "interpolation": "bicubic"'
+    )
 
 
 class _Preprocessing(NamedTuple):
@@ -265,9 +269,11 @@ def _size(text: str) -> tuple[int, int] | None:
     """Height and width from --size, None if it is empty."""
     if not text:
         return None
-    if not re.fullmatch("[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})?", text):
-        raise typer.BadParameter(f"expected a side in pixels, or height,width, got {text!r}")
-    sides = [int(side) for side in text.split(",")]
+    if not re.fullmatch("[1-9][0-9]{0,3}([x,][1-9][0-9]{0,3})?", text):
+        raise typer.BadParameter(
+            f"expected height x width in pixels, as in 224x224, or one side, got {text!r}"
+        )
+    sides = [int(side) for side in re.split("[x,]", text)]
     return sides[0], sides[-1]
 
 

@@ -136,7 +136,8 @@ StdOption = Annotated[str, typer.Option(help="std in --scale: one number, or R,G
 SizeOption = Annotated[
     str,
     typer.Option(
-        help="Side of the input in pixels, or height,width, where the file leaves it open."
+        help="Height x width of the input in pixels, as in 224x224, or one side, where the file "
+        "leaves it open."
     ),
 ]
 OutputOption = Annotated[OutputKind, typer.Option(help="What the model outputs; auto detects it.")]

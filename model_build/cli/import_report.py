@@ -55,22 +55,20 @@ def ways(ranked: Sequence[Ranked]) -> Table:
 
 def recipes(choice: Choice) -> Table:
     """Table of the recipes that were tried, beside the original."""
-    table = Table(title="Compared with fp32: same answer, and largest difference", box=SIMPLE)
-    table.add_column("recipe", min_width=16)
-    for column in ("top-1", "difference", "size", "time"):
+    table = Table(title="Compared with fp32: same answer, and largest change", box=SIMPLE)
+    table.collapse_padding, table.pad_edge = True, False
+    table.add_column("recipe", no_wrap=True)
+    for column in ("top-1", "change", "size", "time"):
         table.add_column(column, justify="right")
     table.add_column("", ratio=1)
     for tried in choice.figures:
         agreement = tried.agreement
-        numbers = ("", "", "", "")
+        answers, costs = ("", ""), ("", "")
         if agreement is not None:
-            numbers = (
-                f"{agreement.top1:.1%}",
-                f"{agreement.largest_difference:.3f}",
-                f"{tried.bytes_ratio:.0%}",
-                f"{tried.time_ratio:.0%}",
-            )
-        table.add_row(tried.recipe, *numbers, tried.fault)
+            answers = f"{agreement.top1:.1%}", f"{agreement.largest_difference:.3f}"
+        if tried.run_ms:  # it did not fail
+            costs = f"{tried.bytes_ratio:.0%}", f"{tried.time_ratio:.0%}"
+        table.add_row(tried.recipe, *answers, *costs, tried.fault)
     return table
 
 

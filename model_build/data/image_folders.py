@@ -57,7 +57,8 @@ def samples(
             picture = pixels.Picture(path.read_bytes(), is_whole=pipeline.is_whole)
             return sample_of(pipeline, picture, "auto")
         except (errors.PredictError, OSError) as error:
-            bad.append(f"{path}: {error}")
+            reason = str(error).removesuffix("; send the whole file")  # for who sends it
+            bad.append(f"{path}: {reason.replace('; send ', '; expected ')}")
             return None
         finally:
             on_picture()
@@ -75,7 +76,7 @@ def samples(
     if bad:
         more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise ImportRefused(
-            f"{len(bad)} of {len(files)} pictures can't be read; fix or remove them\n  "
+            f"{len(bad)} of {len(files)} pictures can't be read; remove or replace them\n  "
             + "\n  ".join(sorted(bad)[:_SHOWN])
             + more
         )

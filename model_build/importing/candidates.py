@@ -341,8 +341,8 @@ def _optimise(source: Path, target: Path) -> None:
 def _no_gain(bytes_ratio: float, time_ratio: float) -> str:
     """Say why a candidate is not worth comparing; empty if it is."""
     if time_ratio > _SLOWEST:
-        return f"takes {time_ratio:.2f} times as long"
-    return "is neither smaller nor quicker" if min(bytes_ratio, time_ratio) > _WORTH else ""
+        return "is slower"
+    return "gains nothing" if min(bytes_ratio, time_ratio) > _WORTH else ""
 
 
 def _fault(

@@ -41,25 +41,27 @@ class Expected:
     def files(self, folders: Sequence[Path]) -> list[Path]:
         """Find the pictures in folders, by their path inside it, or by a name that is unique.
 
-        Raises ImportRefused for those that are missing.
+        Without folders, the file's own folder is searched. Raises ImportRefused for names that are
+        missing, or that several pictures have.
         """
+        searched = folders or [self.source.parent]
         by_name: dict[str, set[Path]] = {}
-        for folder in folders:
+        for folder in searched:
             for path in image_folders.pictures(folder):
                 for name in (path.name, path.relative_to(folder).as_posix()):
                     by_name.setdefault(name, set()).add(path)
         found = [by_name.get(name, {Path(name)}) for name in self.names]
-        bad = [
-            name
-            for name, paths in zip(self.names, found, strict=True)
-            if len(paths) > 1 or not next(iter(paths)).is_file()
-        ]
-        if bad:
-            raise ImportRefused(
-                f"{self.source} names pictures that are not in {', '.join(map(str, folders))}, or "
-                f"there more than once: {', '.join(bad[:_SHOWN])}; name them by their path inside "
-                "the folder"
-            )
+        pairs = list(zip(self.names, found, strict=True))
+        missing = [name for name, paths in pairs if not next(iter(paths)).is_file()]
+        ambiguous = [name for name, paths in pairs if len(paths) > 1]
+        hint = "" if folders else ", or give the pictures' folder as PICTURES"
+        for names, reason in ((missing, "not in"), (ambiguous, "more than once in")):
+            if names:
+                raise ImportRefused(
+                    f"{self.source} names pictures that are {reason} "
+                    f"{', '.join(map(str, searched))}: {', '.join(names[:_SHOWN])}; name them by "
+                    f"their path inside the folder{hint}"
+                )
         return [path for paths in found for path in paths]
 
     def probabilities(self, classes: int, *, is_multi_label: bool) -> Rows:

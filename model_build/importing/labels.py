@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_build.errors import ImportRefused
+from model_build.importing import texts
 
 _FORMATS = (
     "one label per line, a JSON list, a JSON object of indices and labels, or the config.json of a "
@@ -60,10 +61,7 @@ def read(path: Path) -> Labels:
     first names the sub-folders may have as well. Labels that occur twice are told apart by the
     index of their class.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImportRefused(f"{path} is not a text file; expected {_FORMATS}") from error
+    text = texts.read(path, _FORMATS)
     entries = _entries(path, text)
     if len(entries) < 2:
         raise ImportRefused(f"{path} must have two or more labels, got {len(entries)}")

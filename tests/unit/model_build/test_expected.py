@@ -70,8 +70,27 @@ def test_pictures_are_found_by_their_path_or_by_a_name_that_is_unique(tmp_path: 
 
     assert files("dog/1.png", "2.png") == [folder / "dog/1.png", folder / "dog/2.png"]
     assert files(str(elsewhere)) == [elsewhere]
-    with pytest.raises(ImportRefused, match=r"there more than once: 1\.png, 3\.png; name them by"):
+    with pytest.raises(
+        ImportRefused, match=r"more than once in .*: 1\.png; name them by .* folder$"
+    ):
+        files("1.png", "2.png")
+    with pytest.raises(ImportRefused, match=r"that are not in .*: 3\.png; name them by"):
         files("1.png", "2.png", "3.png")
+
+
+def test_without_a_folder_pictures_are_searched_beside_the_answers(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/1.png", "dog/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (2, 2)).save(tmp_path / name)
+
+    def files(name: str) -> list[Path]:
+        rows = np.zeros((1, 2), np.float32)
+        return expected.Expected(tmp_path / "a.npz", [name], rows).files([])
+
+    assert files("2.png") == [tmp_path / "dog/2.png"]
+    for name, reason in (("1.png", "more than once in"), ("3.png", "not in")):
+        with pytest.raises(ImportRefused, match=f"{reason} .*, or give the pictures' folder as"):
+            files(name)
 
 
 def test_logits_become_probabilities() -> None:

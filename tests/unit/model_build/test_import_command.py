@@ -15,7 +15,7 @@ from PIL import Image
 
 from classifier.model import session
 from classifier.model import store as function_store
-from model_build.cli import import_options
+from model_build.cli import import_command, import_options
 from model_build.data.datasets import Dataset
 from model_build.importing import candidates, expected
 from model_build.store.model_store import ModelStore
@@ -505,6 +505,7 @@ def test_likely_preprocessing_is_suggested_and_nothing_is_published(
         r"\d\.\d{3} \d\.\d{3} to \d\.\d{3} +\d\d\.\d% .*mean 0\.5, *std 0\.5", joined(out)
     )
     assert f"add --preprocess {best}" in out
+    assert "bicubic and other filters were not tried" in out
     assert not (tmp_path / "store").exists()
     code, _, err = bring(given / "unlabelled", "--find-preprocess")
     assert (code, "--find-preprocess needs labelled pictures" in err) == (1, True)
@@ -539,7 +540,8 @@ def test_the_author_s_file_beside_the_model_is_read(
     ("option", "value", "sentence"),
     [
         ("--preprocess", "image-net", "no file and no preset 'image-net'; expected a file, or one"),
-        ("--size", "0", "expected a side in pixels, or height,width, got '0'"),
+        ("--size", "0", "expected height x width in pixels, as in 224x224, or one side, got '0'"),
+        ("--size", "224x224x3", "or one side, got '224x224x3'"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_wrong_usage(
@@ -548,6 +550,14 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(
     code, _, err = bring(option, value)
     assert code == 2
     assert sentence in re.sub(r"[\s│]+", " ", err)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("", None), ("224", (224, 224)), ("224x192", (224, 192)), ("224,192", (224, 192))],
+)
+def test_a_size_is_a_side_or_height_x_width(text: str, size: tuple[int, int] | None) -> None:
+    assert import_command._size(text) == size
 
 
 def test_a_temperature_does_not_hide_that_a_model_was_too_sure(

@@ -66,9 +66,18 @@ def test_pictures_that_can_not_be_read_are_listed(tmp_path: Path) -> None:
         list(image_folders.samples(files, pipeline, lambda: seen.append(None)))
     assert len(seen) == 15
     lines = str(refused.value).splitlines()
-    assert lines[0].startswith("14 of 15 pictures can't be read")
-    assert "00.png: there is no image in the bytes" in lines[1]
+    assert lines[0] == "14 of 15 pictures can't be read; remove or replace them"
+    assert "00.png: there is no image in the bytes; expected a PNG" in lines[1]
     assert lines[-1] == "  and 4 more"
+
+
+def test_a_truncated_file_is_not_asked_to_be_sent(tmp_path: Path) -> None:
+    write_picture(tmp_path / "cut.png", np.arange(10_000).reshape(100, 100).astype(np.uint8))
+    content = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 3])
+    with pytest.raises(ImportRefused, match=r"cut.png: .*truncated.*") as refused:
+        list(image_folders.samples([tmp_path / "cut.png"], importing_pipeline(), lambda: None))
+    assert "send" not in str(refused.value)
 
 
 def importing_pipeline() -> Any:

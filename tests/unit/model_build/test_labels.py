@@ -1,5 +1,6 @@
 """Labels of a user's model, from text and JSON."""
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,22 @@ def test_a_file_without_usable_labels_is_refused(
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(ImportRefused, match="is not a text file; expected one label per line"):
-        labels.read(tmp_path / "labels.txt")
+    for content in (b"\xff\xfe\x00", "Äpfel\nBirnen".encode("latin-1")):
+        (tmp_path / "labels.txt").write_bytes(content)
+        with pytest.raises(
+            ImportRefused,
+            match=r"is not a text file in UTF-8; expected one label .* save it as UTF-8",
+        ):
+            labels.read(tmp_path / "labels.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_texts_of_windows_are_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "labels.txt").write_bytes("Äpfel\r\nBirnen\r\n".encode(encoding))
+    assert labels.read(tmp_path / "labels.txt").names == ["Äpfel", "Birnen"]
+
+
+def test_utf_16_is_read_in_either_order_of_bytes(tmp_path: Path) -> None:
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        (tmp_path / "labels.txt").write_bytes(mark + "a\nb".encode(encoding))
+        assert labels.read(tmp_path / "labels.txt").names == ["a", "b"]

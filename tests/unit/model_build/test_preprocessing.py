@@ -120,6 +120,7 @@ PRINTED = """Compose(
     <function _convert_image_to_rgb at 0x7f0000000000>
     ToTensor()
 )"""
+OWN = {"pipeline": "picture", "fit": "longer"}
 TIMM = {"input_size": [3, 224, 224], "crop_pct": 0.9, "mean": None, "std": None}
 
 
@@ -139,7 +140,11 @@ TIMM = {"input_size": [3, 224, 224], "crop_pct": 0.9, "mean": None, "std": None}
         (TIMM, {"interpolation": "bicubic", "size": [248], "mean": IMAGENET[0]}),
         ({"pretrained_cfg": TIMM | {"crop_pct": None}}, {"fit": "shorter", "size": [256]}),
         (TIMM | {"input_size": [1, 28, 28]}, {"colour": "grey", "frame": [28, 28]}),
+        (TIMM | {"mean": 0.5, "std": 1}, {"mean": [0.5], "std": [1]}),
         ({"pipeline": "picture", "fit": "cover"}, {"fit": "cover"}),
+        (OWN | {"mean": 104, "std": 1.5}, {"mean": [104], "std": [1.5]}),
+        (OWN | {"mean": [1, 2, 3], "pad_colour": 9}, {"mean": [1, 2, 3], "pad_colour": [9]}),
+        (OWN | {"pad_colour": "border"}, {"pad_colour": "border"}),
         ("Compose([T.Resize((28, 28)), T.Grayscale(1), T.ToTensor()])", {"colour": "grey"}),
         ("Compose([T.Resize(28), T.CenterCrop(28), PILToTensor()])", {"scale": 1.0}),
         ("Compose([Resize((9, 8)), PILToTensor(), ConvertImageDtype()])", {"scale": 1 / 255}),
@@ -172,7 +177,19 @@ def test_forms_of_files(read: Read, config: Any, expected: dict[str, Any]) -> No
         ),
         (TIMM | {"crop_mode": "border"}, "crop_mode 'border' with crop_pct 0.9 can't be served"),
         (TIMM | {"interpolation": "random"}, "interpolation 'random' can't be served"),
-        (TIMM | {"input_size": [224]}, "has a member that makes no sense"),
+        (TIMM | {"input_size": [224]}, r"input_size is \[224\]; expected \[channels, height"),
+        (TIMM | {"std": "a"}, 'std is "a"; expected a number or a list of 1 to 3 numbers'),
+        ({"pretrained_cfg": None}, "has a member that makes no sense"),
+        (OWN | {"mean": True}, "mean is true; expected a number or a list of 1 to 3 numbers"),
+        (OWN | {"size": 256}, "size is 256; expected a list of 1 to 2 whole numbers of at least 1"),
+        (OWN | {"pad_colour": [127.5] * 3}, r"pad_colour is \[127.5, 127.5, 127.5\]; expected .*"),
+        (OWN | {"pad_colour": 300}, 'whole numbers of at least 0, at most 255, or "border"'),
+        (OWN | {"crop": 2}, "crop is 2; expected a number of more than 0, at most 1"),
+        (OWN | {"frame": [8]}, "expected a list of 2 whole numbers of at least 1"),
+        (OWN | {"fit": "fill"}, 'fit is "fill"; expected one of "shorter", "longer", "squash"'),
+        (OWN | {"antialias": 1}, "antialias is 1; expected true or false"),
+        (OWN | {"interpolate": "box"}, "interpolate is unknown; expected members among pipeline"),
+        (OWN | {"scale": float("nan")}, "scale is NaN; expected finite numbers"),
         ({"model_type": "vit"}, "does not say how pictures are prepared"),
         ("[1]", "is not a JSON object"),
         ("Compose(", "is neither JSON nor a printed transform"),
