@@ -115,6 +115,7 @@ def test_a_recipe_that_fails_is_a_sentence(
     assert choice.quantization is not None
 
 
+@pytest.mark.slow
 def test_the_memory_that_a_file_needs_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

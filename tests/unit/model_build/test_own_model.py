@@ -80,6 +80,7 @@ def test_a_pytorch_model_answers_as_in_pytorch(
     assert (served(tmp_path, "digits") == expected(tmp_path)).mean() >= 0.99
 
 
+@pytest.mark.slow
 def test_a_scikit_learn_model_answers_as_in_scikit_learn(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
