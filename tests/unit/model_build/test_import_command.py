@@ -24,6 +24,8 @@ from tests.support.classifiers import linear
 from tests.support.command_line import Run
 from tests.support.handling import handling
 
+pytestmark = pytest.mark.slow
+
 WHOLE = candidates._recipes
 RESIZE = ("--preprocess", "resize", "--mean", "0.5", "--std", "0.5")
 
