@@ -144,9 +144,10 @@ def test_without_a_model_predictions_are_put_off(stack: Stack) -> None:
 def deployed_front(stack: Stack, aws: emulator.Emulator, task: str, **parameters: str) -> str:
     """Deploy a front as `make` does; return its path on the emulator."""
     given = {"FunctionName": stack.function, **parameters}
+    variable = "PARAMETERS=" + " ".join(f"{name}={value}" for name, value in given.items())
     section = task.removeprefix("deploy-")
     recipe = subprocess.run(
-        ["make", "--dry-run", task, f"PARAMETERS={' '.join(f'{k}={v}' for k, v in given.items())}"],
+        ["make", "--dry-run", "--no-print-directory", task, variable],
         cwd=PROJECT,
         capture_output=True,
         text=True,
