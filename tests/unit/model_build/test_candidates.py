@@ -20,6 +20,8 @@ from model_build.quantise import dynamic, half, static, weight_only
 from tests.support.classifiers import forest, linear, noise, take
 from tests.support.graphs import answers, convolutional
 
+pytestmark = pytest.mark.slow
+
 RECIPES = [
     "int8, min-max",
     "int8, percentile",
@@ -115,7 +117,6 @@ def test_a_recipe_that_fails_is_a_sentence(
     assert choice.quantization is not None
 
 
-@pytest.mark.slow
 def test_the_memory_that_a_file_needs_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
