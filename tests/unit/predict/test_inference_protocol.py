@@ -577,7 +577,7 @@ RANGES: dict[str, dict[str, Any]] = {
 def test_values_of_another_range_are_refused_by_a_float_model(
     digits: Digits, taken: str, sent: str, reason: str
 ) -> None:
-    """Of the model's own range, every real picture is taken."""
+    """Of the model's own range, every real picture is accepted."""
     tables = [
         Encoding.from_manifest("float32", (28, 28), RANGES[name])(digits) for name in (taken, sent)
     ]

@@ -206,7 +206,7 @@ def channel_version(store: Store, name: str, channel: str) -> str:
 
 
 def _read_json(store: Store, key: str, sha256: str = "") -> dict[str, Any]:
-    """A JSON object in the store; sha256: of the only content that is taken, empty for any."""
+    """A JSON object in the store; sha256: of the only content accepted, empty for any."""
     content = store.read(key, _LARGEST_DOCUMENT)
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise ModelUnavailable(

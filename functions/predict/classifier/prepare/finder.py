@@ -353,7 +353,7 @@ def _cut(pixels: Pixels, part: Part) -> Pixels:
 def _around(box: Part, pixels: Pixels, least: float = 0.0) -> Part:
     """A square around a box, as far as the picture goes, in which the digit fills a good part.
 
-    least: share of the picture's longer side that the digit is taken to have.
+    least: share of the picture's longer side that the digit is assumed to have.
     """
     height, width, _ = pixels.shape
     reach = max(*_sides(box, pixels), least * max(height, width)) / _CLOSE_SHARE / 2
