@@ -151,6 +151,12 @@ def model_store(tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatc
     return root
 
 
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed load, the next request loads again at once."""
+    monkeypatch.setattr("classifier.model.fetch.RETRY_SECONDS", 0.0)
+
+
 @pytest.fixture(params=["folder", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty model store: once in a folder, once in a bucket over HTTP."""

@@ -79,7 +79,7 @@ class BlankImage(UnreadableImage):
 
 
 class ModelUnavailable(PredictError):
-    """503: the model can't be loaded now; the next request tries again."""
+    """503: the model can't be loaded now; a request a second later tries again."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers = {"Retry-After": "5"}  # noqa: RUF012 - never changed

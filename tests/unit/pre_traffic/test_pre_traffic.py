@@ -328,7 +328,12 @@ def test_a_version_that_is_too_slow_never_takes_traffic(
 
 
 def test_each_of_several_models_must_be_fit(
-    aws: Aws, serve: Any, good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aws: Aws,
+    serve: Any,
+    good: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_pause: None,
 ) -> None:
     """The default one on its golden images; another one without any must at least answer."""
     serve(good)

@@ -196,7 +196,7 @@ def test_a_small_digit_of_a_large_picture_is_read_in_detail(ask: Ask, digits: Di
 
 @pytest.mark.parametrize("content", [None, b"", FINDER[:-1], b"another" * 50])
 def test_without_its_finder_the_model_is_unavailable_until_it_is_back(
-    ask: Ask, folder: Path, digits: Digits, content: bytes | None
+    ask: Ask, folder: Path, digits: Digits, content: bytes | None, no_pause: None
 ) -> None:
     (folder / "finder.onnx").unlink()
     if content is not None:

@@ -6,6 +6,7 @@ import importlib
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,7 @@ import pytest
 
 from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model import session
-from classifier.model.fetch import Files, Waiting, fetch, fetch_configured
+from classifier.model.fetch import Files, Waiting, fetch, fetch_configured, jittered
 from classifier.model.manifest import Manifest
 from classifier.model.session import LazyModel
 from classifier.model.store import FolderStore
@@ -50,18 +51,64 @@ def test_a_call_goes_on_while_the_caller_does_something_else() -> None:
     waiting = Waiting(slowly)
     answered.set()
     assert waiting.result() == waiting.result() == FILES
-    assert not waiting.has_failed
+    assert not waiting.may_be_retried
 
 
 @pytest.mark.parametrize("error", [ModelUnavailable("there is none"), ValueError("a bug")])
 def test_a_failure_is_raised_where_it_is_waited_for(error: Exception) -> None:
+    """However often, with the traceback of the call and none of those who waited before."""
+
     def fail() -> Files:
         raise error
 
+    def frames() -> int:
+        with pytest.raises(type(error), match=str(error)) as raised:
+            waiting.result()
+        return len(traceback.extract_tb(raised.tb))
+
     waiting = Waiting(fail)
-    with pytest.raises(type(error), match=str(error)):
-        waiting.result()
-    assert waiting.has_failed
+    assert len({frames() for _ in range(5)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("monotonic", "wall", "loads"),
+    [
+        (0.0, 0.0, 1),
+        (0.79, 0.79, 1),
+        (1.21, 1.21, 2),
+        (0.0, 1.21, 2),  # the environment was frozen
+        (1.21, -3600.0, 2),  # the clock was set back
+    ],
+)
+def test_a_failed_load_is_tried_again_after_a_second(
+    monkeypatch: pytest.MonkeyPatch, monotonic: float, wall: float, loads: int
+) -> None:
+    """Until then requests get its error, and the store is not asked."""
+    asked: list[str] = []
+    now = [1000.0, 2e9]
+
+    def fail(*_: object) -> Files:
+        asked.append("once")
+        raise ModelUnavailable("there is none")
+
+    def ask() -> None:
+        with pytest.raises(ModelUnavailable, match="there is none"):
+            model.get()
+
+    monkeypatch.setattr(session, "fetch_configured", fail)
+    monkeypatch.setattr("classifier.model.fetch._clocks", lambda: tuple(now))
+    model = LazyModel()
+    ask()
+    now = [1000.0 + monotonic, 2e9 + wall]
+    for _ in range(10):
+        ask()
+    assert len(asked) == loads
+
+
+def test_environments_wait_for_different_times() -> None:
+    waits = {jittered(10) for _ in range(100)}
+    assert len(waits) > 1
+    assert 8 <= min(waits) <= max(waits) <= 12
 
 
 def test_nobody_waits_beyond_the_deadline_and_what_comes_late_is_kept() -> None:

@@ -596,6 +596,7 @@ def test_without_a_model_the_answer_is_503_until_there_is_one(
     publish: Publish,
     digits: Digits,
     capsys: pytest.CaptureFixture[str],
+    no_pause: None,
 ) -> None:
     event = rest_event(image_file(digits[3]), "image/png")
     shutil.rmtree(model_store)
@@ -611,6 +612,27 @@ def test_without_a_model_the_answer_is_503_until_there_is_one(
     publish(model_store)
     status, body = call(app, event)
     assert (status, body["prediction"]) == (200, 3)
+
+
+def test_for_a_second_after_a_failed_load_the_answer_is_503_at_once(
+    app: ModuleType,
+    model_store: Path,
+    publish: Publish,
+    monkeypatch: pytest.MonkeyPatch,
+    digits: Digits,
+) -> None:
+    """With Retry-After, and although there is a model by then."""
+    now = [1000.0]
+    monkeypatch.setattr("classifier.model.fetch._clocks", lambda: now * 2)
+    shutil.rmtree(model_store)
+    event = rest_event(image_file(digits[3]), "image/png")
+    first = app.handler(event, Context())
+    publish(model_store)
+    second = app.handler(event, Context())
+    assert (first["statusCode"], second["statusCode"]) == (503, 503)
+    assert second["headers"]["Retry-After"] == first["headers"]["Retry-After"]
+    now[0] += 1.3
+    assert app.handler(event, Context())["statusCode"] == 200
 
 
 @pytest.mark.parametrize(
@@ -758,6 +780,7 @@ def test_an_init_without_a_model_still_starts_and_recovers(
     publish: Publish,
     monkeypatch: pytest.MonkeyPatch,
     digits: Digits,
+    no_pause: None,
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
     shutil.rmtree(model_store)

@@ -3,7 +3,6 @@
 import gc
 import itertools
 import json
-import random
 import threading
 import time
 import tracemalloc
@@ -158,7 +157,7 @@ def test_half_of_the_functions_memory_is_for_models(
 
 
 def test_a_model_that_can_not_be_loaded_costs_the_others_no_room(
-    three: dict[str, Sure], store: Path
+    three: dict[str, Sure], store: Path, no_pause: None
 ) -> None:
     models = Models()
     models.get("mnist")
@@ -372,7 +371,7 @@ def test_looks_that_fail_become_rarer(store: Path, monkeypatch: pytest.MonkeyPat
     """Up to an hour apart; a good one starts over."""
     publish(store, "mnist", 1, 0.6)
     monkeypatch.setenv("MODEL_REFRESH_SECONDS", "60")
-    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
+    monkeypatch.setattr("classifier.model.models.jittered", lambda seconds: 1.2 * seconds)
     moment = itertools.repeat(1000.0)
     monkeypatch.setattr(time, "monotonic", lambda: next(moment))
     models = Models()

@@ -223,7 +223,7 @@ def test_the_environment_says_which_model(
 
 
 def test_a_failed_load_is_forgotten_and_the_next_good_state_is_served(
-    tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch, no_pause: None
 ) -> None:
     root = tmp_path / "model-store"
     monkeypatch.setenv("MODEL_STORE_URL", root.as_uri())

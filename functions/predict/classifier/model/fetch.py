@@ -10,16 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from reprlib import repr as shortened
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model.address import AddressError
 from classifier.model.manifest import NAME, VERSION, InvalidManifest, Manifest
 from classifier.model.store import FolderStore, S3Store, Store, open_store
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 DEFAULT_STORE = "file:///opt/model-store"
 _LARGEST_DOCUMENT = 2**20  # bytes of a channel or a manifest
 _MOST_SECONDS = 20.0  # API Gateway waits 29 s
+RETRY_SECONDS = 1.0  # from a failed load to the next, give or take a fifth
 
 
 type Admit = Callable[[Manifest], None]  # makes room for a model before its file is read
@@ -115,6 +119,8 @@ class Waiting[T]:
         self._call = call
         self._deadline = time.monotonic() + (_load_seconds() if seconds is None else seconds)
         self._error: Exception | None = None
+        self._traceback: TracebackType | None = None
+        self._retry_at: list[float] = []  # by each clock
         self._done = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -124,9 +130,15 @@ class Waiting[T]:
         return self._done.is_set()
 
     @property
-    def has_failed(self) -> bool:
-        """Whether the call has raised."""
-        return self._error is not None
+    def may_be_retried(self) -> bool:
+        """Whether the call has raised, and RETRY_SECONDS have passed since.
+
+        By one of two clocks: the monotonic one can stand still while Lambda freezes the
+        environment, and the other one can be set back.
+        """
+        return self._error is not None and any(
+            now >= then for now, then in zip(_clocks(), self._retry_at, strict=True)
+        )
 
     @property
     def seconds_left(self) -> float:
@@ -138,7 +150,8 @@ class Waiting[T]:
         if not self._done.wait(self.seconds_left):
             raise ModelUnavailable("the model store has not answered in time")
         if self._error:
-            raise self._error
+            # Otherwise each raise would lengthen the traceback, whose frames keep requests alive.
+            raise self._error.with_traceback(self._traceback)
         return self._value
 
     def take(self) -> T:
@@ -151,9 +164,24 @@ class Waiting[T]:
         try:
             self._value = self._call()
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            pause = jittered(RETRY_SECONDS)
+            self._retry_at = [now + pause for now in _clocks()]
+            self._traceback = error.__traceback__
             self._error = error
         del self._call  # and with it what it refers to
         self._done.set()
+
+
+def jittered(seconds: float) -> float:
+    """The time give or take a fifth, so that environments don't act all at once.
+
+    Not by `random`: its state is the same in all environments restored from one snapshot.
+    """
+    return seconds * (0.8 + 0.4 * os.urandom(1)[0] / 255)
+
+
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.time()
 
 
 def _load_seconds() -> float:

@@ -6,7 +6,6 @@ A request keeps the Model that it got: one that leaves or is replaced lives unti
 import contextlib
 import math
 import os
-import random
 import threading
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from classifier.model.fetch import (
     configured_names,
     configured_store,
     configured_version,
+    jittered,
 )
 from classifier.model.manifest import VERSION, Manifest
 from classifier.model.session import LazyModel, Model, load, load_configured
@@ -264,7 +264,7 @@ class Models:
         """Plan the next look at a model's channel; environments spread theirs."""
         seconds = self._refresh_seconds * 2 ** min(entry.failures, 10)
         seconds = min(seconds, max(self._refresh_seconds, _BACK_OFF_SECONDS))
-        entry.due = time.monotonic() + seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        entry.due = time.monotonic() + jittered(seconds)
 
     @cached_property
     def _budget(self) -> float:

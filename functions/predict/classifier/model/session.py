@@ -1,8 +1,9 @@
 """Tensor → probabilities: the model, loaded from the store on first use and kept.
 
-A load that fails is not remembered: the next request tries again.
+After a load that fails, requests get its error for about a second; the next one tries again.
 """
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -68,7 +69,7 @@ class LazyModel:
         with self._lock:
             if self.model:
                 return self.model
-            if self._loading is None or self._loading.has_failed:
+            if self._loading is None or self._loading.may_be_retried:
                 early, self._early = self._early, None
                 seconds = early.seconds_left if early and not early.is_done else None
                 self._loading = Waiting(lambda: self._keep(early), seconds)
@@ -99,7 +100,7 @@ class LazyFinder:
         Raises ModelUnavailable if the file is missing or corrupt.
         """
         with self._lock:
-            if self._loading is None or self._loading.has_failed:
+            if self._loading is None or self._loading.may_be_retried:
                 self._loading = Waiting(self._load)
             loading = self._loading
         session = loading.result()
@@ -120,11 +121,11 @@ def load_configured(
     name, admit: as `fetch_configured` takes them.
     """
     started = time.perf_counter()
-    try:
-        files = early.take() if early else fetch_configured(name, admit)
-    except ModelUnavailable:
-        files = fetch_configured(name, admit)
-    return _open(files, started)
+    files = None
+    if early:
+        with contextlib.suppress(ModelUnavailable):
+            files = early.take()
+    return _open(files or fetch_configured(name, admit), started)
 
 
 def load(store: Store, name: str, version: str, admit: Admit | None = None) -> Model:
