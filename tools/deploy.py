@@ -10,6 +10,7 @@ the model is there. Account and region come from the environment.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ import tomllib
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,10 @@ def deploy(stack: Stack, options: argparse.Namespace, overrides: str | list[str]
         refuse_stand_in(built)
     if exists:
         publish(source, stack, versions)
-        if follows:  # the new version's hook asks for what the channels point to
-            promote(stack, versions)
-        stack.remember()
+        stack.remember(channels(stack, stack.parameters().get("ModelName", default).split(",")))
     release = Release(built.read_text(), parameters)
-    sam_deploy(stack, built, release, options)
+    with promotion(stack, versions if exists and follows else {}):
+        sam_deploy(stack, built, release, options)
     if not exists:
         publish(source, stack, versions)
     promote(stack, versions)
@@ -117,7 +117,7 @@ def deploy(stack: Stack, options: argparse.Namespace, overrides: str | list[str]
 
 
 def rollback(stack: Stack, options: argparse.Namespace) -> None:
-    """Deploy the previous release again: its code, its parameters, and its model if it pins one.
+    """Deploy the previous release again: its code, its parameters, and its models.
 
     Raises as `deploy` does.
     """
@@ -130,11 +130,13 @@ def rollback(stack: Stack, options: argparse.Namespace) -> None:
     template = FOLDER / "former.yaml"
     template.parent.mkdir(parents=True, exist_ok=True)
     template.write_text(release.template)
-    sam_deploy(stack, template, release, options)
-    stack.forget(records)
     default = release.parameters.get("ModelName", "mnist").split(",")[0]
     version = release.parameters.get("ModelVersion", CHANNEL)
-    if VERSION.fullmatch(version):
+    pinned = VERSION.fullmatch(version)
+    with promotion(stack, {} if pinned else release.models):
+        sam_deploy(stack, template, release, options)
+    stack.forget(records)
+    if pinned:
         promote(stack, {default: version})
     smoke(stack, default, promoted(stack, default))
     print(f"Rolled back to {release.name}: {stack.outputs()['PredictUrl']}")
@@ -334,6 +336,30 @@ def promote(stack: Stack, versions: Mapping[str, str | None]) -> None:
             key = stack.parameters().get("ModelSigningKey", "")
             store = ModelStore(stack.outputs()["ModelStoreUrl"], signing_key=key)
             store.promote(name, version, CHANNEL, force=True)  # `resolve` has checked it
+
+
+@contextlib.contextmanager
+def promotion(stack: Stack, versions: Mapping[str, str | None]) -> Iterator[None]:
+    """Promote versions before the deploy in this context, and point back if that fails.
+
+    For a stack that follows its channels: the new version's hook asks for what they point to.
+    """
+    former = channels(stack, versions)
+    try:
+        promote(stack, versions)
+        yield
+    except Exception:
+        for name, version in former.items():
+            if promoted(stack, name) == versions[name] != version:
+                store = ModelStore(stack.outputs()["ModelStoreUrl"])
+                store.rollback(name, CHANNEL, to=version)
+                print(f"Channel {CHANNEL} of {name} points back to {version}")
+        raise
+
+
+def channels(stack: Stack, names: Iterable[str]) -> dict[str, str]:
+    """Versions that the bucket's channels point to, of models that have one."""
+    return {name: version for name in names if (version := promoted(stack, name))}
 
 
 def promoted(stack: Stack, name: str) -> str | None:

@@ -1,6 +1,7 @@
 """A deployed stack: its state, recovery from an interrupted deploy, and its previous releases.
 
-A release is the template as it was deployed, which names the uploaded code, and its parameters.
+A release is the template as it was deployed, which names the uploaded code, its parameters, and
+the versions of its models.
 Each is recorded in the stack's own bucket, under releases/, before the next one replaces it.
 """
 
@@ -27,10 +28,14 @@ class StackFailed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """What was deployed: the template with its parameters."""
+    """What was deployed: the template with its parameters.
+
+    models: the version that each model's channel pointed to, which matters if it follows them.
+    """
 
     template: str
     parameters: dict[str, str]
+    models: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -126,9 +131,12 @@ class Stack:
         text = template if isinstance(template, str) else json.dumps(template)
         return Release(text, self.parameters())
 
-    def remember(self) -> None:
-        """Record the deployed release, so that a rollback can return to it."""
-        release = self.current()
+    def remember(self, models: dict[str, str]) -> None:
+        """Record the deployed release, so that a rollback can return to it.
+
+        models: the version that each model's channel points to.
+        """
+        release = dataclasses.replace(self.current(), models=models)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
         self._s3.put_object(
             Bucket=self.outputs()["ModelBucketName"],

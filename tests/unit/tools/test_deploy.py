@@ -121,7 +121,7 @@ def test_rollback_goes_back_one_release_at_a_time(stack: Stack) -> None:
     """Each with its parameters; the records of later releases are deleted."""
     for before, name in ((None, "a"), ("a", "b"), ("b", "c")):
         if before:
-            stack.remember()
+            stack.remember({})
         put(stack, name, ModelVersion=f"model-{name}")
     for expected in ("b", "a"):
         release, keys = stack.former()
@@ -136,9 +136,9 @@ def test_rollback_goes_back_one_release_at_a_time(stack: Stack) -> None:
 def test_a_deploy_that_failed_leaves_no_release_to_go_back_to(stack: Stack) -> None:
     """Its record equals the deployed release, and is skipped."""
     put(stack, "a")
-    stack.remember()
+    stack.remember({})
     put(stack, "b")
-    stack.remember()  # and then `sam deploy` was rolled back, or never got there
+    stack.remember({})  # and then `sam deploy` was rolled back, or never got there
     release, keys = stack.former()
     assert release.name == "a"
     assert len(keys) == 2
@@ -209,6 +209,23 @@ def test_a_stack_with_a_key_is_deployed_with_signed_versions_alone(tmp_path: Pat
     store.sign("mnist", version, key.sign)
     assert deploy.resolve(store, "mnist", version) == version
     assert len(deploy.pin(store, unpinned(version, key.public))) == 64
+
+
+def test_a_first_deploy_with_a_key_refuses_an_unsigned_model_before_it_builds(
+    make_deploy: Callable[..., tuple[int, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It runs no hook, which would check the signature otherwise."""
+    key = PrivateKey(write_key(tmp_path / "key.pem"))
+    store = ModelStore(tmp_path.as_uri())
+    version = store.publish(describe(b"a model"), b"a model").version
+    store.promote("mnist", version, "production")
+    signing = f"ModelSigningKey={key.public}"
+    assert make_deploy("", "deploy", signing) == (1, "")
+    assert "has no manifest.sig" in capsys.readouterr().err
+    store.sign("mnist", version, key.sign)
+    status, log = make_deploy("", "deploy", signing)
+    assert status == 1  # the SAM CLI of this test deploys nothing
+    assert f" ManifestSha256={deploy.pin(store, unpinned(version))} " in log.splitlines()[-1]
 
 
 def test_a_record_in_the_bucket_does_not_decide_what_a_rollback_trusts(
@@ -290,7 +307,7 @@ BUILT = {
 @pytest.fixture
 def make_deploy(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[str], tuple[int, str]]:
+) -> Callable[..., tuple[int, str]]:
     """Returns a function that deploys with this label on the base image: exit status, SAM's log.
 
     The SAM CLI and Docker are scripts that log how they are called: `sam build` has built
@@ -300,7 +317,7 @@ def make_deploy(
     log = tmp_path / "log"
     programs = {
         "sam": f"""echo "ARCH=$ARCH $@" >> {log}
-            [ "$1" = build ] || exit 3
+            [ "$1" = build ] || exit ${{SAM_DEPLOY_STATUS-3}}
             mkdir -p {tmp_path}/build/image/build
             cp {tmp_path}/built.yaml {tmp_path}/build/image/build/template.yaml""",
         "docker": f"""[ "$5" = predictfunction:a ] && [ "$4" = '{LABEL}' ] && echo "$LABEL" """,
@@ -315,17 +332,17 @@ def make_deploy(
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
 
-    def run(label: str, command: str = "deploy") -> tuple[int, str]:
+    def run(label: str, command: str = "deploy", *parameters: str) -> tuple[int, str]:
         monkeypatch.setenv("LABEL", label)
         options = ["--env", "dev", "--settings", str(settings), "--store", f"file://{tmp_path}"]
         log.touch()
-        return deploy.main([command, *options]), log.read_text()
+        return deploy.main([command, *options, *parameters]), log.read_text()
 
     return run
 
 
 def test_the_second_deploy_builds_with_the_parameters_of_the_first(
-    stack: Stack, make_deploy: Callable[[str], tuple[int, str]]
+    stack: Stack, make_deploy: Callable[..., tuple[int, str]]
 ) -> None:
     """`make deploy PARAMETERS="Architecture=arm64 ModelName=fashion"`, then `make deploy`."""
     put(stack, "a", Architecture="arm64", ModelName="fashion")
@@ -337,42 +354,102 @@ def test_the_second_deploy_builds_with_the_parameters_of_the_first(
         assert " ModelName=fashion " in line
 
 
-@pytest.mark.parametrize(
-    "parameters", [{"ModelName": "mnist,clothes"}, {"ModelRefreshSeconds": "300"}]
-)
+FOLLOWING = [{"ModelName": "mnist,clothes"}, {"ModelName": "mnist", "ModelRefreshSeconds": "300"}]
+
+
+@pytest.fixture(params=FOLLOWING, ids=["several models", "a refresh"])
+def following(
+    request: pytest.FixtureRequest, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """Parameters of a stack that follows its channels, which is there; `sam deploy` works."""
+    parameters: dict[str, str] = {"ModelVersion": "production"} | request.param
+    put(stack, "a", **parameters)
+    monkeypatch.setenv("SAM_DEPLOY_STATUS", "0")
+    monkeypatch.setattr(deploy, "smoke", lambda *_: None)
+    monkeypatch.setattr(
+        Stack, "outputs", lambda self: outputs(self) | {"PredictUrl": "https://api.example.org"}
+    )
+    return parameters
+
+
+outputs = Stack.outputs
+
+
+def to_release(store: ModelStore, parameters: dict[str, str], minute: int) -> dict[str, str]:
+    """Publish and promote a version of each model."""
+    versions = {}
+    for name in parameters["ModelName"].split(","):
+        document = describe(name.encode(), name=name, minute=minute)
+        store.publish(document, name.encode())
+        store.promote(name, document["version"], "production")
+        versions[name] = document["version"]
+    return versions
+
+
 def test_a_stack_with_several_models_or_a_refresh_follows_the_channel(
     stack: Stack,
-    make_deploy: Callable[[str], tuple[int, str]],
+    make_deploy: Callable[..., tuple[int, str]],
     tmp_path: Path,
-    parameters: dict[str, str],
+    following: dict[str, str],
 ) -> None:
-    """To which its models are promoted before the new version is checked: the hook asks for it."""
-    names = parameters.get("ModelName", "mnist").split(",")
-    source = ModelStore(tmp_path.as_uri())
-    put(stack, "a", **parameters)
-    target = ModelStore(stack.outputs()["ModelStoreUrl"])
+    """New models are a new release, for environments to start again."""
     releases = set()
     for minute in (0, 1):
-        versions = {}
-        for name in names:
-            document = describe(name.encode(), name=name, minute=minute)
-            source.publish(document, name.encode())
-            source.promote(name, document["version"], "production")
-            versions[name] = document["version"]
+        versions = to_release(ModelStore(tmp_path.as_uri()), following, minute)
         status, log = make_deploy("")
-        assert status == 1  # the SAM CLI of this test deploys nothing
+        assert status == 0
         *_, line = log.splitlines()
         assert " ModelVersion=production " in line
         releases.add(line.partition(" Release=")[2])
-        for name, version in versions.items():
-            pointer = target.channel(name, "production")
-            assert pointer
-            assert pointer["version"] == version
-    assert len(releases) == 2, "a new model is a new release, for environments to start again"
+        assert deploy.channels(stack, versions) == versions
+    assert len(releases) == 2
+
+
+def test_after_a_release_that_failed_the_channels_point_back(
+    stack: Stack,
+    make_deploy: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+    following: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They pointed to the new models before it began: the hook asks for these."""
+    source = ModelStore(tmp_path.as_uri())
+    served = to_release(source, following, 0)
+    assert make_deploy("")[0] == 0
+    refused = to_release(source, following, 1)
+    monkeypatch.setenv("SAM_DEPLOY_STATUS", "3")
+    assert make_deploy("")[0] == 1
+    assert deploy.channels(stack, served) == served
+    target = ModelStore(stack.outputs()["ModelStoreUrl"])
+    for name, version in refused.items():
+        pointer = target.channel(name, "production")
+        assert pointer
+        assert pointer["rolled_back"] == [version]
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_rollback_takes_models_on_channels_back_too(
+    stack: Stack,
+    make_deploy: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+    following: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    """Unless it fails."""
+    source = ModelStore(tmp_path.as_uri())
+    former = to_release(source, following, 0)
+    assert make_deploy("")[0] == 0
+    current = to_release(source, following, 1)
+    assert make_deploy("")[0] == 0
+    put(stack, "b", **following)
+    monkeypatch.setenv("SAM_DEPLOY_STATUS", str(status))
+    assert make_deploy("", "rollback")[0] == status
+    assert deploy.channels(stack, former) == (current if status else former)
 
 
 def test_one_model_is_pinned_and_promoted_once_it_has_the_traffic(
-    stack: Stack, make_deploy: Callable[[str], tuple[int, str]], tmp_path: Path
+    stack: Stack, make_deploy: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
     document = describe(b"a model")
     source = ModelStore(tmp_path.as_uri())
@@ -386,7 +463,7 @@ def test_one_model_is_pinned_and_promoted_once_it_has_the_traffic(
 
 def test_an_image_on_the_stand_in_is_not_shipped(
     stack: Stack,
-    make_deploy: Callable[[str], tuple[int, str]],
+    make_deploy: Callable[..., tuple[int, str]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """To an account; an image on AWS's own base, which lacks the label, is deployed."""
@@ -413,7 +490,7 @@ def test_another_packaging_of_a_stack_is_refused(
     assert "PACKAGE=zip" in said
 
     # Nor does a rollback go back to it.
-    stack.remember()
+    stack.remember({})
     put(stack, "b", package="Image")
     status, log = make_deploy("", "rollback")
     assert status == 1
