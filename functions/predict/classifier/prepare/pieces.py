@@ -6,14 +6,25 @@ from numpy.typing import NDArray
 
 def connected(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Label [H, W] of 8-connected pieces; 0 is background. Labels are not consecutive."""
-    padded = np.zeros(np.add(mask.shape, 2), dtype=np.int64)
-    labels = padded[1:-1, 1:-1]
-    labels[mask] = np.arange(1, int(mask.sum()) + 1)
-    while True:  # each piece takes its largest label, one cell a round
-        spread = around(padded, np.maximum) * mask
-        if np.array_equal(spread, labels):
-            return spread
-        labels[:] = spread
+    height, width = mask.shape
+    labels = np.zeros((height + 1, width + 1), dtype=np.int64)  # no run goes on in the next row
+    labels[:height, :width] = mask
+    flat = labels.ravel()
+    marked = np.flatnonzero(flat)
+    runs = np.cumsum(np.diff(marked, prepend=-2) > 1)  # of marked cells in a row, from 1
+    flat[marked] = runs
+    below = flat[marked + np.arange(width, width + 3)[:, np.newaxis]]
+    touching = below > 0
+    upper, lower = np.broadcast_to(runs, below.shape)[touching], below[touching]
+    piece = np.arange(flat.max() + 1)
+    while True:  # each run takes the largest label of those that it touches, and so do they
+        largest = piece.copy()
+        np.maximum.at(largest, upper, piece[lower])
+        np.maximum.at(largest, lower, piece[upper])
+        largest = largest[largest]
+        if np.array_equal(largest, piece):
+            return piece[labels[:height, :width]]
+        piece = largest
 
 
 def around[T: np.generic](padded: NDArray[T], combine: np.ufunc) -> NDArray[T]:
