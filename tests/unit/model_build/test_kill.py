@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ from tests.support import ROOT
 from tests.support.manifests import describe
 
 pytestmark = pytest.mark.slow  # a process for every point it can be killed at
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside all these processes the store can be slow, which is no fault of a writer's."""
+    monkeypatch.setattr(
+        function_store, "open_bucket", partial(function_store.open_bucket, seconds=60)
+    )
 
 
 @pytest.fixture
