@@ -164,8 +164,8 @@ def _suggest(imported: Imported, calibration: Pictures, evaluation: Pictures) ->
     best.write_bytes(manifest.encode(ranked[0].preprocess))
     _say(f"if your model was trained that way, add --preprocess {best}")
     _say(
-        "bicubic and other filters were not tried: if the author used one, add it to the file, as "
-        'in "interpolation": "bicubic"'
+        "labels seldom tell one filter from another: if you know the author's, put it into the "
+        'file, as in "interpolation": "bicubic"'
     )
 
 

@@ -19,6 +19,8 @@ from model_build.errors import ImportRefused
 _CHUNK = 256  # pictures in memory at a time
 _SHOWN = 10  # entries listed in an error
 
+type Broken = dict[Path, str]  # why each can't be read
+
 
 def pictures(folder: Path) -> list[Path]:
     """Return the picture files of a folder and its sub-folders, sorted by path."""
@@ -44,13 +46,17 @@ def digest(folder: Path, files: Sequence[Path]) -> str:
 
 
 def samples(
-    files: Sequence[Path], pipeline: Pipeline, on_picture: Callable[[], None]
+    files: Sequence[Path],
+    pipeline: Pipeline,
+    on_picture: Callable[[], None],
+    broken: Broken | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield samples [N, …] of at most 256 pictures at a time, prepared as by `preprocess=auto`.
 
-    Raises ImportRefused at the end if any picture can't be read, and lists them.
+    broken: where pictures that can't be read are put, which are then left out. Without it, or if
+    none can be read, raises ImportRefused at the end, and lists them.
     """
-    bad: list[str] = []
+    bad = {} if broken is None else broken
 
     def sample(path: Path) -> NDArray[np.uint8] | None:
         try:
@@ -58,7 +64,7 @@ def samples(
             return sample_of(pipeline, picture, "auto")
         except (errors.PredictError, OSError) as error:
             reason = str(error).removesuffix("; send the whole file")  # for who sends it
-            bad.append(f"{path}: {reason.replace('; send ', '; expected ')}")
+            bad[path] = reason.replace("; send ", "; expected ")
             return None
         finally:
             on_picture()
@@ -71,12 +77,18 @@ def samples(
                 for prepared in pool.map(sample, files[start : start + _CHUNK])
                 if prepared is not None
             ]
-            if chunk and not bad:
+            if chunk and (broken is not None or not bad):
                 yield np.stack(chunk)
-    if bad:
-        more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    if bad and (broken is None or len(bad) == len(files)):
         raise ImportRefused(
-            f"{len(bad)} of {len(files)} pictures can't be read; remove or replace them\n  "
-            + "\n  ".join(sorted(bad)[:_SHOWN])
-            + more
+            f"{len(bad)} of {len(files)} pictures can't be read; remove or replace them"
+            f"{listed(bad)}"
         )
+
+
+def listed(broken: Broken) -> str:
+    """Lines on the first pictures that can't be read, each on a new one."""
+    lines = sorted(f"{path}: {reason}" for path, reason in broken.items())[:_SHOWN]
+    if len(broken) > _SHOWN:
+        lines.append(f"and {len(broken) - _SHOWN} more")
+    return "".join(f"\n  {line}" for line in lines)

@@ -148,9 +148,7 @@ def _choose(
         )
     _optimise(adopted, original)
     if batches is None:
-        return Choice(
-            None, original, original, "kept as it is: there are no pictures to compare with"
-        )
+        return Choice(None, original, original, "kept as it is: nothing was compressed")
     bench = _Bench(folder, encode, batches, budget_bytes)
     quantizations: dict[str, dict[str, Any]] = {}
     tried: dict[str, Figures] = {}

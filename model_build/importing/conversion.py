@@ -62,7 +62,7 @@ class _Format(NamedTuple):
 def is_foreign(path: Path) -> bool:
     """Whether a path is another framework's model; raises ImportRefused for what can't be used."""
     if path.is_file() and path.suffix.lower() in _LINES:
-        line = _LINES[path.suffix.lower()].format(name=path.name)
+        line = _LINES[path.suffix.lower()].format(name=str(path))
         raise ImportRefused(f"{path} is not an ONNX file; convert it first: {line}")
     if path.suffix.lower() in (".safetensors", ".ckpt") and path.is_file():
         raise ImportRefused(f"{path} {_WEIGHTS_ALONE}")

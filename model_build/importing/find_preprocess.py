@@ -24,6 +24,7 @@ _BATCH = 16  # pictures in a forward pass
 _RESAMPLED = 1000  # times, for an interval
 _FLOOR = 1e-7  # of a probability: one wrong answer must not decide alone
 _SEED = 0  # picks pictures and resamples them
+_FILTERS = ("bicubic", "lanczos")  # beside bilinear
 
 type Samples = list[NDArray[np.uint8]]
 
@@ -56,7 +57,8 @@ def find_preprocess(
     session: of a model that follows the function's contract. labels: index of each picture's label.
     shape, dtype: of one sample in the model's tensor. on_step: called after each way. First, every
     order of colours and every range of numbers is tried in the commonest geometry; then, with the
-    two best of these, every other geometry. Raises ImportRefused for pictures that can't be read.
+    two best of these, every other geometry; then, in the best of all, other filters. Raises
+    ImportRefused for pictures that can't be read.
     """
     chosen = np.random.default_rng(_SEED).permutation(len(pictures))[:MOST_PICTURES]
     files, expected = [pictures[index] for index in chosen], labels[chosen]
@@ -87,9 +89,18 @@ def find_preprocess(
 
     is_grey = Encoding.from_manifest(dtype, shape, {}).channels == 1
     geometries = list(_geometries(is_grey=is_grey))
-    ways = sorted(_numbers(dtype, is_grey=is_grey), key=lambda numbers: attempt(0, numbers))
-    for geometry, numbers in itertools.product(range(1, len(geometries)), ways[:2]):
-        attempt(geometry, numbers)
+    scores = [(attempt(0, numbers), 0, numbers) for numbers in _numbers(dtype, is_grey=is_grey)]
+    scores.sort(key=lambda score: score[0])
+    scores += [
+        (attempt(geometry, numbers), geometry, numbers)
+        for geometry in range(1, len(geometries))
+        for _, _, numbers in scores[:2]
+    ]
+    _, geometry, numbers = min(scores, key=lambda score: score[0])
+    if not geometries[geometry].keys() & {"antialias", "interpolation"}:
+        for name in _FILTERS:
+            geometries.append(geometries[geometry] | {"interpolation": name})
+            attempt(len(geometries) - 1, numbers)
     return _ranked(tried, np.stack([losses[index] for index in range(len(tried))]))
 
 

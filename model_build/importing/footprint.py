@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model_build.errors import ImportRefused
 from model_build.evaluation.evaluate import session
 
 DEFAULT_MB = 1769  # MemorySize in template.yaml
@@ -17,14 +18,23 @@ _OTHER_MB = 350
 
 
 def needed_mb(path: Path) -> int:
-    """MemorySize that the function needs to load a model file and run it on one picture."""
+    """MemorySize that the function needs to load a model file and run it on one picture.
+
+    Raises ImportRefused if it can't be run, or if the system ends that process.
+    """
     measured = subprocess.run(  # noqa: S603 - this Python
         [sys.executable, "-m", __name__, str(path)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if measured.returncode:
+        how = measured.stderr.strip().rpartition("\n")[2] or f"exit code {measured.returncode}"
+        raise ImportRefused(
+            f"the memory of {path} could not be measured on a black picture ({how}); does this "
+            "machine have enough for the model?"
+        )
     return int(measured.stdout) + _OTHER_MB
 
 

@@ -123,8 +123,9 @@ def _unflattened(
             sides = [colour_root, colour_root, 3]
         else:
             raise ImportRefused(
-                f"the input {name!r} holds rows of {length} pixels; say the height and width of "
-                "the pictures that they are, as in --size 28x28"
+                f"the input {name!r} holds rows of {length} numbers; if these are a picture's "
+                "pixels, say its height and width, as in --size 28x28; a model of other numbers, "
+                "such as landmarks, can't be served"
             )
     else:
         sides = [*size]

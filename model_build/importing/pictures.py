@@ -1,7 +1,7 @@
 """Pictures that a user gives with a model: some to calibrate with, others to evaluate on."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -77,6 +77,11 @@ class Pictures:
         ordered = sorted(int(index) for index in indices)
         truth = None if self.truth is None else self.truth[ordered]
         return type(self)(self.folder, [self.files[index] for index in ordered], truth)
+
+    def without(self, broken: Collection[Path]) -> Self:
+        """Those that are not among these."""
+        kept = [index for index, path in enumerate(self.files) if path not in broken]
+        return self.taken(kept)
 
     @property
     def sha256(self) -> str:

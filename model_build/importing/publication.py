@@ -72,9 +72,17 @@ class Imported:
         """Whether each label is true or false of a picture by itself."""
         return self.adopted.activation == "sigmoid"
 
-    def samples(self, files: Sequence[Path], on_picture: OnPicture) -> Iterator[Samples]:
-        """Yield samples [N, …] of pictures, up to 256 at a time, prepared as the function does."""
-        return image_folders.samples(files, self.pipeline, on_picture)
+    def samples(
+        self,
+        files: Sequence[Path],
+        on_picture: OnPicture,
+        broken: image_folders.Broken | None = None,
+    ) -> Iterator[Samples]:
+        """Yield samples [N, …] of pictures, up to 256 at a time, prepared as the function does.
+
+        broken: where pictures that can't be read are put; without it, ImportRefused lists them.
+        """
+        return image_folders.samples(files, self.pipeline, on_picture, broken)
 
     def answers(self, models: Mapping[str, Path], samples: Iterable[Samples]) -> dict[str, Rows]:
         """Probabilities [N, classes] of model files for the same samples."""

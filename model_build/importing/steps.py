@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model_build.data.image_folders import Broken, listed
 from model_build.errors import GateError, ImportRefused
 from model_build.evaluation.evaluate import Evaluation, Measurement
 from model_build.evaluation.multi_label import fit_thresholds
@@ -111,8 +112,10 @@ class Steps:
         """
         imported, files = self.imported, self.calibration.files
         if files:
+            broken: Broken = {}
             with self.bar("reading pictures", len(files)) as on_picture:
-                self.prepared = list(imported.samples(files, on_picture))
+                self.prepared = list(imported.samples(files, on_picture, broken))
+            self.calibration = self._without(self.calibration, broken)
         choice = candidates.choose(
             imported.folder,
             imported.encode,
@@ -127,8 +130,8 @@ class Steps:
         )
         if files and not self.is_enough:
             self.say(
-                f"{len(files)} pictures are too few to compare compressed models on: even if all "
-                f"agree, they don't show an agreement of {self.min_agreement:.0%}"
+                f"{len(self.calibration.files)} pictures are too few to compare compressed models "
+                f"on: even if all agree, they don't show an agreement of {self.min_agreement:.0%}"
             )
         self.say(choice.sentence)
         self.agreement = choice.agreement
@@ -168,11 +171,13 @@ class Steps:
 
     def evaluate(self) -> None:
         """Measure the candidates side by side."""
-        pictures = self.shown
-        with self.bar("evaluating", len(pictures.files)) as on_picture:
-            samples = self.imported.samples(pictures.files, on_picture)
+        broken: Broken = {}
+        files = self.shown.files
+        with self.bar("evaluating", len(files)) as on_picture:
+            samples = self.imported.samples(files, on_picture, broken)
             self.rows = self.imported.answers(self.models, samples)
-        self.measured = self.imported.measure(self.models, self.rows, pictures, self.thresholds)
+        self.evaluation = self._without(self.evaluation, broken)
+        self.measured = self.imported.measure(self.models, self.rows, self.shown, self.thresholds)
 
     def fall_back(self) -> None:
         """Drop what was compressed if it lost too much accuracy."""
@@ -270,6 +275,16 @@ class Steps:
             output=self.imported.output(self.thresholds),
             doubts=doubts,
         )
+
+    def _without(self, pictures: Pictures, broken: Broken) -> Pictures:
+        """Leave out the pictures that can't be read, and say which."""
+        if not broken:
+            return pictures
+        self.say(
+            f"left out {len(broken)} of {len(pictures.files)} pictures, which the function can't "
+            f"read:{listed(broken)}"
+        )
+        return pictures.without(broken)
 
     def _fault_of(self, path: Path) -> str:
         """Say why a compressed file fails the owner's answers; empty if it does not."""

@@ -135,6 +135,15 @@ def test_the_memory_that_a_file_needs_is_measured(
         choose(tmp_path, encode, None)
 
 
+def test_a_file_whose_memory_can_not_be_measured_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"\0")
+    with pytest.raises(
+        ImportRefused,
+        match=r"memory of .*broken\.onnx could not be measured .*\(.*INVALID_PROTOBUF",
+    ):
+        footprint.needed_mb(tmp_path / "broken.onnx")
+
+
 @pytest.mark.parametrize(
     ("moved", "sentence"),
     [

@@ -67,7 +67,7 @@ USELESS: dict[str, tuple[Any, str]] = {
     "net.pth": (lambda path: archive(path, "data.pkl", "data/0"), "weights without their network"),
     "net.safetensors": (plain, "weights without their network"),
     "forest.joblib": (plain, "is not an ONNX file; convert it first: skl2onnx.to_onnx"),
-    "net.tflite": (plain, "--tflite net.tflite --output my.onnx"),
+    "net.tflite": (plain, r"--tflite /.*/net\.tflite --output my\.onnx"),
     "folder": (Path.mkdir, "a folder without a saved_model.pb"),
 }
 

@@ -112,6 +112,16 @@ def test_only_ways_that_chance_does_not_tell_apart_are_tied(pictures: Any) -> No
     assert len(tied) < len(ranked)
 
 
+def test_other_filters_are_tried_in_the_best_way(pictures: Any) -> None:
+    author = {"colour": "BGR", "scale": 1 / 255, "mean": [0.5], "std": [0.5]}
+    ranked, _ = found(author, [3, SIDE, SIDE], pictures)
+    ways = [way.preprocess for way in ranked]
+    for name in ("bicubic", "lanczos"):
+        (filtered,) = (way for way in ways if way.get("interpolation") == name)
+        assert author.items() <= filtered.items()
+        assert {key: filtered[key] for key in filtered if key != "interpolation"} in ways
+
+
 def test_a_model_of_grey_pictures_has_no_order_of_colours(pictures: Any) -> None:
     author = {"scale": 1 / 255, "mean": [0.1307], "std": [0.3081]}
     ranked, _ = found(author, [1, SIDE, SIDE], pictures)

@@ -495,6 +495,23 @@ def test_a_handful_of_pictures_can_not_tell_candidates_apart(
     assert sum(newest(models)["baseline"]["predicted_counts"]) == 15
 
 
+def test_pictures_that_can_not_be_read_are_left_out_by_name(
+    bring: Any, models: ModelStore, given: Path, tmp_path: Path
+) -> None:
+    for folder, label in (("calibration", ""), ("evaluation", "7")):
+        pictures = sorted((given / "labelled" / "7").iterdir())[:: 1 if label else -1][:9]
+        for path in pictures:
+            write_picture(tmp_path / folder / label / path.name, np.asarray(Image.open(path)))
+        (tmp_path / folder / label / "page.jpg").write_bytes(folder.encode())
+    parts = ("--calibration", tmp_path / "calibration", "--evaluation", tmp_path / "evaluation")
+    code, out, _ = bring(*parts, *RESIZE)
+    assert code == 0
+    assert out.count("left out 1 of 10 pictures, which the function can't read") == 2
+    assert "7/page.jpg: there is no image in the bytes" in joined(out)
+    assert "9 pictures are too few" in out
+    assert sum(newest(models)["baseline"]["predicted_counts"]) == 9
+
+
 def test_likely_preprocessing_is_suggested_and_nothing_is_published(
     bring: Any, given: Path, tmp_path: Path
 ) -> None:
@@ -507,7 +524,7 @@ def test_likely_preprocessing_is_suggested_and_nothing_is_published(
         r"\d\.\d{3} \d\.\d{3} to \d\.\d{3} +\d\d\.\d% .*mean 0\.5, *std 0\.5", joined(out)
     )
     assert f"add --preprocess {best}" in out
-    assert "bicubic and other filters were not tried" in out
+    assert "labels seldom tell one filter from another" in out
     assert not (tmp_path / "store").exists()
     code, _, err = bring(given / "unlabelled", "--find-preprocess")
     assert (code, "--find-preprocess needs labelled pictures" in err) == (1, True)

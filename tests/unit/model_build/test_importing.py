@@ -71,6 +71,18 @@ def test_pictures_that_can_not_be_read_are_listed(tmp_path: Path) -> None:
     assert lines[-1] == "  and 4 more"
 
 
+def test_pictures_that_can_not_be_read_are_left_out_on_request(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    for name in ("0.png", "2.png"):
+        write_picture(tmp_path / name)
+    broken: image_folders.Broken = {}
+    files = image_folders.pictures(tmp_path)
+    (samples,) = image_folders.samples(files, importing_pipeline(), lambda: None, broken)
+    assert (len(samples), list(broken)) == (2, files[1:2])
+    with pytest.raises(ImportRefused, match="1 of 1 pictures can't be read"):
+        list(image_folders.samples(files[1:2], importing_pipeline(), lambda: None, {}))
+
+
 def test_a_truncated_file_is_not_asked_to_be_sent(tmp_path: Path) -> None:
     write_picture(tmp_path / "cut.png", np.arange(10_000).reshape(100, 100).astype(np.uint8))
     content = (tmp_path / "cut.png").read_bytes()
