@@ -79,7 +79,11 @@ def import_model(
     sides = _size(size) or _frame(asked)
     class_labels = labels_of.read(labels)
     parts = _parts(class_labels, pictures, calibration, evaluation)
-    answers = expectations.read(expected) if expected else None
+    proof = None
+    if expected:
+        answers = expectations.read(expected)
+        folders = [part for part in (pictures, calibration, evaluation) if part]
+        proof = Proof(answers, answers.files(folders), tolerance)
     described = describe(model, sides)
     console.print(import_report.description(model, described))
     how = asked or _guess(described)
@@ -108,11 +112,6 @@ def import_model(
     if find_preprocess:
         _suggest(imported, *parts)
         return
-    proof = None
-    if answers:
-        folders = [part for part in (pictures, calibration, evaluation) if part]
-        files = answers.files(folders)
-        proof = Proof(answers, files, tolerance)
     steps = Steps(imported, *parts, proof, min_agreement, _say, _bar)
     steps.prove()
     with timed("compress"):

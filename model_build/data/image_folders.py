@@ -23,12 +23,12 @@ type Broken = dict[Path, str]  # why each can't be read
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Return the picture files of a folder and its sub-folders, sorted by path."""
+    """Return the picture files of a folder and its sub-folders, linked ones too, sorted by path."""
     if not folder.is_dir():
         raise ImportRefused(f"{folder} is not a folder; expected one with pictures")
     paths = sorted(
         path
-        for path in folder.rglob("*")
+        for path in folder.rglob("*", recurse_symlinks=True)
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
     if not paths:

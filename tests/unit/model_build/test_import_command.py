@@ -476,6 +476,14 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_is_published(
     assert not (tmp_path / "store").exists()
 
 
+def test_answers_to_pictures_that_are_not_there_are_refused_before_any_work(
+    bring: Any, given: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "answers.npz", names=["none.png"], outputs=np.zeros((1, 10)))
+    code, out, err = bring(given / "unlabelled", *RESIZE, "--expected", tmp_path / "answers.npz")
+    assert (code, "none.png" in err, "check" in out) == (1, True, False)
+
+
 def test_names_are_those_that_the_stack_s_template_accepts() -> None:
     template = (ROOT / "template.yaml").read_text()
     (pattern,) = re.findall(r'\n  ModelName:\n(?:    .*\n)*?    AllowedPattern: "(.*)"', template)

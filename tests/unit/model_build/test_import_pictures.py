@@ -40,6 +40,14 @@ def test_sub_folders_are_labels(tmp_path: Path, labels: Labels) -> None:
     assert found.contradictory == []
 
 
+def test_sub_folders_may_be_links(tmp_path: Path, labels: Labels) -> None:
+    write(tmp_path / "elsewhere", "1.png", "2.png")
+    write(tmp_path / "pictures", "Coat/3.png", shade=2)
+    (tmp_path / "pictures" / "Bag").symlink_to(tmp_path / "elsewhere")
+    found = Pictures.read(tmp_path / "pictures", labels)
+    assert names(found) == ["Bag/1.png", "Bag/2.png", "Coat/3.png"]
+
+
 def test_pictures_without_sub_folders_have_no_labels(tmp_path: Path, labels: Labels) -> None:
     write(tmp_path / "pictures", "1.png", "2.png")
     assert Pictures.read(tmp_path / "pictures", labels).truth is None
