@@ -177,7 +177,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "two inputs": (linear(edit=second_input), {}, r"one input, a picture, got 2 \(input, mask\)"),
     "words": (linear(kind=TensorProto.STRING), {}, "must hold numbers, got STRING"),
     "open sides": (linear(shape=("N", 1, "H", 6), weight=noise(36, 4)), {}, "--size 224x224"),
-    "a row": (linear(shape=("N", 30)), {}, "rows of 30 pixels; .* --size"),
+    "a row": (linear(shape=("N", 30)), {}, "rows of 30 numbers; .* --size"),
     "another size": (linear(), {"size": (8, 8)}, "--size 8x8 contradicts .*; omit it"),
     "a size of other rows": (linear(shape=("N", 36)), {"size": (6, 7)}, "the 36 pixels .* got 6x7"),
     "large pictures": (linear(shape=("N", 1, 2, 1025)), {}, "at most 1024 pixels"),
