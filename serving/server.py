@@ -20,6 +20,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from classifier.model.threads import cpus
 from serving.options import Options
 
 _KILL_SECONDS = 30  # for requests in progress when the server stops
@@ -60,7 +61,7 @@ def serve(options: Options, build: Build = build, announce: Announce = announce)
     announce: called once the server accepts connections, with the ports that were chosen for 0.
     Raises CannotServe if a port is taken.
     """
-    for name, value in _ENVIRONMENT.items():
+    for name, value in _environment(options.workers).items():
         os.environ.setdefault(name, value)
     shipped = Path(str(resources.files("classifier"))) / "shipped"
     if shipped.is_dir() and not os.environ.get("MODEL_STORE_URL"):
@@ -85,6 +86,11 @@ def serve(options: Options, build: Build = build, announce: Announce = announce)
         )
         server.on_startup(lambda: _announce_once_up(options, announce))
         server.serve(target_loader=lambda: _build(options, build), wrap_loader=False)
+
+
+def _environment(workers: int) -> dict[str, str]:
+    """Variables of each worker, unless they are set: the workers share the CPUs."""
+    return _ENVIRONMENT | {"MODEL_THREADS": str(max(1, cpus() // workers))}
 
 
 def _build(options: Options, build: Build) -> Asgi:

@@ -1,6 +1,6 @@
 """One server process: the Lambda handler, its probes and its gRPC service on the same models.
 
-Import it in that process only, with the environment of `serving.server.prepare_environment`.
+Import it in that process only, with the environment that `serving.server` sets.
 """
 
 import base64

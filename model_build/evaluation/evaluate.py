@@ -110,7 +110,7 @@ def time_side_by_side(
 
 
 def session(path: Path) -> ort.InferenceSession:
-    """Open a session as the function does: one thread."""
+    """Open a session of one thread, as the function does for small models."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])

@@ -103,7 +103,8 @@ def score(job: Job, store: ModelStore, workers: int, on_part: OnPart) -> Totals:
         on_part(len(planned[index]), count, True)  # noqa: FBT003 - done before
     if not remaining:
         return Totals(images, failed)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process per core, without threads
+    for threads in ("OPENBLAS_NUM_THREADS", "MODEL_THREADS"):
+        os.environ.setdefault(threads, "1")  # one process per core, without threads
     with ProcessPoolExecutor(
         min(workers, len(remaining)),
         multiprocessing.get_context("spawn"),  # onnxruntime's threads don't survive a fork

@@ -20,6 +20,7 @@ from typing import Any
 from classifier import batch, errors
 from classifier.model import session
 from classifier.model.address import Folder, parse_address
+from classifier.model.store import Buffer
 from model_build.errors import NotInStore, StoreError
 from model_build.store.backends import open_objects
 
@@ -65,6 +66,9 @@ class _Preloaded:
 
     def read(self, key: str, _most: int) -> bytes:
         return self._contents[key]
+
+    def read_into(self, key: str, buffer: Buffer) -> None:
+        buffer[:] = self._contents[key]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Lambda handler of the HTTP function: routes an event, and turns errors into responses."""
 
-from classifier.model.early import fetching  # first: S3 answers while the rest is imported
+from classifier.model.early import loading  # first: the model loads while the rest is imported
 
 # isort: split
 import contextlib
@@ -30,7 +30,7 @@ from classifier.served import Served
 
 limit_memory()
 silence_pillow()
-models = Models(fetching)
+models = Models(loading)
 _cold_start = True
 _MIN_COMPRESSED = 1024  # bytes of a response; smaller ones gain nothing
 

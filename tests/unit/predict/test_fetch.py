@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib
+import shutil
 import socket
 import sys
 import threading
@@ -17,7 +18,7 @@ from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model import session
 from classifier.model.fetch import Files, Waiting, fetch, fetch_configured, jittered
 from classifier.model.manifest import Manifest
-from classifier.model.session import LazyModel
+from classifier.model.session import LazyModel, Model, load, load_configured
 from classifier.model.store import FolderStore
 from tests.support.local_s3 import serving, upload
 from tests.support.manifests import describe
@@ -26,7 +27,7 @@ type Publish = Callable[..., str]
 type Start = Callable[[], ModuleType]
 
 MANIFEST = Manifest.from_document(describe(b"model"))
-FILES = Files(MANIFEST.name, MANIFEST.version, MANIFEST, b"model", lambda: b"finder")
+FILES = Files(MANIFEST.name, MANIFEST.version, MANIFEST, lambda _: None, lambda _: None)
 
 
 @pytest.fixture
@@ -203,10 +204,12 @@ def test_documents_and_files_are_not_larger_than_they_should_be(
     """What is larger is not read."""
     store = FolderStore(model_store)
     (model,) = model_store.rglob("model.onnx")
+    size = model.stat().st_size
     with model.open("ab") as file:
         file.truncate(2**40)
-    with pytest.raises(ModelUnavailable, match=r"model\.onnx .* has 1099511627776 bytes"):
-        fetch(store, "mnist", "production")
+    message = rf"model\.onnx .* has 1099511627776 bytes; its manifest says {size}"
+    with pytest.raises(ModelUnavailable, match=message):
+        load(store, "mnist", "production")
     manifest = model.with_name("manifest.json")
     with manifest.open("ab") as file:
         file.truncate(2**20 + 1)
@@ -241,37 +244,55 @@ def test_a_model_for_which_the_function_has_no_memory_is_not_read(
         fetch(FolderStore(model_store), "mnist", "production")
 
 
-def test_a_failed_early_fetch_costs_no_answer(model_store: Path) -> None:
-    """The request that needs the model fetches it."""
+def test_a_failed_early_load_costs_no_answer(model_store: Path) -> None:
+    """The request that needs the model loads it."""
 
-    def fail() -> Files:
+    def fail() -> Model:
         raise ModelUnavailable("there is none yet")
 
     assert LazyModel(Waiting(fail)).get().version.startswith("2026")
 
 
-def test_a_model_is_opened_from_what_was_fetched_early(model_store: Path) -> None:
-    """The store is not read again."""
-    early = Waiting(fetch_configured)
+def test_a_model_that_was_loaded_early_is_not_read_again(model_store: Path) -> None:
+    early = Waiting(lambda: load_configured(None))
     model = LazyModel(early)
     early.result()
-    for file in model_store.rglob("model.onnx"):
-        file.unlink()
+    shutil.rmtree(model_store)
     assert model.get().labels == list(range(10))
 
 
-def test_a_folder_is_not_read_before_it_is_asked(start: Start, model_store: Path) -> None:
-    """No thread is started."""
-    assert start().fetching is None
+def test_a_model_in_a_folder_is_loaded_from_the_first_import_on(
+    start: Start, model_store: Path
+) -> None:
+    assert start().loading.result().labels == list(range(10))
 
 
-def test_a_model_in_s3_is_fetched_from_the_first_import_on(
+def test_a_model_in_s3_is_loaded_from_the_first_import_on(
     start: Start, model_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Channel, manifest and file."""
     with serving(monkeypatch) as url:
         upload(model_store, url)
         monkeypatch.setenv("MODEL_STORE_URL", url)
-        files = start().fetching.result()
-    assert files.name == "mnist"
-    assert files.content == next(model_store.rglob("model.onnx")).read_bytes()
+        assert start().loading.result().labels == list(range(10))
+
+
+def test_a_file_in_s3_of_another_size_is_unavailable(
+    model_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = next(model_store.rglob("model.onnx"))
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes() + b"more")
+    with serving(monkeypatch) as url:
+        upload(model_store, url)
+        monkeypatch.setenv("MODEL_STORE_URL", url)
+        with pytest.raises(ModelUnavailable, match=f"has {size + 4} bytes; its manifest says"):
+            LazyModel().get()
+
+
+def test_a_setting_that_makes_no_sense_is_told_to_the_request(
+    start: Start, model_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And does not keep the function from starting."""
+    monkeypatch.setenv("MODEL_LOAD_SECONDS", "soon")
+    assert start().loading is None

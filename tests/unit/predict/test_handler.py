@@ -25,6 +25,7 @@ from classifier import predict
 from classifier.errors import UnsupportedEvent
 from classifier.image import formats
 from classifier.model import pace
+from classifier.model.models import Models
 from classifier.monitoring import telemetry
 from tests.support import (
     ROOT,
@@ -60,15 +61,19 @@ def start(
     monkeypatch.setattr(telemetry.logger.registered_handler, "stream", StandardOutput())
 
     def import_app() -> ModuleType:
-        monkeypatch.delitem(sys.modules, "classifier.handler", raising=False)
+        for name in ("classifier.handler", "classifier.model.early"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
         return importlib.import_module("classifier.handler")
 
     return import_app
 
 
 @pytest.fixture
-def app(start: Callable[[], ModuleType]) -> ModuleType:
-    return start()
+def app(start: Callable[[], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The function, whose model isn't opened before the first request: tests change it."""
+    module = start()
+    monkeypatch.setattr(module, "models", Models())
+    return module
 
 
 def image_file(pixels: Digits, kind: str = "PNG") -> bytes:

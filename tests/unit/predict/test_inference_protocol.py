@@ -350,7 +350,8 @@ def test_errors_have_the_protocols_form(model_store: Path, monkeypatch: pytest.M
     import importlib
     import sys
 
-    monkeypatch.delitem(sys.modules, "classifier.handler", raising=False)
+    for name in ("classifier.handler", "classifier.model.early"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     app = importlib.import_module("classifier.handler")
 
     class Context:

@@ -1,15 +1,29 @@
-"""Imported first: starts fetching the model from S3 while Python imports the rest.
+"""Imported first: a thread loads the model while Python imports the rest.
 
-docs/performance.md has the gain. A folder is not worth a thread.
+docs/performance.md has the gain.
 """
 
 import contextlib
-import os
+from typing import TYPE_CHECKING
 
 from classifier.errors import Misconfigured
-from classifier.model.fetch import DEFAULT_STORE, Files, Waiting, fetch_configured
+from classifier.model.fetch import Waiting, fetch_configured
+from classifier.model.opening import open_session
 
-fetching: Waiting[Files] | None = None
-if os.environ.get("MODEL_STORE_URL", DEFAULT_STORE).startswith("s3:"):
-    with contextlib.suppress(Misconfigured):  # the request that loads the model says so
-        fetching = Waiting(fetch_configured)
+if TYPE_CHECKING:
+    from classifier.model.session import Model
+
+
+def _load() -> "Model":
+    files = fetch_configured()
+    session = open_session(files.read_model, files.manifest.file, files.label)
+    from classifier.model.session import checked_model  # noqa: PLC0415 - the session is open first
+
+    return checked_model(files, session)
+
+
+loading: "Waiting[Model] | None" = None
+with contextlib.suppress(Misconfigured):  # the request that loads the model says so
+    loading = Waiting(_load)
+
+import onnxruntime  # noqa: E402, F401 - before the rest: the thread needs it as soon as it has read

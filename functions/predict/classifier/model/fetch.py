@@ -9,13 +9,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model.address import AddressError
 from classifier.model.manifest import NAME, VERSION, InvalidManifest, Manifest
-from classifier.model.store import FolderStore, S3Store, Store, open_store
+from classifier.model.store import Buffer, FolderStore, S3Store, Store, open_store
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,18 +30,26 @@ RETRY_SECONDS = 1.0  # from a failed load to the next, give or take a fifth
 type Admit = Callable[[Manifest], None]  # makes room for a model before its file is read
 
 
+type Read = Callable[[Buffer], None]  # fills a buffer with a file; raises ModelUnavailable
+
+
 class Files(NamedTuple):
-    """One version of a model, as stored."""
+    """One version of a model; its files are read when they are opened, and not checked before."""
 
     name: str
     version: str
     manifest: Manifest
-    content: bytes  # of model.onnx; not yet checked
-    read_finder: Callable[[], bytes]  # content of finder.onnx, if the manifest has one
+    read_model: Read  # model.onnx
+    read_finder: Read  # finder.onnx, if the manifest has one
+
+    @property
+    def label(self) -> str:
+        """What errors call the model file."""
+        return f"the model file of {self.name} {self.version}"
 
 
 def fetch(store: Store, name: str, version: str, admit: Admit | None = None) -> Files:
-    """Fetch a model by its version, or by the channel that points to one.
+    """Find a model by its version, or by the channel that points to one.
 
     Raises ModelUnavailable if it is missing, or its channel or manifest is invalid, and
     Misconfigured for a malformed name or version.
@@ -59,12 +68,13 @@ def fetch(store: Store, name: str, version: str, admit: Admit | None = None) -> 
     if admit:
         admit(manifest)
 
-    def read_finder() -> bytes:
-        assert manifest.finder is not None
-        return store.read(f"{folder}/finder.onnx", manifest.finder.bytes)
-
-    content = store.read(f"{folder}/model.onnx", manifest.file.bytes)
-    return Files(name, version, manifest, content, read_finder)
+    return Files(
+        name,
+        version,
+        manifest,
+        partial(store.read_into, f"{folder}/model.onnx"),
+        partial(store.read_into, f"{folder}/finder.onnx"),
+    )
 
 
 def fetch_configured(name: str | None = None, admit: Admit | None = None) -> Files:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from classifier.errors import Misconfigured, ModelUnavailable, NotFound
 from classifier.model.fetch import (
-    Files,
     Waiting,
     channel_key,
     channel_version,
@@ -56,8 +55,8 @@ class _Entry(LazyModel):
     def __init__(
         self,
         name: str,
-        early: Waiting[Files] | None,
-        load: Callable[["_Entry", Waiting[Files] | None], Model],
+        early: Waiting[Model] | None,
+        load: Callable[["_Entry", Waiting[Model] | None], Model],
     ) -> None:
         super().__init__(early)
         self.name = name
@@ -68,7 +67,7 @@ class _Entry(LazyModel):
         self.failures = 0  # to refresh it, in a row
         self._loads = load
 
-    def _load(self, early: Waiting[Files] | None) -> Model:
+    def _load(self, early: Waiting[Model] | None) -> Model:
         return self._loads(self, early)
 
 
@@ -78,10 +77,10 @@ class Models:
     When they need more memory than there is for them, the least recently used ones leave. With
     MODEL_REFRESH_SECONDS, a request that gets a model starts a look at its channel if one is due,
     in another thread; a new version is loaded beside the old one and takes its place.
-    early: the fetch of the first one's files, if it has been started.
+    early: the load of the first one, if it has been started.
     """
 
-    def __init__(self, early: Waiting[Files] | None = None) -> None:
+    def __init__(self, early: Waiting[Model] | None = None) -> None:
         self._early = early
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}  # the most recently used last
@@ -172,7 +171,7 @@ class Models:
             early, self._early = self._early, None
         return _Entry(name, early, self._load)
 
-    def _load(self, entry: _Entry, early: Waiting[Files] | None) -> Model:
+    def _load(self, entry: _Entry, early: Waiting[Model] | None) -> Model:
         try:
             model = load_configured(early, entry.name, partial(self._make_room, entry))
             self._schedule(entry)

@@ -17,12 +17,17 @@ from classifier.model.address import Folder, parse_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from io import BufferedReader
+    from mmap import mmap
 
     from obstore.store import S3Credential
     from obstore.store import S3Store as Bucket
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")  # in order of precedence
 _URL = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[A-Za-z0-9._~/-]*)?"
+
+
+type Buffer = bytearray | mmap
 
 
 class Store(Protocol):
@@ -35,6 +40,12 @@ class Store(Protocol):
         then not read.
         """
 
+    def read_into(self, key: str, buffer: Buffer, /) -> None:
+        """Fill a buffer with an object, without another copy of it.
+
+        Raises ModelUnavailable if there is none, or if it has another size.
+        """
+
 
 class FolderStore:
     """Objects as files under a folder."""
@@ -43,18 +54,29 @@ class FolderStore:
         self._root = os.fspath(root)
 
     def read(self, key: str, most: int) -> bytes:
-        with (
-            _errors(key, FileNotFoundError),
-            open(f"{self._root}/{key}", "rb") as file,  # noqa: PTH123 - see above
-        ):
-            _check_size(key, os.fstat(file.fileno()).st_size, most)
+        with self._open(key) as (file, size):
+            _check_size(key, size, most)
             return file.read()
+
+    def read_into(self, key: str, buffer: Buffer) -> None:
+        with self._open(key) as (file, size):
+            _require_size(key, size, len(buffer))
+            _require_size(key, file.readinto(buffer), len(buffer))
 
     def tag(self, key: str) -> str:
         """A text that changes with an object, without reading it. Raises as `read` does."""
         with _errors(key, FileNotFoundError):
             status = os.stat(f"{self._root}/{key}")  # noqa: PTH116 - see above
         return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
+
+    @contextmanager
+    def _open(self, key: str) -> "Iterator[tuple[BufferedReader, int]]":
+        """A file and its size in bytes."""
+        with (
+            _errors(key, FileNotFoundError),
+            open(f"{self._root}/{key}", "rb") as file,  # noqa: PTH123 - see above
+        ):
+            yield file, os.fstat(file.fileno()).st_size
 
 
 class S3Store:
@@ -68,6 +90,12 @@ class S3Store:
             found = self._bucket.get(key)
             _check_size(key, found.meta["size"], most)
             return bytes(found.bytes())
+
+    def read_into(self, key: str, buffer: Buffer) -> None:
+        with self._errors(key):
+            found = self._bucket.get(key)
+            _require_size(key, found.meta["size"], len(buffer))
+            buffer[:] = memoryview(found.bytes())
 
     def tag(self, key: str) -> str:
         """The object's ETag, without reading it. Raises as `read` does."""
@@ -100,6 +128,13 @@ def _check_size(key: str, size: int, most: int) -> None:
     if size > most:
         raise ModelUnavailable(
             f"{key} in the model store has {size} bytes; expected at most {most}"
+        )
+
+
+def _require_size(key: str, size: int, expected: int) -> None:
+    if size != expected:
+        raise ModelUnavailable(
+            f"{key} in the model store has {size} bytes; its manifest says {expected}"
         )
 
 
