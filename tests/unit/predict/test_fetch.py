@@ -109,7 +109,7 @@ def test_a_failed_load_is_tried_again_after_a_second(
 def test_environments_wait_for_different_times() -> None:
     waits = {jittered(10) for _ in range(100)}
     assert len(waits) > 1
-    assert 8 <= min(waits) <= max(waits) <= 12
+    assert 8 <= min(waits) <= max(waits) <= 12 + 1e-9  # 1.2 * 10 is a little more
 
 
 def test_nobody_waits_beyond_the_deadline_and_what_comes_late_is_kept() -> None:
