@@ -12,7 +12,9 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from cfnlint.data import AdditionalSpecs  # type: ignore[import-untyped]
 from cfnlint.decode import decode  # type: ignore[import-untyped]
+from cfnlint.helpers import load_resource  # type: ignore[import-untyped]
 from cfnlint.schema.manager import (  # type: ignore[import-untyped]
     PROVIDER_SCHEMA_MANAGER,
 )
@@ -233,6 +235,24 @@ def test_every_alarm_but_those_of_drift_rolls_a_release_back(
     assert alarms["Enabled"]
     assert [alarm["Name"]["Ref"] for alarm in alarms["Alarms"]] == expected
     assert set(ROLLING_BACK) == alarms_of(deployed).keys() - ABOUT_A_DAY
+
+
+def test_each_version_has_its_own_alarm_on_errors(template: Any) -> None:
+    """An updated alarm keeps its state until the next minute, and CodeDeploy refuses to start.
+
+    The name begins with the stack's, as the pipeline's role demands.
+    """
+    names = set()
+    released = json.loads(json.dumps(template))
+    function = released["Resources"]["PredictFunction"]["Properties"]
+    for release in ("one", "two"):
+        function["Environment"]["Variables"]["RELEASE"] = release
+        alarm = translated(released, snippet())["VersionErrorsAlarm"]["Properties"]
+        version = ".".join(alarm["Dimensions"][2]["Value"]["Fn::GetAtt"])
+        name = alarm["AlarmName"]["Fn::Sub"]
+        assert name == f"${{AWS::StackName}}-VersionErrors-${{{version}}}"
+        names.add(name)
+    assert len(names) == 2
 
 
 def test_the_hook_checks_the_very_version_that_is_to_have_the_traffic(deployed: Any) -> None:
@@ -832,6 +852,43 @@ def test_the_role_of_a_pipeline_has_the_rights_of_the_resource_handlers(template
                 assert may or unused, f"{needed}, to {name} {kind}"
     assert not idle
 
+
+def grants(node: Any) -> Iterator[Any]:
+    """The statements of all policies in a template."""
+    if isinstance(node, dict) and {"Action", "Resource"} <= node.keys():
+        yield node
+    elif isinstance(node, dict | list):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from grants(child)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "template.yaml",
+        ".github/oidc-role.yaml",
+        *("infra/batch.yaml", "infra/function-url.yaml"),
+    ],
+)
+def test_a_resource_is_named_only_where_the_action_knows_resources(path: str) -> None:
+    """Elsewhere it would match nothing: the action would be denied.
+
+    Source: the Service Authorization Reference, as cfn-lint carries it.
+    """
+    reference = load_resource(AdditionalSpecs, "Policies.json")
+    document, _ = decode(str(ROOT / path))
+    found = [one for one in grants(document["Resources"]) if one["Resource"] != "*"]
+    assert found
+    for action in sorted({action for one in found for action in actions(one)}):
+        service, _, name = action.lower().partition(":")
+        known = reference[service]["Actions"]
+        matching = [one for one in known if fnmatch.fnmatchcase(one, name)]
+        narrow = any(known[one].get("Resources") for one in matching)
+        assert narrow or action in BY_DEPLOYMENT_GROUP, action
+
+
+# SAM's own documentation limits it to the deployment group, which the reference does not list.
+BY_DEPLOYMENT_GROUP = {"codedeploy:PutLifecycleEventHookExecutionStatus"}
 
 LONGEST_NAMES = {  # in characters, of what CloudFormation names and a role finds by its name
     "AWS::CodeDeploy::Application": 100,
