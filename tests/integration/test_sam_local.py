@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from model_build.store.model_store import ModelStore, copy
 from tests.support import ROOT
 from tests.support.commands import run
 from tests.support.conformance import check_conformance
+from tests.support.manifests import describe
 from tools import deploy
 
 EVENTS = ROOT / "events"
@@ -117,6 +119,41 @@ def test_without_a_model_the_image_answers_503(
     check(answer, Expected(status=503), model_version)
     assert int(answer.headers["retry-after"]) > 0
     check(invoke(url, EVENTS / "health.json"), EXPECTED["health.json"], model_version)
+
+
+def test_a_warm_environment_follows_its_channel(
+    lambda_container: Callable[..., str], model_version: str, tmp_path: Path
+) -> None:
+    """To a promoted version, without a wrong answer or an error, and back."""
+    local, store = ModelStore(deploy.LOCAL_STORE), ModelStore(tmp_path.as_uri())
+    copy(local, store, "mnist", model_version)
+    newer = describe(local.model("mnist", model_version), minute=1)
+    newer["input"] = local.manifest("mnist", model_version).document["input"]
+    newer["output"]["labels"] = [*range(10, 20)]  # every answer tells which version gave it
+    store.publish(newer, local.model("mnist", model_version))
+    expected = {model_version: 3, newer["version"]: 13}
+
+    def promote(version: str) -> None:
+        store.promote("mnist", version, "production")
+        run("chmod", "--recursive", "a+rX", tmp_path)
+
+    promote(model_version)
+    url = lambda_container(
+        f"--volume={tmp_path}:/store:ro",
+        MODEL_STORE_URL="file:///store",
+        MODEL_REFRESH_SECONDS="0.1",
+    )
+    for version in (model_version, newer["version"], model_version):
+        promote(version)
+        deadline = time.monotonic() + 60
+        served = ""
+        while served != version and time.monotonic() < deadline:
+            answer = invoke(url, EVENTS / "png.json")
+            assert answer.status == 200, answer.body
+            content = json.loads(answer.body)
+            served = content["model"]["version"]
+            assert content["prediction"] == expected[served]
+        assert served == version
 
 
 def test_our_layers_over_the_base_are_small(image: str, base_image: str) -> None:

@@ -89,13 +89,14 @@ def lambda_container(image: str) -> Iterator[Callable[..., str]]:
     """Yield a function that starts the image as Lambda does, and returns the URL to invoke.
 
     Lambda runs it as a user without rights, on a file system that is read-only but for /tmp.
+    The function takes options of `docker run`, and environment variables.
     """
     started: list[str] = []
 
-    def start(**environment: str) -> str:
+    def start(*options: str, **environment: str) -> str:
         variables = [f"--env={name}={value}" for name, value in environment.items()]
         sandbox = ("--user=1000:1000", "--read-only", "--tmpfs=/tmp", "--publish=127.0.0.1::8080")
-        container = run("docker", "run", "--detach", *sandbox, *variables, image).strip()
+        container = run("docker", "run", "--detach", *sandbox, *options, *variables, image).strip()
         started.append(container)
         address = run("docker", "port", container, "8080/tcp").strip()
         return f"http://{address}/2015-03-31/functions/function/invocations"
