@@ -344,28 +344,29 @@ def promotion(stack: Stack, versions: Mapping[str, str | None]) -> Iterator[None
 
     For a stack that follows its channels: the new version's hook asks for what they point to.
     """
-    former = channels(stack, versions)
+    former = channels(stack, versions) if versions else {}
     try:
         promote(stack, versions)
         yield
     except Exception:
-        for name, version in former.items():
-            if promoted(stack, name) == versions[name] != version:
+        for name, version in channels(stack, former).items() if former else ():
+            if version == versions[name] != former[name]:
                 store = ModelStore(stack.outputs()["ModelStoreUrl"])
-                store.rollback(name, CHANNEL, to=version)
-                print(f"Channel {CHANNEL} of {name} points back to {version}")
+                store.rollback(name, CHANNEL, to=former[name])
+                print(f"Channel {CHANNEL} of {name} points back to {former[name]}")
         raise
 
 
 def channels(stack: Stack, names: Iterable[str]) -> dict[str, str]:
     """Versions that the bucket's channels point to, of models that have one."""
-    return {name: version for name in names if (version := promoted(stack, name))}
+    store = ModelStore(stack.outputs()["ModelStoreUrl"])
+    pointers = {name: store.channel(name, CHANNEL) for name in names}
+    return {name: pointer["version"] for name, pointer in pointers.items() if pointer}
 
 
 def promoted(stack: Stack, name: str) -> str | None:
     """Version of a model that the bucket's channel points to, if any."""
-    current = ModelStore(stack.outputs()["ModelStoreUrl"]).channel(name, CHANNEL)
-    return current["version"] if current else None
+    return channels(stack, [name]).get(name)
 
 
 def smoke(stack: Stack, name: str, version: str | None) -> None:

@@ -403,8 +403,13 @@ def test_a_stack_with_several_models_or_a_refresh_follows_the_channel(
         releases.add(line.partition(" Release=")[2])
         assert deploy.channels(stack, versions) == versions
     assert len(releases) == 2
+    put(stack, "b", **following)
+    release, _ = stack.former()
+    assert release.models.keys() == versions.keys()
+    assert release.models != versions, "those that the new ones took the place of"
 
 
+@pytest.mark.parametrize("following", FOLLOWING[:1], indirect=True)
 def test_after_a_release_that_failed_the_channels_point_back(
     stack: Stack,
     make_deploy: Callable[..., tuple[int, str]],
@@ -413,35 +418,32 @@ def test_after_a_release_that_failed_the_channels_point_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They pointed to the new models before it began: the hook asks for these."""
-    source = ModelStore(tmp_path.as_uri())
-    served = to_release(source, following, 0)
-    assert make_deploy("")[0] == 0
-    refused = to_release(source, following, 1)
+    target = ModelStore(stack.outputs()["ModelStoreUrl"])
+    served = to_release(target, following, 0)
+    refused = to_release(ModelStore(tmp_path.as_uri()), following, 1)
     monkeypatch.setenv("SAM_DEPLOY_STATUS", "3")
     assert make_deploy("")[0] == 1
     assert deploy.channels(stack, served) == served
-    target = ModelStore(stack.outputs()["ModelStoreUrl"])
     for name, version in refused.items():
         pointer = target.channel(name, "production")
         assert pointer
         assert pointer["rolled_back"] == [version]
 
 
+@pytest.mark.parametrize("following", FOLLOWING[:1], indirect=True)
 @pytest.mark.parametrize("status", [0, 1])
 def test_a_rollback_takes_models_on_channels_back_too(
     stack: Stack,
     make_deploy: Callable[..., tuple[int, str]],
-    tmp_path: Path,
     following: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     status: int,
 ) -> None:
     """Unless it fails."""
-    source = ModelStore(tmp_path.as_uri())
-    former = to_release(source, following, 0)
-    assert make_deploy("")[0] == 0
-    current = to_release(source, following, 1)
-    assert make_deploy("")[0] == 0
+    target = ModelStore(stack.outputs()["ModelStoreUrl"])
+    former = to_release(target, following, 0)
+    stack.remember(former)
+    current = to_release(target, following, 1)
     put(stack, "b", **following)
     monkeypatch.setenv("SAM_DEPLOY_STATUS", str(status))
     assert make_deploy("", "rollback")[0] == status
