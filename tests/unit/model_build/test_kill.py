@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow  # a process for every point it can be killed at
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside all these processes the store can be slow, which is no fault of a writer's."""
+    """Beside all these processes the store can be slow, through no fault of a writer."""
     monkeypatch.setattr(
         function_store, "open_bucket", partial(function_store.open_bucket, seconds=60)
     )
