@@ -1,6 +1,7 @@
 """The ways in which clients send an image: each is read, or refused by the name of its mistake."""
 
 import base64
+import gzip
 import json
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ FILE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) + b"\xfb"  # its base64 holds "+
 TEXT = base64.b64encode(FILE).decode()
 URL_SAFE = base64.urlsafe_b64encode(FILE).decode()
 LINES = base64.encodebytes(FILE).decode()
+BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 DATA_URL = f"data:image/png;base64,{TEXT}"
 JPEG_XL = b"\0\0\0\x0cJXL \r\n\x87\n"
 
@@ -121,7 +123,38 @@ JSON_TYPES = [
     Way("a JSON string of a data URL", JSON, json.dumps(DATA_URL).encode()),
     Way("base64 as JSON", JSON, TEXT.encode()),
 ]
+SHAPES = [
+    *(
+        Way(f"JSON: {name}", JSON, json.dumps(value).encode())
+        for name, value in {
+            "bytes as numbers": {"image": [*FILE]},
+            "signed bytes": {"image": [byte - 256 * (byte > 127) for byte in FILE]},
+            "a Buffer": {"image": {"type": "Buffer", "data": [*FILE]}},
+            "a Uint8Array": {"image": {str(at): byte for at, byte in enumerate(FILE)}},
+            "a Power Automate object": {"image": {"$content-type": "image/png", "$content": TEXT}},
+            "a Power Automate object alone": {"$content-type": "image/png", "$content": TEXT},
+            "a name of the client's": {"photo": DATA_URL, "id": 7},
+            "a name in capitals": {"Image": {"Bytes": TEXT}},
+            "a request of another API": {"requests": [{"image": {"content": TEXT}}]},
+            "a list": [TEXT],
+            "numbers alone": [*FILE],
+            "one for images": {"images": TEXT},
+            "an object for images": {"images": {"0": TEXT}},
+        }.items()
+    ),
+    Way(
+        "JSON: objects in a batch",
+        JSON,
+        json.dumps({"images": [{"b": TEXT}, TEXT]}).encode(),
+        number=2,
+    ),
+    Way("JSON: numbers without a type", None, json.dumps([*FILE]).encode()),
+    Way("JSON: line ends in the text", JSON, f'{{"image": "{LINES}"}}'.encode()),
+    Way("JSON in UTF-16 without a type", None, document(TEXT).decode().encode("utf-16")),
+    Way("JSON in UTF-16, big-endian", None, document(TEXT).decode().encode("utf-16-be")),
+]
 TEXT_BODIES = [
+    Way("base64 of certutil", "text/plain", f"{BEGIN}\r\n{LINES}{END}\r\n".encode()),
     Way("base64 as text/plain", "text/plain", TEXT.encode()),
     Way("base64 without a type", None, TEXT.encode()),
     Way("base64 as image/png", "image/png", LINES.encode()),
@@ -154,6 +187,19 @@ FORMS = [
         FORM,
         b'--x\nContent-Disposition: form-data; name="image"\n\n' + FILE + b"\n--x--\n",
     ),
+    *(
+        Way(f"form as {kind}", kind, form(part("a note", "note"), part(FILE)))
+        for kind in [
+            "multipart/form-data",
+            "multipart/form-data; boundary=y",
+            JSON,
+            "image/png",
+            None,
+        ]
+    ),
+    in_form("a field of the client's", part("a note", "note"), part(FILE, "photo")),
+    in_form("another field in base64", part(DATA_URL, "data")),
+    Way("urlencoded, another field with base64", URLENCODED, f"data={quote(TEXT)}".encode()),
     Way("the file as a form", FORM, FILE),
     Way("urlencoded", URLENCODED, f"image={quote(TEXT, safe='')}".encode()),
     Way("urlencoded, + unescaped", URLENCODED, f"image={TEXT}".encode()),
@@ -184,8 +230,12 @@ MISTAKES = [
     in_json("[object File]", "[object File]", 400, "[object File]"),
     in_json("[object Object]", "[object Object]", 400, "[object Object]"),
     in_json("a File", {}, 400, "JSON.stringify"),
-    in_json("a Buffer", {"type": "Buffer", "data": [*FILE]}, 400, 'buffer.toString("base64")'),
-    in_json("bytes as numbers", [*FILE], 400, "list of numbers"),
+    in_json("a Buffer of no image", {"type": "Buffer", "data": [7]}, 400, "buffer.toString"),
+    in_json("PowerShell's name of bytes", "System.Byte[]", 400, "name of an object"),
+    in_json("Java's name of bytes", "[B@1b6d3586", 400, "name of an object"),
+    in_json("Ruby's name of a file", "#<File:0x00007f>", 400, "name of an object"),
+    in_json("hexadecimal of PostgreSQL", "\\x" + FILE.hex(), 400, "hexadecimal"),
+    in_json("hexadecimal with colons", FILE.hex(":"), 400, "hexadecimal"),
     in_json("pixels", [[0, 255], [255, 0]], 400, "list of numbers"),
     in_json("numbers as text", "137,80,78,71", 400, "list of numbers"),
     in_json("repr of base64", str(TEXT.encode()), 400, "Python bytes repr"),
@@ -207,8 +257,10 @@ MISTAKES = [
     in_json("damaged bytes", FILE.decode(errors="replace"), 400, "damaged"),
     Way("JSON: twice", JSON, json.dumps(document(TEXT).decode()).encode(), 400, "encoded twice"),
     Way("JSON: another name", JSON, b'{"picture": "Zm9v"}', 400, "picture"),
-    Way("JSON: a list", JSON, json.dumps([TEXT]).encode(), 400, "got a list"),
-    Way("JSON: one for images", JSON, json.dumps({"images": TEXT}).encode(), 400, "a string"),
+    Way("JSON: no image", JSON, b'["c2V2ZW4="]', 400, "got a list"),
+    Way("JSON: two of another name", JSON, json.dumps([TEXT] * 2).encode(), 400, "got a list"),
+    Way("JSON: no list for images", JSON, b'{"images": "c2V2ZW4="}', 400, "a string"),
+    Way("JSON: gzip", JSON, gzip.compress(document(TEXT)), 415, "gzip"),
     Way("JSON: pixels for images", JSON, b'{"images": [[0, 255]]}', 400, "list of numbers"),
     Way("JSON: null in a batch", JSON, b'{"images": [null]}', 400, "images[0]"),
     Way("JSON: single quotes", JSON, b"{'image': 'Zm9v'}", 400, "single quotes"),
@@ -217,8 +269,9 @@ MISTAKES = [
     Way("JSON: white space", JSON, b" \n", 400, "the body is empty"),
     Way("JSON: object as body", JSON, b"[object Object]", 400, "[object Object]"),
     Way("form: empty", FORM, b"", 400, "the body is empty"),
-    Way("form: no boundary", "multipart/form-data", form(part(FILE)), 400, "boundary parameter"),
-    in_form("another field", part(FILE, "photo"), status=400, fact="'photo'"),
+    Way("form: no boundary at all", "multipart/form-data", b"seven", 400, "boundary parameter"),
+    in_form("another field", part("seven", "photo"), status=400, fact="'photo'"),
+    in_form("two other fields", part(FILE, "a"), part(FILE, "b"), status=400, fact="'a', 'b'"),
     in_form("a path", part("C:\\fakepath\\7.png"), status=400, fact="file name or path"),
     in_form("[object File]", part("[object File]"), status=400, fact="[object File]"),
     in_form("undefined", part("undefined"), status=400, fact="'undefined'"),
@@ -242,12 +295,13 @@ MISTAKES = [
     Way("URL as a file", "image/png", b"https://example.com/7.png", 422, "http(s) URL"),
     Way("path without a type", None, b"seven.png", 422, "file name or path"),
     Way("object as a file", None, b"[object File]", 422, "[object File]"),
-    Way("form without its type", None, form(part(FILE.hex())), 422, "multipart/form-data"),
+    Way("a response in the body", "image/png", b"HTTP/1.1 200 OK\r\n\r\n" + FILE, 422, "byte 19"),
+    Way("chunks in the body", None, b"10d\r\n" + FILE + b"\r\n0\r\n\r\n", 422, "byte 5"),
     Way("base64 twice", "text/plain", base64.b64encode(TEXT.encode()), 400, "encoded twice"),
     Way("base64 of JPEG XL", "text/plain", base64.b64encode(JPEG_XL), 415, "JPEG XL"),
     Way("text", "text/plain", b"a seven", 415, "text/plain"),
 ]
-WAYS = [*BASE64, *JSON_TYPES, *TEXT_BODIES, *FORMS, *MISTAKES]
+WAYS = [*BASE64, *JSON_TYPES, *SHAPES, *TEXT_BODIES, *FORMS, *MISTAKES]
 
 
 def images(way: Way) -> list[bytes]:

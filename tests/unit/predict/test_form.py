@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from urllib3.filepost import encode_multipart_formdata
 
 from classifier.errors import BadRequest, PredictError, TooLarge
-from classifier.http.form import MAX_FIELDS, choose_images, read_multipart
+from classifier.http.form import MAX_FIELDS, choose_images, is_multipart, read_multipart
 
 PNG = b"\x89PNG\r\n\x1a\n\x00--x\r\n--\xff"
 IMAGE = b'Content-Disposition: form-data; name="image"\r\n'
@@ -74,8 +74,16 @@ def test_the_fields_of_the_first_name_that_is_there_are_chosen(
 @pytest.mark.parametrize("names", [[], ["Image"], ["imagee"], ["image[a]"], ["my image"]])
 def test_a_form_without_such_a_field_is_refused_with_its_names(names: list[str]) -> None:
     with pytest.raises(BadRequest, match='no field "image"') as refused:
-        choose_images([(name, PNG) for name in names])
+        choose_images([(name, b"seven") for name in names])
     assert all(repr(name) in refused.value.detail for name in names)
+
+
+@pytest.mark.parametrize("name", ["photo", "Image", "", "upload[a]"])
+def test_the_only_field_that_holds_an_image_is_chosen_whatever_its_name(name: str) -> None:
+    fields = [("note", b"a seven"), (name, PNG)]
+    assert choose_images(fields) == [(name, PNG)]
+    with pytest.raises(BadRequest, match='no field "image"'):
+        choose_images([*fields, ("other", PNG)])
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,19 @@ def test_a_form_without_such_a_field_is_refused_with_its_names(names: list[str])
 )
 def test_a_missing_boundary_is_named(content_type: str) -> None:
     with pytest.raises(BadRequest, match="boundary parameter"):
-        read(form(field(PNG)), content_type)
+        read(PNG, content_type)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["multipart/form-data", "multipart/form-data; boundary=y", "application/json", "image/png"],
+)
+def test_the_boundary_is_the_one_that_the_body_begins_with(content_type: str) -> None:
+    """Clients that set the type themselves don't know it."""
+    body = form(field(PNG))
+    assert is_multipart(body)
+    assert not is_multipart(PNG)
+    assert read(body, content_type) == [PNG]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +112,6 @@ def test_a_missing_boundary_is_named(content_type: str) -> None:
         b"",
         PNG,
         field(PNG),  # the end is missing
-        form(field(PNG)).replace(b"--x", b"--y"),
         form(field(PNG)).replace(b"\r\n", b"\r"),
         form(field(PNG)).replace(b"--x\r\n", b"--x\n"),  # bare LF in places
         form(field(PNG, b"Content-Type: image/png\r\n")),
@@ -107,7 +126,7 @@ def test_a_malformed_form_is_refused(body: bytes) -> None:
 
 def test_a_boundary_that_is_no_text_is_refused() -> None:
     with pytest.raises(BadRequest, match="the form is malformed"):
-        read(form(field(PNG)), 'multipart/form-data; boundary="\ud800"')
+        read(PNG, 'multipart/form-data; boundary="\ud800"')
 
 
 def test_a_hundred_fields_are_read_and_one_more_is_too_many() -> None:

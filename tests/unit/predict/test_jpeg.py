@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier.errors import TooLarge
+from classifier.errors import TooLarge, UnsupportedMediaType
 from classifier.image.jpeg import first_scans, with_end, work
 from classifier.image.limits import MAX_WORK, PIECE
 
@@ -48,6 +48,21 @@ def test_the_work_is_that_of_each_scan_on_the_whole_picture(mode: str) -> None:
     assert 0 < work(jpeg(mode)) - scans(1) < 20 * PIECE
     count = DEFAULT_SCANS[mode]
     assert 0 < work(jpeg(mode, progressive=True)) - scans(count) < 50 * PIECE
+
+
+@pytest.mark.parametrize(
+    ("frame", "bits", "form"),
+    [
+        (0xC1, 12, "JPEG of 12 bits per sample"),
+        (0xC3, 8, "lossless or hierarchical JPEG"),
+        (0xF7, 8, "JPEG-LS"),
+    ],
+)
+def test_a_form_that_no_decoder_reads_is_named(frame: int, bits: int, form: str) -> None:
+    size = bits.to_bytes() + b"\0\x08\0\x08\1\1\x11\0"
+    data = b"\xff\xd8" + segment(size, bytes([0xFF, frame]))
+    with pytest.raises(UnsupportedMediaType, match=f"^{form} is not supported"):
+        work(data)
 
 
 @pytest.mark.parametrize(

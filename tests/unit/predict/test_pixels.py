@@ -674,3 +674,10 @@ def test_a_gif_with_a_frame_beyond_its_screen_is_too_large() -> None:
     frame = b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x02\x02\x4c\x01\x00;"
     with pytest.raises(TooLarge, match="megapixels"):
         decode(screen + frame)
+
+
+@pytest.mark.parametrize("size", [(1, 1000), (1000, 1), (2, 3000)])
+def test_a_jpeg_narrower_than_its_decoder_would_make_it_is_read(size: tuple[int, int]) -> None:
+    pixels = decode(encode(Image.new("L", size, 200), "JPEG"))
+    assert min(pixels.shape[:2]) >= 1
+    assert np.abs(pixels - 200.0).max() < LOSSY

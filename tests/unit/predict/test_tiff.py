@@ -71,6 +71,12 @@ def test_a_compression_that_is_not_listed_is_refused(compression: int) -> None:
         work(tiff(64, 64, b"", compression=compression))
 
 
+@pytest.mark.parametrize("more", [{"photometric": 32803}, {"photometric": 34892}, {"dng": 0x401}])
+def test_a_camera_raw_file_is_named(more: dict[str, int]) -> None:
+    with pytest.raises(UnsupportedMediaType, match=r"camera raw files \(DNG"):
+        work(tiff(64, 64, bytes(8192), bits=16, **more))
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_strips_are_counted_whatever_the_type_of_the_compression(order: str) -> None:
     """A LONG of a big-endian file was once read as a SHORT, 0, which no rule was for."""

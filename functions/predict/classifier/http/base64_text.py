@@ -16,6 +16,7 @@ _MIN_LINE = 60  # characters; base64 is wrapped at 60, 64, 72 or 76
 _ESCAPES = {f"%{ord(character):02X}": character for character in "+/=-_:;, \r\n\"'"}
 _ESCAPES |= {escape.lower(): character for escape, character in _ESCAPES.items()}
 _ESCAPES |= {r"\r": "", r"\n": "", r"\t": "", r"\/": "/"}
+_ARMOUR = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")  # Windows' certutil puts it around
 _LINE_ENDS = str.maketrans("", "", "\r\n\t\f\v")
 
 
@@ -27,8 +28,8 @@ def decode(text: str, where: str) -> bytes:
     """Return the bytes of a base64 text or data URL.
 
     Accepts the URL-safe alphabet, missing padding, line ends (as two characters too), spaces
-    where `+` was, percent-encoding, quotes around the text, and data URLs of any type if their
-    bytes are an image. where: what the text is, for the error.
+    where `+` was, the lines around a certificate, percent-encoding, quotes around the text, and
+    data URLs of any type if their bytes are an image. where: what the text is, for the error.
     Raises BadRequest, which names the mistake, and UnsupportedMediaType for a data URL of another
     type than an image.
     """
@@ -58,7 +59,7 @@ def image_in(data: bytes, where: str) -> bytes | None:
 
 
 def _decode_leniently(text: str, where: str) -> bytes:
-    trimmed = text.strip().strip("\ufeff")
+    trimmed = _ARMOUR.sub("", text).strip().strip("\ufeff")
     if len(trimmed) > 1 and trimmed[0] == trimmed[-1] and trimmed[0] in "\"'`":
         trimmed = trimmed[1:-1].strip()
     if mistake := mistakes.name_of_text(trimmed):
@@ -73,6 +74,7 @@ def _decode_leniently(text: str, where: str) -> bytes:
         binary = _binary_string(text)
         if binary is not None:
             return binary
+        _refuse_hexadecimal(data, where)
         raise NotBase64(
             f"{where} is not valid base64 ({_fault(data)}); send the base64 of the image file's "
             "bytes"
@@ -154,6 +156,10 @@ def _refuse_other_encodings(content: bytes, data: str, where: str) -> None:
         raise BadRequest(f"{where} was encoded twice in base64; encode the file's bytes once")
     if re.match(rb'\{\s*"', start):
         raise BadRequest(f"{where} is the base64 of a JSON document; send the document itself")
+    _refuse_hexadecimal(data, where)
+
+
+def _refuse_hexadecimal(data: str, where: str) -> None:
     digits = mistakes.hexadecimal(data)
     if digits and formats.recognise(digits):
         raise BadRequest(f"{where} is hexadecimal; send the file's bytes in base64")

@@ -7,8 +7,9 @@ from urllib.parse import unquote_to_bytes
 
 from multipart import MultipartParser, ParserLimitReached, parse_options_header
 
-from classifier.errors import BadRequest, TooLarge
+from classifier.errors import BadRequest, PredictError, TooLarge
 from classifier.http import base64_text
+from classifier.image import formats
 
 MAX_FIELDS = 100
 NAMES = ("image", "images", "file", "files")  # of the fields that hold images, by preference
@@ -18,19 +19,35 @@ type Field = tuple[str, bytes]
 _INDEX = re.compile(r"\[\d*\]$")  # as in image[] and images[0]
 _IMAGE_FIELD = rb"(?:images?|files?)(?:\[\d*\]|%5[Bb]\d*%5[Dd])?="
 _FIRST_FIELD = re.compile(rb"\s*" + _IMAGE_FIELD)
+_FIRST_LINE = re.compile(rb"\s*--([\x21-\x7e]{1,70})\r?\n(?i:content-)")
 _ANY_FIELD = re.compile(rb"(?:\A\s*|&)" + _IMAGE_FIELD)
 
 
 def choose_images(fields: list[Field]) -> list[tuple[str, bytes]]:
-    """Return the fields of the first of `NAMES` that the form has, in order."""
+    """Return the fields of the first of `NAMES` that the form has, in order.
+
+    A form without any gives the only one of its fields that holds an image.
+    """
     for name in NAMES:
         if chosen := [field for field in fields if _INDEX.sub("", field[0]) == name]:
             return chosen
+    chosen = [field for field in fields if _holds_image(field[1])]
+    if len(chosen) == 1:
+        return chosen
     names = ", ".join(short(name) for name, _ in fields[:5]) or "no field at all"
     raise BadRequest(
         f'the form has no field "image" (it has {names}); '
         "send it as `curl -F image=@photo.png` does"
     )
+
+
+def _holds_image(content: bytes) -> bool:
+    if formats.recognise(content):
+        return True
+    try:
+        return base64_text.image_in(content, "") is not None
+    except PredictError:
+        return False
 
 
 def has_image(body: bytes, *, urlencoded: bool) -> bool:
@@ -50,13 +67,20 @@ def read_urlencoded(body: bytes) -> list[Field]:
     ]
 
 
+def is_multipart(body: bytes) -> bool:
+    """Whether a body of another type, or of none, begins as a form of fields does."""
+    return bool(_FIRST_LINE.match(body))
+
+
 def read_multipart(content_type: str, body: bytes) -> list[Field]:
     """Return all fields, their contents byte for byte and in order.
 
-    Undoes `Content-Transfer-Encoding: base64`, which RFC 7578 deprecates and some clients send.
+    The boundary is the one that the body begins with, whatever the client declares. Undoes
+    `Content-Transfer-Encoding: base64`, which RFC 7578 deprecates and some clients send.
     Raises BadRequest for a malformed body, TooLarge for over 100 fields or 4 KiB of field header.
     """
-    boundary = parse_options_header(content_type)[1].get("boundary")
+    begun = _FIRST_LINE.match(body)
+    boundary = begun[1].decode() if begun else parse_options_header(content_type)[1].get("boundary")
     if not boundary:
         raise BadRequest(
             "multipart/form-data needs its boundary parameter in Content-Type, which client "

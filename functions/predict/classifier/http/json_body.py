@@ -1,4 +1,4 @@
-"""JSON → image files: an object with "image" or "images", or the base64 text alone."""
+"""JSON → image files: an object with "image" or "images", the base64 text, or any one image."""
 
 import json
 import math
@@ -8,9 +8,11 @@ from typing import Any
 
 from classifier.errors import BadRequest, TooLarge
 from classifier.http import MAX_IMAGES, base64_text
+from classifier.image import formats
 
 _JSON_TYPE = re.compile(r"(?:application|text)/(?:x-)?json|[^/]+/[^/]+\+json")
-_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"'}]|\[\s*[\"{\[])")
+_START = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*(?:\{\s*[\"'}]|\[\s*[\"{\[\d-])")
+_BEGINNING = 256  # bytes
 
 
 def is_json(content_type: str) -> bool:
@@ -20,28 +22,28 @@ def is_json(content_type: str) -> bool:
 
 def looks_like_json(body: bytes) -> bool:
     """Whether a body of another type, or of none, begins as a JSON object or list does."""
-    return bool(_START.match(body))
+    return bool(_START.match(body[:_BEGINNING].replace(b"\0", b"")))  # UTF-16 has zeros
 
 
 def read(body: bytes, accepted: str) -> tuple[list[bytes], bool]:
     """Return the images of a body, and whether it is a batch.
 
     accepted: what can be sent, for the error. Raises BadRequest for malformed JSON or base64 and
-    for any other document, and TooLarge for over 32 images.
+    for any other document, TooLarge for over 32 images, and UnsupportedMediaType for a file of a
+    known but unsupported format.
     """
     try:
-        document = json.loads(body)
+        document = json.loads(body, strict=False)  # line ends in a text are base64's
     except (ValueError, RecursionError) as error:
-        image = base64_text.image_in(body, "the body")
-        if image is not None:
-            return [image], False
-        reason = _reason(error, body)
-        raise BadRequest(f"the body is not valid JSON ({reason}); send {accepted}") from error
+        return [_not_json(body, error, accepted)], False
     if isinstance(document, str):
         if document.lstrip()[:1] in ("{", "["):
             raise BadRequest("the JSON was encoded twice; send the object and not its text")
         return [base64_text.decode(document, "the body")], False
     if not isinstance(document, dict) or len(document.keys() & {"image", "images"}) != 1:
+        image = _embedded(document)
+        if image is not None:
+            return [image], False
         raise BadRequest(
             'the JSON body must be an object with either "image", a base64 string, or "images", '
             f"a list of 1 to {MAX_IMAGES} base64 strings, got {_described(document)}"
@@ -50,6 +52,9 @@ def read(body: bytes, accepted: str) -> tuple[list[bytes], bool]:
         return [_image(document["image"], "image")], False
     images = document["images"]
     if not isinstance(images, list) or not images or _are_numbers(images):
+        image = _embedded(images)
+        if image is not None:
+            return [image], False
         raise BadRequest(
             f'"images" must be a list of 1 to {MAX_IMAGES} base64 strings, got {_described(images)}'
         )
@@ -58,10 +63,29 @@ def read(body: bytes, accepted: str) -> tuple[list[bytes], bool]:
     return [_image(image, f"images[{index}]") for index, image in enumerate(images)], True
 
 
+def _not_json(body: bytes, error: Exception, accepted: str) -> bytes:
+    """The image of a body that is not JSON but its base64; raises what is wrong with any other."""
+    image = base64_text.image_in(body, "the body")
+    if image is not None:
+        return image
+    formats.refuse_known(body)
+    reason = _reason(error, body)
+    raise BadRequest(f"the body is not valid JSON ({reason}); send {accepted}") from error
+
+
 def _image(value: Any, name: str) -> bytes:
     if isinstance(value, str):
         return base64_text.decode(value, f'"{name}"')
+    image = _embedded(value)
+    if image is not None:
+        return image
     raise BadRequest(f'"{name}" must be a base64 string, got {_described(value)}')
+
+
+def _embedded(document: Any) -> bytes | None:
+    from classifier.http import embedded  # noqa: PLC0415 - for other shapes
+
+    return embedded.only_image(document)
 
 
 def _described(value: Any) -> str:

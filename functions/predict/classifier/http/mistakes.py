@@ -20,12 +20,16 @@ _TEXTS = (
         "the text {text} was sent, JavaScript's name of an object; send what the file holds",
     ),
     (
-        r"b['\"]|\\x[0-9a-f]{2}",
+        r"b['\"]|\\x[0-9a-f]{2}\\x",
         "a Python bytes repr, b'...', was sent; send base64.b64encode(data).decode()",
     ),
     (
-        r"<_io\.|<PIL\.|<[\w.]+ (?:object|image)\b",
+        r"<_io\.|<PIL\.|<[\w.]+ (?:object|image|at)\b",
         "a Python object's repr, {text}, was sent; send the base64 of the file's bytes",
+    ),
+    (
+        r"(?:System|javax?|android)\.[\w.]+|\[[BCI]@|#<|Resource id #|[\w.$]+@[0-9a-f]{4,8}\Z",
+        "the name of an object was sent, {text}; send the base64 of what it holds",
     ),
     (
         r"\{\{|\{\w+\}\Z|\$[({\w]|<\w+>\Z",
@@ -48,15 +52,13 @@ _TEXTS = (
         r"\ufffd+(?:PNG|.{0,4}(?:JFIF|Exif))",
         "the file's bytes were read as text, which damaged them; send the bytes or their base64",
     ),
-    (
-        r"--[^\r\n]+\r?\ncontent-disposition:",
-        "a form was sent without its Content-Type, multipart/form-data with the boundary",
-    ),
 )
 _PATTERNS = tuple((re.compile(start, re.IGNORECASE | re.DOTALL), words) for start, words in _TEXTS)
 _PATH = re.compile(rf"[^\0\r\n]*{_SUFFIX}", re.IGNORECASE)
 _DAMAGED_PNG = re.compile(rb"(?:\x89|\xef\xbf\xbd|\xc2\x89|\?)PNG[\r\n\x1a]")
-_HEX = re.compile(r"(?:0x)?((?:[0-9a-f]{2}){8,16})", re.IGNORECASE)
+_HEX = re.compile(r"(?:0x|\\x)?((?:[0-9a-f]{2}[ :]?){8,16})", re.IGNORECASE)
+_IMAGE_WITHIN = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff[\xc0-\xfe]|GIF8[79]a")
+_FAR = 4096  # bytes
 
 
 def name_of_text(text: str) -> str | None:
@@ -77,10 +79,15 @@ def name_of_bytes(data: bytes) -> str | None:
             "a PNG file was sent as text, which changed its line ends; send its bytes as they are, "
             "with curl by --data-binary instead of -d"
         )
+    if within := _IMAGE_WITHIN.search(data[:_FAR]):
+        return (
+            f"the image begins at byte {within.start()} of the body, behind "
+            f"{short(data[: within.start()])}; send the file's bytes alone"
+        )
     return None
 
 
 def hexadecimal(text: str) -> bytes | None:
     """Return the first bytes of a text of hexadecimal digits, or None if it is another text."""
     digits = _HEX.match(text)
-    return bytes.fromhex(digits[1]) if digits else None
+    return bytes.fromhex(digits[1].replace(":", " ")) if digits else None

@@ -86,9 +86,11 @@ def _images(declared: str, body: bytes) -> tuple[list[bytes], bool]:
     if not body.strip():
         empty = BadRequest if is_form or is_json else UnreadableImage
         raise empty(f"the body is empty; send {_ACCEPTED}")
-    if kind == "multipart/form-data":
+    if kind == "multipart/form-data" or body.lstrip().startswith(b"--"):
         from classifier.http import form  # noqa: PLC0415
 
+        is_form = kind == "multipart/form-data" or form.is_multipart(body)
+    if is_form and kind != _URLENCODED:
         return _from_fields(form.choose_images(form.read_multipart(declared, body)))
     if is_json or json_body.looks_like_json(body):
         return json_body.read(body, _ACCEPTED)

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageChops
 
-from classifier.errors import UnreadableImage
+from classifier.errors import UnreadableImage, UnsupportedMediaType
 from classifier.image.limits import MAX_PIECES, PIECE, check_size
 
 # In a scan's data 0xFF is followed by 0 or by a restart marker; elsewhere it may be padding.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_SCAN, _START_OF_IMAGE, _END_OF_IMAGE = 0xDA, 0xD8, 0xD9
 _PROGRESSIVE = 0xC2
+_MANY_BITS = (12, 16)  # per sample
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # tables, reserved, arithmetic tables
+_READABLE = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # frames, but lossless and hierarchical ones
+_LS = 0xF7  # frame of JPEG-LS
 _COEFFICIENTS = (1 << 64) - 1  # a bit for each of a block
 _END = b"\xff\xd9"
 _FILLING = bytes(range(1, 255)) * 4  # of no meaning
@@ -28,7 +31,8 @@ def work(data: bytes) -> int:
     """Count the work of decoding, as `limits` defines it: each scan covers the whole picture.
 
     The contents of segments (a thumbnail, a profile) and data after the image are ignored.
-    Raises TooLarge for an image over 16 megapixels.
+    Raises TooLarge for an image over 16 megapixels, and UnsupportedMediaType for a lossless one or
+    one of over 8 bits.
     """
     scans = pieces = area = 0
     end = 2
@@ -38,13 +42,24 @@ def work(data: bytes) -> int:
         end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
         if marker == _START_OF_SCAN:
             scans += 1
-        elif marker in _FRAMES:
+        elif marker in _FRAMES or marker == _LS:
+            _check_form(marker, int.from_bytes(data[start + 4 : start + 5]))
             height, width = (int.from_bytes(data[start + at : start + at + 2]) for at in (5, 7))
             check_size(width, height)
             area = max(area, (height + _BLOCK) * (width + _BLOCK))
         if pieces > MAX_PIECES:
             break
     return scans * area + pieces * PIECE
+
+
+def _check_form(marker: int, bits: int) -> None:
+    """Raise UnsupportedMediaType for a frame that decoders of ordinary JPEG don't read."""
+    if marker in _READABLE and bits not in _MANY_BITS:
+        return
+    form = f"JPEG of {bits} bits per sample"
+    if marker not in _READABLE:
+        form = "JPEG-LS" if marker == _LS else "lossless or hierarchical JPEG"
+    raise UnsupportedMediaType(f"{form} is not supported; save the picture as PNG or 8-bit JPEG")
 
 
 def with_end(data: bytes) -> bytes:

@@ -167,7 +167,7 @@ class Picture:
     def _load(self, image: Image.Image, shrink: int) -> Image.Image:
         """Decode; a JPEG's own decoder reduces it by the largest of 2, 4 and 8 within `shrink`."""
         width, height = image.size
-        size = (width // shrink, height // shrink) if shrink > 1 else None
+        size = (max(width // shrink, 1), max(height // shrink, 1)) if shrink > 1 else None
         image.draft(image.mode, size)
         image.load()
         if self._is_cut and not image.info.get("progressive"):  # which lost detail, but no rows

@@ -35,6 +35,8 @@ _CODES = {3: "H", 4: "I", 13: "I"}  # of SHORT, LONG and IFD, for struct
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
 _STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES = 273, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_PHOTOMETRIC, _DNG_VERSION = 262, 50706
+_RAW = (32803, 34892)  # a value per pixel behind a colour filter, or before any rendering
 _TILING = (_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES)
 _DIRECTORIES = (34665, 34853, 40965)  # Exif, GPS, interoperability: Pillow reads all their fields
 
@@ -117,6 +119,11 @@ class _Directory:
 
 def _check_form(directory: _Directory) -> None:
     """Raise an error for a compression, a size or a depth that is not supported."""
+    if _DNG_VERSION in directory or directory.number(_PHOTOMETRIC, 0) in _RAW:
+        raise UnsupportedMediaType(
+            "camera raw files (DNG, NEF, CR2 and others) are not supported; export the picture as "
+            "JPEG"
+        )
     compression = directory.number(_COMPRESSION, _NONE)
     if compression not in _COMPRESSIONS:
         names = ", ".join(dict.fromkeys(_COMPRESSIONS.values()))

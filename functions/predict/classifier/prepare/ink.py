@@ -29,7 +29,7 @@ _SMALL = 40  # pixels: a digit below that is looked at closer, if there is more 
 _GRID = 64  # cells on the longer side: enough for the light, and to tell specks from strokes
 _MIN_CONTRAST = 10.0  # of 255: fainter than this is paper grain, JPEG noise or shadow
 BLANK = (
-    "the image is blank, or nothing on it looks like writing; send one dark digit on light "
+    "the image is blank, or nothing on it looks like a digit; send one dark digit on light "
     "paper, or a light one on dark"
 )
 _SLENDER = 2.2  # height by width, from which on a stroke alone may be a 1
