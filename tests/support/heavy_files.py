@@ -245,8 +245,35 @@ def tiff_of_a_compression_that_is_not_listed() -> list[bytes]:
 
 @case(200)
 def tiff_of_16_megapixels_of_floats() -> list[bytes]:
-    floats = {"bits": 32, "sample_format": 3, "predictor": 3}
+    floats: dict[str, Any] = {"bits": 32, "sample_format": 3, "predictor": 3}
     return [tiff(4000, 4000, tile(16_000, 4000), compression=8, **floats)]
+
+
+@case(200, 422)
+def tiff_of_4_megapixels_of_four_floats() -> list[bytes]:
+    floats: dict[str, Any] = {"bits": [32] * 4, "samples": 4, "sample_format": 3, "photometric": 2}
+    return [tiff(2000, 2000, tile(32_000, 2000), compression=8, **floats)]
+
+
+@case(200, 422)
+def tiff_of_5_megapixels_of_planes_of_halves() -> list[bytes]:
+    halves: dict[str, Any] = {
+        "bits": [16] * 3,
+        "samples": 3,
+        "sample_format": 3,
+        "photometric": 2,
+        "planes": 2,
+    }
+    plane = tile(4600, 2300)
+    size = len(plane)
+    strips: dict[str, Any] = {"strips": [0, size, 2 * size], "strip_bytes": [size] * 3}
+    return [tiff(2300, 2300, plane * 3, compression=8, **halves, **strips)]
+
+
+@case(413)
+def tiff_of_16_megapixels_of_three_floats() -> list[bytes]:
+    floats: dict[str, Any] = {"bits": [32] * 3, "samples": 3, "sample_format": 3, "photometric": 2}
+    return [tiff(4000, 4000, tile(48_000, 4000), compression=8, **floats)]
 
 
 @case(422)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from classifier.errors import UnsupportedMediaType
 from classifier.image.pixels import decode
 from tests.support.heavy_files import tiff
 from tests.support.hostile_files import digit, saved
@@ -54,6 +55,109 @@ def test_the_numbers_of_a_tiff_are_scaled_by_the_white_of_their_bits(
     samples = (SHARES * white).astype(dtype)
     file = grey_tiff(samples, sample_format, order, compression=compression)
     assert np.abs(grey(file) - DIGIT).max() < 0.6
+
+
+def deep_tiff(
+    samples: NDArray[Any], sample_format: int, order: str = "<", *, in_planes: bool, **more: Any
+) -> bytes:
+    """TIFF of several samples a pixel [H, W, S], each plane in two strips if it has its own."""
+    height, width, count = samples.shape
+    stored = samples.astype(f"{order}{samples.dtype.str[1:]}")
+    parts = [half for plane in stored.transpose(2, 0, 1) for half in np.split(plane, 2)]
+    parts = [part.tobytes() for part in (parts if in_planes else [stored])]
+    if more.get("compression") == 8:
+        parts = [zlib.compress(part) for part in parts]
+    starts = np.cumsum([0, *map(len, parts)])[:-1].tolist()
+    fields = {
+        "bits": [samples.itemsize * 8] * count,
+        "samples": count,
+        "sample_format": [sample_format] * count,
+        "photometric": 2 if count > 2 else 1,
+        "planes": 2 if in_planes else 1,
+        "rows": height // 2 if in_planes else height,
+        "strips": starts,
+        "strip_bytes": [len(part) for part in parts],
+    }
+    return tiff(width, height, b"".join(parts), order, **(fields | more))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("in_planes", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "sample_format", "white"),
+    [
+        ("f2", FRACTIONS, 1),
+        ("f4", FRACTIONS, 1),
+        ("f4", FRACTIONS, 255),
+        ("f8", FRACTIONS, 1),
+        ("i2", SIGNED, 32_767),
+        ("u2", UNSIGNED, 4095),
+        ("u4", UNSIGNED, 65_535),
+        ("u4", UNSIGNED, 2**32 - 1),
+    ],
+)
+def test_colours_of_a_tiff_of_many_bits_are_read(
+    dtype: str, sample_format: int, white: int, compression: int, order: str, *, in_planes: bool
+) -> None:
+    shares = np.stack([SHARES, SHARES, SHARES], axis=2)
+    file = deep_tiff(
+        (shares * white).astype(dtype),
+        sample_format,
+        order,
+        in_planes=in_planes,
+        compression=compression,
+    )
+    pixels = decode(file)
+    largest = 255 / DIGIT.max() if white == 2**32 - 1 else 1  # the white of no known bits
+    assert np.abs(pixels - largest * DIGIT[:, :, np.newaxis]).max() < 1.1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_halves_of_a_grey_tiff_are_read(order: str) -> None:
+    assert np.abs(grey(grey_tiff(SHARES.astype("f2"), FRACTIONS, order)) - DIGIT).max() < 0.2
+
+
+@pytest.mark.parametrize("extra", [1, 2])
+@pytest.mark.parametrize(
+    ("count", "dtype", "form", "white"),
+    [(2, "u2", UNSIGNED, 65_535), (2, "f4", FRACTIONS, 1), (4, "f4", FRACTIONS, 1)],
+)
+def test_alpha_of_many_bits_is_put_on_white(
+    count: int, dtype: str, form: int, white: int, extra: int
+) -> None:
+    """Black ink that is all in the alpha."""
+    layers = np.stack([0 * SHARES] * (count - 1) + [1 - SHARES], axis=2)
+    file = deep_tiff((layers * white).astype(dtype), form, in_planes=False, extra_samples=extra)
+    assert np.abs(grey(file) - DIGIT).max() < 0.6
+
+
+def test_planes_whose_strips_cannot_be_stacked_are_refused_by_their_form() -> None:
+    samples = np.zeros((5, 4, 3), np.float32)
+    file = deep_tiff(samples[:4], FRACTIONS, in_planes=True, rows=3)
+    with pytest.raises(UnsupportedMediaType, match="3 samples of 32"):
+        decode(file)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("white", [255, 511, 1023, 2047, 4095, 65_535])
+def test_colours_of_a_camera_in_a_file_of_16_bits_are_scaled_by_their_own_bits(
+    kind: str, white: int
+) -> None:
+    samples = np.rint(np.stack([SHARES] * 3, axis=2) * white).astype(np.uint16)
+    if kind == "TIFF":
+        file = deep_tiff(samples, UNSIGNED, in_planes=False)
+    else:
+        rows = samples.astype(">u2").reshape(len(samples), -1)
+        packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+        size = samples.shape[1].to_bytes(4) + samples.shape[0].to_bytes(4)
+        chunks = [(b"IHDR", size + b"\x10\2\0\0\0"), (b"IDAT", packed), (b"IEND", b"")]
+        file = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+    assert np.abs(decode(file) - DIGIT[:, :, np.newaxis].astype(float)).max() <= 1
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    return len(content).to_bytes(4) + name + content + zlib.crc32(name + content).to_bytes(4)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

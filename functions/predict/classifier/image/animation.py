@@ -6,19 +6,30 @@ from classifier.image.limits import Allowance
 
 FORMATS = ("GIF", "PNG", "WEBP")
 _MAX_FRAMES = 50  # are looked at
+_MAX_PIXELS = 4_000_000  # of them, once one shows something: 50 frames of a canvas
 
 
-def seek_content(image: Image.Image, allowance: Allowance) -> None:
-    """Go on to the first frame of an animation that is not all of one colour, if there is one."""
+def content(image: Image.Image, allowance: Allowance) -> Image.Image:
+    """Return the frame of an animation to read: the first, unless it is all of one colour.
+
+    Then it is the last that is not: a drawing that was recorded ends finished.
+    """
+    if not _is_empty(image):
+        return image
+    shown = None
+    width, height = image.size
     for frame in range(1, _MAX_FRAMES):
-        if not _is_empty(image):
-            return
+        if shown and frame * width * height > _MAX_PIXELS:
+            break
         try:
             image.seek(frame)
         except EOFError:
-            return
-        allowance.take_pixels(*image.size)
+            break
+        allowance.take_pixels(width, height)
         image.load()
+        if not _is_empty(image):
+            shown = image.copy()
+    return shown or image
 
 
 def _is_empty(image: Image.Image) -> bool:

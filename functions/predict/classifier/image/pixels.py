@@ -16,7 +16,7 @@ from PIL import Image
 from classifier.errors import TooLarge, UnreadableImage
 from classifier.image import animation, formats, jpeg, structure
 from classifier.image.limits import MAX_PIXELS, Allowance
-from classifier.image.samples import Scale
+from classifier.image.samples import Scale, brightened, raw_pixels
 
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -78,9 +78,9 @@ class Picture:
     """A decoded image file: the whole at a working size, and any part of it in more detail.
 
     pixels: [H, W, C], C 1 (grey) or 3 (RGB), 0 to 255; uint8, or float32 if the file has more
-    than 8 bits per sample. EXIF orientation is undone, samples of more bits are scaled, and only
-    the first frame of an animation that shows something is read. Transparency is put on white, or
-    on black under light ink.
+    than 8 bits per sample. EXIF orientation is undone, samples of more bits are scaled, and one
+    frame of an animation is read (`animation.py`). Transparency is put on white, or on black under
+    light ink.
     An image whose longer side is over `working_side` is reduced by averaging to at most twice that
     side; a JPEG by its own decoder, much faster, to at least `_DRAFT_SIDE`.
     is_whole: nothing is reduced, and there is `image` instead of `pixels`: the upright picture in
@@ -120,8 +120,10 @@ class Picture:
                 first = jpeg.first_scans(whole)
                 image = image if first is whole else _open(first)
             image = self._load(image, shrink)
+            if name == "TIFF":  # which Pillow turns upright itself
+                size, full = image.size, max(image.size)
             if getattr(image, "is_animated", False) and name in animation.FORMATS:
-                animation.seek_content(image, allowance)
+                image = animation.content(image, allowance)
             self._drafted = max(image.size) < full
             self._orientation = _orientation(image)  # after loading: Pillow rotates TIFFs itself
             self.size = self._upright(size)
@@ -169,7 +171,9 @@ class Picture:
         width, height = image.size
         size = (max(width // shrink, 1), max(height // shrink, 1)) if shrink > 1 else None
         image.draft(image.mode, size)
+        raw = raw_pixels(image)
         image.load()
+        image = brightened(image, raw, lambda: _open(self._data))
         if self._is_cut and not image.info.get("progressive"):  # which lost detail, but no rows
             other = _open(jpeg.filled(self._data))
             other.draft(image.mode, size)

@@ -1,11 +1,12 @@
 """Samples of more than 8 bits → 0 to 255: whole numbers and fractions of 16 to 64 bits."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 _BAND = 256  # rows looked at together
 _WHITES = (255, 511, 1023, 2047, 4095, 65535)  # of 8, 9 to 12 and 16 bits
@@ -14,6 +15,44 @@ _WHITE_OF_SIGNED = 32767  # of 16 bits
 _BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 280, 281
 _FORMAT, _LEAST_OF_FORMAT, _MOST_OF_FORMAT = 339, 340, 341
 _WHITE_IS_ZERO, _UNSIGNED, _SIGNED, _FRACTIONS = 0, 1, 2, 3
+
+
+# Raw pixels of colours of 16 bits, of which Pillow keeps the higher byte, and those of the lower.
+_LOWER = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGB;16N": "RGB;16B"}
+_DIM = 16  # of 256: the higher bytes of colours of at most 12 bits are below
+
+
+def raw_pixels(image: Image.Image) -> str:
+    """Name of the raw pixels of a file before it is decoded, or an empty one."""
+    tiles = getattr(image, "tile", None)
+    args = tiles[0].args if tiles else ""
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def brightened(image: Image.Image, raw: str, other: Callable[[], Any]) -> Image.Image:
+    """Return an RGB image whose colours of 8 to 12 bits a file of 16 has by their own white.
+
+    raw: the `raw_pixels` that were decoded. other: opens the file again. Any other image is
+    returned unchanged.
+    """
+    if raw not in _LOWER or image.mode != "RGB":
+        return image
+    extrema: Any = image.getextrema()
+    most = max(high for _, high in extrema)
+    if most >= _DIM:
+        return image
+    lower = other()
+    lower.tile = [tile._replace(args=_with_raw(tile.args, _LOWER[raw])) for tile in lower.tile]
+    share = 255 / ((256 << most.bit_length()) - 1)
+    higher, lower = (
+        part.point([round(min(step * value * share, 255)) for value in range(256)] * 3)
+        for part, step in ((image, 256), (lower, 1))
+    )
+    return ImageChops.add(higher, lower)
+
+
+def _with_raw(args: Any, raw: str) -> Any:
+    return (raw, *args[1:]) if isinstance(args, tuple) else raw
 
 
 class Scale(NamedTuple):

@@ -28,9 +28,9 @@ def work(data: bytes, name: str) -> int:
     for a damaged one. What is wrong otherwise is left to the decoder.
     """
     if name == "TIFF":
-        from classifier.image import tiff  # noqa: PLC0415 - most requests carry none
+        from classifier.image import deep_tiff, tiff  # noqa: PLC0415 - most requests carry none
 
-        return tiff.work(data)
+        return tiff.work(deep_tiff.as_grey(data)[0])
     if name in ("AVIF", "HEIF"):
         from classifier.image import heif  # noqa: PLC0415 - nor of these
 

@@ -24,20 +24,20 @@ _COMPRESSIONS = {
     34925: "LZMA",
     50000: "Zstandard",
 }
-_NONE, _CCITT, _JPEG = 1, (2, 3, 4), 7
-_IN_PLANES = 2
+_NONE, _CCITT, JPEG = 1, (2, 3, 4), 7
+IN_PLANES = 2
 _MAX_SIDE = 65_535  # pixels
 _MAX_DEPTH = 64  # bits of a pixel: four samples of 16
 _TILE_SIDE = 1_024  # of a tile that may be larger than its picture: an ordinary one is 256
 _FRACTIONS = (5, 10)  # types RATIONAL and SRATIONAL
 _CODES = {3: "H", 4: "I", 13: "I"}  # of SHORT, LONG and IFD, for struct
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
-_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANES = 273, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
-_PHOTOMETRIC, _DNG_VERSION = 262, 50706
+WIDTH, HEIGHT, BITS, COMPRESSION = 256, 257, 258, 259
+STRIPS, SAMPLES, ROWS_PER_STRIP, _STRIP_BYTES, PLANES = 273, 277, 278, 279, 284
+TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+PHOTOMETRIC, _DNG_VERSION = 262, 50706
 _RAW = (32803, 34892)  # a value per pixel behind a colour filter, or before any rendering
-_TILING = (_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES)
+_TILING = (TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES)
 _DIRECTORIES = (34665, 34853, 40965)  # Exif, GPS, interoperability: Pillow reads all their fields
 
 
@@ -48,7 +48,7 @@ def work(data: bytes) -> int:
     for too many pixels, and UnreadableImage for a structure that no picture has.
     """
     try:
-        directory = _Directory(data)
+        directory = Directory(data)
         _check_form(directory)
         return _work(data, directory)
     except (struct.error, LookupError) as error:
@@ -58,12 +58,15 @@ def work(data: bytes) -> int:
         ) from error
 
 
-class _Directory:
-    """The fields of a file's first page."""
+class Directory:
+    """The fields of a file's first page.
+
+    order: of its bytes, for struct.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._order = "<" if data.startswith(b"II") else ">"
+        self.order = "<" if data.startswith(b"II") else ">"
         (start,) = self._unpack("I", 4)
         (count,) = self._unpack("H", start)
         self._fields: dict[int, tuple[int, int, int]] = {}  # type, number of values, and where
@@ -101,6 +104,10 @@ class _Directory:
             raise LookupError(f"field {tag} has {len(numbers)} values")
         return numbers[0]
 
+    def entries(self) -> dict[int, bytes]:
+        """The fields as the file has them, by their tags."""
+        return {tag: self._data[at - 8 : at + 4] for tag, (_, _, at) in self._fields.items()}
+
     def count(self) -> int:
         """Count the fields, those of further directories too, and fractions, which are slow."""
         count = len(self._fields)
@@ -114,30 +121,30 @@ class _Directory:
         return count
 
     def _unpack(self, codes: str, at: int) -> tuple[int, ...]:
-        return struct.unpack_from(self._order + codes, self._data, at)
+        return struct.unpack_from(self.order + codes, self._data, at)
 
 
-def _check_form(directory: _Directory) -> None:
+def _check_form(directory: Directory) -> None:
     """Raise an error for a compression, a size or a depth that is not supported."""
-    if _DNG_VERSION in directory or directory.number(_PHOTOMETRIC, 0) in _RAW:
+    width, height = directory.number(WIDTH), directory.number(HEIGHT)
+    if _DNG_VERSION in directory or directory.number(PHOTOMETRIC, 0) in _RAW:
         raise UnsupportedMediaType(
             "camera raw files (DNG, NEF, CR2 and others) are not supported; export the picture as "
             "JPEG"
         )
-    compression = directory.number(_COMPRESSION, _NONE)
+    compression = directory.number(COMPRESSION, _NONE)
     if compression not in _COMPRESSIONS:
         names = ", ".join(dict.fromkeys(_COMPRESSIONS.values()))
         raise UnsupportedMediaType(
             f"TIFF compression {compression} is not supported; save the picture with one of "
             f"{names}, or as PNG"
         )
-    width, height = directory.number(_WIDTH), directory.number(_HEIGHT)
     check_size(width, height)
     if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
         raise UnreadableImage(
             f"the TIFF's sides must be 1 to {_MAX_SIDE} pixels, got {width} x {height}"
         )
-    samples, depth = directory.number(_SAMPLES, 1), max(directory.numbers(_BITS, 1))
+    samples, depth = directory.number(SAMPLES, 1), max(directory.numbers(BITS, 1))
     if not 0 < samples * depth <= _MAX_DEPTH:
         raise UnsupportedMediaType(
             f"a TIFF's pixel must have 1 to {_MAX_DEPTH} bits, got {samples} samples of {depth}; "
@@ -145,28 +152,28 @@ def _check_form(directory: _Directory) -> None:
         )
 
 
-def _work(data: bytes, directory: _Directory) -> int:
-    width, height = directory.number(_WIDTH), directory.number(_HEIGHT)
-    if _STRIPS in directory:
-        rows = min(directory.number(_ROWS_PER_STRIP, height), height)
+def _work(data: bytes, directory: Directory) -> int:
+    width, height = directory.number(WIDTH), directory.number(HEIGHT)
+    if STRIPS in directory:
+        rows = min(directory.number(ROWS_PER_STRIP, height), height)
         piece, count = (width, rows), math.ceil(height / rows) if rows else 0
-        offsets, lengths = directory.numbers(_STRIPS), directory.numbers(_STRIP_BYTES, 0)
+        offsets, lengths = directory.numbers(STRIPS), directory.numbers(_STRIP_BYTES, 0)
     else:
-        piece = directory.number(_TILE_WIDTH), directory.number(_TILE_HEIGHT)
+        piece = directory.number(TILE_WIDTH), directory.number(_TILE_HEIGHT)
         count = _tiles((width, height), piece)
         offsets, lengths = directory.numbers(_TILES), directory.numbers(_TILE_BYTES, 0)
-    if not count or (_STRIPS in directory and any(tag in directory for tag in _TILING)):
+    if not count or (STRIPS in directory and any(tag in directory for tag in _TILING)):
         raise LookupError("the page is in neither strips nor tiles")
-    in_planes = directory.number(_PLANES, 1) == _IN_PLANES
-    planes = directory.number(_SAMPLES, 1) if in_planes else 1
+    in_planes = directory.number(PLANES, 1) == IN_PLANES
+    planes = directory.number(SAMPLES, 1) if in_planes else 1
     done = count * math.prod(piece)
     pieces = directory.count() + max(planes * count, len(offsets))
-    compression = directory.number(_COMPRESSION, _NONE)
+    compression = directory.number(COMPRESSION, _NONE)
     if compression != _NONE:
         _check_lengths(data, offsets, lengths)
     if compression in _CCITT:
         pieces += height  # any row can be damaged
-    elif compression == _JPEG:
+    elif compression == JPEG:
         done += sum(
             jpeg.work(data[offset : offset + length])
             for offset, length in zip(offsets, lengths, strict=True)

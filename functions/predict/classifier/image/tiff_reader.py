@@ -9,6 +9,7 @@ import re
 from PIL import Image, TiffImagePlugin, _imaging
 
 from classifier.errors import UnsupportedMediaType
+from classifier.image import deep_tiff
 
 _ORDERS = {b"II": "", b"MM": "B"}  # and their letter in Pillow's names of raw pixels
 _PHOTOMETRIC = (0, 1)  # white is zero, black is zero
@@ -26,8 +27,13 @@ _GREY = {
 
 def open_tiff(file: io.BytesIO, name: str) -> Image.Image:
     """Open the first page; raises UnsupportedMediaType for pixels in a form that is not read."""
+    data, layout = deep_tiff.as_grey(file.getvalue())
     try:
-        image = TiffImagePlugin.TiffImageFile(file, name)
+        if layout is None:
+            image = TiffImagePlugin.TiffImageFile(file, name)
+        else:
+            image = deep_tiff.DeepTiff(io.BytesIO(data), name)
+            image.layout = layout
     except SyntaxError as error:
         raise UnsupportedMediaType(
             f"this form of TIFF is not supported ({error}); save the picture with 8 bits a sample, "
