@@ -321,7 +321,7 @@ def test_a_photo_is_read(page: Page, root: str, photo: bytes, tmp_path: Path, ho
     assert page.answer() == "5"
     assert "@five.jpg" in page.text("curl")
     assert "Content-Type: image/jpeg" in page.text("curl")
-    (sent,) = [request for request in page.requests() if request["method"] == "POST"]
+    (sent,) = [request for request in page.requests() if "/predict?" in request["url"]]
     assert sent["headers"]["Content-Type"] == "image/jpeg"
     page.screenshot(f"photo-{how}")
     page.element("clear").click()
@@ -661,6 +661,53 @@ def test_a_model_of_other_things_says_none_of_the_classes(page: Page) -> None:
         page.wait(lambda: "shirt" in page.text("bars"))
         page.draw(ONE)
         assert page.answer() == "None of the classes"
+
+
+def test_one_of_several_models_can_be_chosen(page: Page) -> None:
+    """The service's models are offered, and the one that is chosen answers what is drawn."""
+    labels = {"mnist": ["six", "seven"], "wards": ["shirt", "coat"]}
+
+    def handler(event: Event) -> dict[str, Any]:
+        model = (event["queryStringParameters"] or {}).get("model", "mnist")
+        body: Any = {"output": {"labels": labels[model]}}
+        if event["path"] == "/v2/repository/index":
+            body = [{"name": name} for name in labels]
+        elif event["path"] == "/predict":
+            body = {"prediction": labels[model][1], "confidence": 0.9, "probabilities": [0.1, 0.9]}
+        return {"statusCode": 200, "body": json.dumps(body)}
+
+    with answering(handler) as url:
+        page.open(url, PHONE)
+        page.wait(lambda: page.element("which").is_displayed())
+        page.draw(ONE, interaction.POINTER_TOUCH)
+        assert page.answer() == "seven"
+        page.element("which").send_keys("wards")
+        page.wait(lambda: page.answer() == "coat")
+        page.wait(lambda: "shirt" in page.text("bars"))
+        assert "predict?model=wards'" in page.text("curl")
+        assert fits(page)
+
+
+def test_a_single_model_is_not_offered_as_a_choice(page: Page, root: str) -> None:
+    page.open(root)
+    page.draw(SEVEN)
+    page.answer()
+    assert not page.element("which").is_displayed()
+
+
+@pytest.mark.parametrize("name", ["folder", "empty.png"])
+def test_what_holds_no_picture_is_told_in_words(
+    page: Page, root: str, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.touch() if path.suffix else path.mkdir()
+    page.open(root)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "drop"):
+        page.command("Input.dispatchDragEvent", type=kind, x=300, y=300, data=data)
+    assert page.error().startswith(name)
+    assert page.error().endswith("Choose a picture file.")
+    page.browser.get_log("browser")  # the browser says that it can't show a folder
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

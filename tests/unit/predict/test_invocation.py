@@ -40,6 +40,10 @@ QUEUES: dict[str, Any] = {
     "aws.s3": {"detail-type": "Object Created", "source": "aws.s3", "detail": {}},
     "EventBridge": {"detail-type": "Drawn", "detail": {"image": "Zm9v"}},
     "S3 Batch Operations": {"job": {}, "tasks": [{"s3Key": "7.png"}]},
+    "another function's destination": {
+        "requestContext": {"requestId": "1", "condition": "RetriesExhausted"},
+        "requestPayload": {"image": "Zm9v"},
+    },
     "a queue": {"Records": []},
 }
 

@@ -14,6 +14,7 @@ NOT_A_REQUEST = (
     'payload such as those in events/, or with {"image": "<base64>"}'
 )
 CHECK = "pre-traffic"  # the stage that the stack's hook names in its requests
+DESTINATION = "requestPayload"  # of another function's result, whose context is not a request's
 _HTTP = frozenset({"requestContext", "httpMethod", "method", "headers", "path", "rawPath"})
 
 
@@ -30,8 +31,8 @@ class Request(NamedTuple):
 
 
 def is_http(event: Any) -> bool:
-    """Whether an event has any of the parts of an HTTP request."""
-    return isinstance(event, dict) and not _HTTP.isdisjoint(event)
+    """Whether an event has any of the parts of an HTTP request, and is not of a destination."""
+    return isinstance(event, dict) and not _HTTP.isdisjoint(event) and DESTINATION not in event
 
 
 def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from classifier.errors import BadRequest, UnsupportedEvent
-from classifier.http.event import NOT_A_REQUEST, Request
+from classifier.http.event import DESTINATION, NOT_A_REQUEST, Request
 from classifier.http.response import Response
 
 _WARM_UPS = {  # values of "source"
@@ -25,6 +25,7 @@ _QUEUES = {
     "awslogs": "CloudWatch Logs",
     "detail-type": "EventBridge",
     "tasks": "S3 Batch Operations",
+    DESTINATION: "another function's destination",
 }
 
 
