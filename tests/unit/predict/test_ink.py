@@ -15,6 +15,7 @@ from classifier.prepare.ink import (
     find_pieces,
     lone_stroke,
     otsu,
+    shows_something,
     without_specks,
 )
 from classifier.prepare.pieces import connected
@@ -237,3 +238,30 @@ def test_an_empty_page_and_one_full_of_marks_have_no_pieces() -> None:
     assert find_pieces(row_with()) == []
     many = [(y, y + 8, x, x + 8) for y in range(10, 110, 20) for x in range(10, 390, 20)]
     assert find_pieces(row_with(*many)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns", "expected"),
+    [
+        ("mark", slice(90, 150), slice(70, 130), True),
+        ("mark that goes on beyond the picture", slice(0, 60), slice(70, 130), True),
+        ("dust", slice(90, 93), slice(70, 73), False),
+        ("bar", slice(0, 40), slice(None), False),
+        ("line across", slice(120, 126), slice(4, 196), False),
+        ("sheet", slice(40, 200), slice(30, 170), False),
+        ("nothing", slice(0), slice(0), False),
+    ],
+)
+def test_a_mark_is_something_and_what_a_page_has_by_itself_is_not(
+    name: str, rows: slice, columns: slice, *, expected: bool
+) -> None:
+    picture = page()
+    picture[rows, columns] //= 5
+    assert shows_something(picture) is expected, name
+
+
+def test_ink_across_an_icon_is_something() -> None:
+    picture = page(32, 32)
+    picture[8:30, :] //= 5
+    assert shows_something(picture)
+    assert not shows_something(page(32, 32))

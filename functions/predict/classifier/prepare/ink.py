@@ -37,6 +37,10 @@ _LEAST_STROKE = 0.15  # of the picture's height
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 _LOW = 0.55  # of the usual height: a lower piece is a part of a digit
 _MOST_PIECES = 64
+_ICON = 64  # pixels: on a picture this small, anything is drawn on purpose
+_DUST = 10  # pixels
+_SPANNING = 0.9  # of a side: ink that long is a frame, a line or a shadow
+_COVERED = 0.3  # of the picture: ink as wide as that is a sheet on a desk
 
 
 class Piece(NamedTuple):
@@ -128,6 +132,21 @@ def lone_stroke(pixels: Pixels) -> Piece | None:
     if not is_inside or tall < _SLENDER * wide:
         return None
     return overview.piece(pixels) if tall > _LEAST_STROKE * height else None
+
+
+def shows_something(pixels: Pixels) -> bool:
+    """Whether a picture [H, W, C] has ink that is no dust, bar, frame, ruling, shadow or sheet."""
+    try:
+        overview = _Overview.of(pixels)
+    except BlankImage:
+        return False
+    rows, columns = overview.extent
+    height, width = overview.kept.shape
+    sides = rows.stop - rows.start, columns.stop - columns.start
+    ends = rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width
+    is_within = sum(ends) <= 1 and max(sides[0] / height, sides[1] / width) < _SPANNING
+    is_mark = is_within and overview.kept.mean() < _COVERED and max(sides) * overview.step >= _DUST
+    return bool(is_mark or max(pixels.shape[:2]) <= _ICON)
 
 
 class _Overview(NamedTuple):

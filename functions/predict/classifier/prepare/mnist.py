@@ -11,7 +11,15 @@ from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
 from classifier.prepare.exact import exact_sample, in_grey
-from classifier.prepare.ink import BLANK, Ink, find_ink, find_pieces, lone_stroke, quantile
+from classifier.prepare.ink import (
+    BLANK,
+    Ink,
+    find_ink,
+    find_pieces,
+    lone_stroke,
+    quantile,
+    shows_something,
+)
 
 if TYPE_CHECKING:
     from classifier.prepare.finder import Digit, MapsOf
@@ -95,9 +103,7 @@ class MnistPipeline(NamedTuple):
             if stroke is not None:
                 return Located([self.normalise(stroke.ink)], [stroke.box])
         if first is None and findings.has_other:
-            if many:
-                return Located([], score=0.0)
-            return Located([self.normalise(find_ink(pixels, load_detail))], score=0.0)
+            return self._without_digit(pixels, load_detail, many=many)
         if many and first is not None:
             digits = (
                 finder.of_pieces(find_pieces(pixels), findings)
@@ -109,7 +115,17 @@ class MnistPipeline(NamedTuple):
             digits = [closer, *findings.digits[1:]]
         else:
             digits = finder.find_small(find_pieces(pixels), pixels, self.maps_of, load_detail)
+            if not digits and shows_something(pixels):
+                return self._without_digit(pixels, load_detail, many=many)
         return self._located(digits, many=many)
+
+    def _without_digit(
+        self, pixels: Pixels, load_detail: DetailLoader | None, *, many: bool
+    ) -> Located:
+        """What is there instead of a digit, in case the nearest is asked for."""
+        if many:
+            return Located([], score=0.0)
+        return Located([self.normalise(find_ink(pixels, load_detail))], score=0.0)
 
     def _located(self, digits: "list[Digit]", *, many: bool) -> Located:
         """Samples of the first of some digits, or of all in reading order."""
