@@ -70,7 +70,6 @@ TAGS = {
     "exif": 34665,
     "gps": 34853,
     "interoperability": 40965,
-    "dng": 50706,
 }
 POINTERS = {"strips", "tiles", "exif", "gps", "interoperability"}  # counted from the pixels
 

@@ -207,13 +207,6 @@ def test_a_tiff_of_pixels_in_an_unknown_form_is_refused_by_it() -> None:
         decode(tiff(48, 32, numbers, bits=64))
 
 
-def test_the_size_of_a_tiff_is_that_of_the_upright_picture() -> None:
-    image = Image.fromarray(bars())
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    assert Picture(encode(image, "TIFF", exif=exif)).size == (48, 32)
-
-
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK"])
 def test_a_bigtiff_is_read(mode: str, compression: str | None) -> None:

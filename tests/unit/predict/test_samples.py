@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from classifier.errors import UnsupportedMediaType
-from classifier.image.pixels import decode
+from classifier.image.pixels import Picture, decode
 from tests.support.heavy_files import tiff
 from tests.support.hostile_files import digit, saved
 
@@ -108,7 +108,9 @@ def test_colours_of_a_tiff_of_many_bits_are_read(
         in_planes=in_planes,
         compression=compression,
     )
-    pixels = decode(file)
+    picture = Picture(file)
+    assert picture.size == DIGIT.shape
+    pixels = picture.pixels
     largest = 255 / DIGIT.max() if white == 2**32 - 1 else 1  # the white of no known bits
     assert np.abs(pixels - largest * DIGIT[:, :, np.newaxis]).max() < 1.1
 

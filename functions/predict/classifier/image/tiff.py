@@ -35,7 +35,7 @@ _CODES = {3: "H", 4: "I", 13: "I"}  # of SHORT, LONG and IFD, for struct
 WIDTH, HEIGHT, BITS, COMPRESSION = 256, 257, 258, 259
 STRIPS, SAMPLES, ROWS_PER_STRIP, _STRIP_BYTES, PLANES = 273, 277, 278, 279, 284
 TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
-PHOTOMETRIC, _DNG_VERSION = 262, 50706
+PHOTOMETRIC = 262
 _RAW = (32803, 34892)  # a value per pixel behind a colour filter, or before any rendering
 _TILING = (TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES)
 _DIRECTORIES = (34665, 34853, 40965)  # Exif, GPS, interoperability: Pillow reads all their fields
@@ -127,7 +127,7 @@ class Directory:
 def _check_form(directory: Directory) -> None:
     """Raise an error for a compression, a size or a depth that is not supported."""
     width, height = directory.number(WIDTH), directory.number(HEIGHT)
-    if _DNG_VERSION in directory or directory.number(PHOTOMETRIC, 0) in _RAW:
+    if directory.number(PHOTOMETRIC, 0) in _RAW:
         raise UnsupportedMediaType(
             "camera raw files (DNG, NEF, CR2 and others) are not supported; export the picture as "
             "JPEG"
