@@ -26,7 +26,7 @@ SIDE = 96  # pixels of the longer side that the network is shown
 _MOST_SMALL = 6  # pieces of ink
 _LEAST_SMALL = 10  # pixels
 _CLEAR = 0.7  # score of what a close look shows where the first look saw nothing
-_LARGE = 26  # cells: a digit at least as high or wide is seen well enough the first time
+_LARGE = 16  # cells: a digit at least as high or wide is seen well enough the first time
 _CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
 _LEAST_CLOSE = 5 / 48  # of the longer side: where a smaller digit is shows no better at first
 _WINDOW_SHARE = 0.42  # less than half: of windows that overlap by half, one holds it whole
@@ -189,9 +189,7 @@ def look_closer(
     # The box of a few cells may lie beside the digit: then it is what shows best.
     *_, closer = max(candidates, key=lambda candidate: candidate[:2])
     closer = closer._replace(score=max(closer.score, digit.score))
-    if least and closer.cells < _LARGE / 2:
-        return look_closer(closer, pixels, maps_of, load_detail, least=0.0)
-    return closer
+    return look_closer(closer, pixels, maps_of, load_detail, least=0.0) if least else closer
 
 
 def find_small(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from classifier.prepare.finder import Digit, MapsOf
 
 MAX_DIGITS = 32
+_SURE = 0.6  # score of a digit that is not looked at as a stroke, too
 _TINY = 8  # cells of the finder's map: it may be no more than a part of an upright stroke
 _FULL_INK = 200  # of 255, at least somewhere
 
@@ -98,7 +99,7 @@ class MnistPipeline(NamedTuple):
 
         findings = finder.find(pixels, self.maps_of)
         first = findings.digits[0] if findings.digits else None
-        if first is None or first.cells <= _TINY or _is_slender(first.box, pixels):
+        if first is None or _may_be_stroke(first, pixels):
             stroke = lone_stroke(pixels)
             if stroke is not None:
                 return Located([self.normalise(stroke.ink)], [stroke.box])
@@ -198,9 +199,11 @@ def center_of_mass(ink: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[float,
     return float(row / total), float(column / total)
 
 
-def _is_slender(box: Part, pixels: Pixels) -> bool:
-    height, width, _ = pixels.shape
-    return bool((box.bottom - box.top) * height > 2 * (box.right - box.left) * width)
+def _may_be_stroke(digit: "Digit", pixels: Pixels) -> bool:
+    """Whether an unsure digit is slender, or so small that it may be a part of a stroke."""
+    (height, width, _), box = pixels.shape, digit.box
+    is_slender = (box.bottom - box.top) * height > 2 * (box.right - box.left) * width
+    return digit.score < _SURE and (digit.cells <= _TINY or is_slender)
 
 
 def _offset(frame: int, length: int, center: float) -> int:
