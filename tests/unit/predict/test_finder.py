@@ -479,12 +479,19 @@ def test_a_finished_sample_is_not_looked_at(digits: NDArray[np.uint8]) -> None:
         assert located.score > 0
 
 
+def test_a_slender_digit_that_is_sure_is_taken_as_it_was_seen() -> None:
+    page = PAGE.copy()
+    page[40:150, 92:100] = 0
+    located = MnistPipeline(28, 28, maps_of=Looks(maps_with((8, 40, 22, 26)))).locate(page)
+    assert located.score == pytest.approx(0.9)
+
+
 @pytest.mark.parametrize("is_seen", ["not at all", "in part"])
 def test_an_upright_stroke_alone_is_a_digit_whatever_is_seen_of_it(is_seen: str) -> None:
     page = PAGE.copy()
     page[40:150, 92:100] = 0
     maps = maps_with((36, 38, 23, 25)) if is_seen == "in part" else maps_with()
-    maps[36:38, 23:25, 1] = 1
+    maps[36:38, 23:25, 1] = 0.5
     located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(page)
     (sample,), (where,) = located.samples, located.boxes
     assert sample.any(axis=1).sum() == 20

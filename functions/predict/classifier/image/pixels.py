@@ -21,8 +21,8 @@ from classifier.image.samples import Scale, brightened, raw_pixels
 type Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 WORKING_SIDE = 640  # enough for a digit's shape; larger pictures are reduced
-_DRAFT_SIDE = 400  # minimum when a JPEG's decoder reduces it
-_PART_SIDE = 256  # of a part that is loaded in detail
+_DRAFT_SIDE = 256  # minimum when a JPEG's decoder reduces it
+_PART_SIDE = 128  # of a part that is loaded in detail
 _BAND = 64  # rows of the result computed at a time
 _LIGHT = 0.8  # of white; ink at least this light would be lost on white
 
@@ -133,6 +133,8 @@ class Picture:
                 self.image = _whole(image, shrink, self._scale, self._orientation)
                 self.edges = _edges(self.image)
                 return
+            if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+                image = image.convert("RGB")  # as of most canvases: a third of their work
             self._image = image
             self._is_whole = shrink == 1 and not self._drafted
             layers = _layers(image, shrink, self._scale)

@@ -28,6 +28,7 @@ _LEAST_SMALL = 10  # pixels
 _CLEAR = 0.7  # score of what a close look shows where the first look saw nothing
 _LARGE = 16  # cells: a digit at least as high or wide is seen well enough the first time
 _CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
+_LEAST_DETAIL = 64  # pixels of a close look: the digit has 40, and its sample 20
 _LEAST_CLOSE = 5 / 48  # of the longer side: where a smaller digit is shows no better at first
 _WINDOW_SHARE = 0.42  # less than half: of windows that overlap by half, one holds it whole
 _IN_MIDDLE = (0.5, 0.25, 0.12)  # from here on a cell belongs to a middle: sure ones are taken first
@@ -219,7 +220,7 @@ def find_small(
 def _detail(part: Part, pixels: Pixels, load_detail: DetailLoader | None) -> Pixels:
     """A part of the picture with as much detail as a look needs, or all that there is."""
     detail = None
-    if load_detail and (part.bottom - part.top) * len(pixels) < SIDE:
+    if load_detail and (part.bottom - part.top) * len(pixels) < _LEAST_DETAIL:
         detail = load_detail(part)
     return _cut(pixels, part) if detail is None else detail
 
@@ -333,7 +334,7 @@ def _look(pixels: Pixels, maps_of: MapsOf) -> Maps:
     whole = np.asarray(pixels if pixels.dtype == np.uint8 else np.rint(pixels), dtype=np.uint8)
     image = Image.fromarray(whole[:, :, 0] if channels == 1 else whole)
     method = Image.Resampling.BILINEAR if scale < 1 else Image.Resampling.BICUBIC
-    small = np.asarray(image.resize(size, method, reducing_gap=2.0))
+    small = np.asarray(image.resize(size, method, reducing_gap=1.0))
     if channels == 1:
         small = small[:, :, np.newaxis].repeat(3, axis=2)
     rows, columns, _ = small.shape

@@ -24,6 +24,7 @@ from classifier.prepare.ruling import without_ruling
 type Ink = NDArray[np.float32]
 
 _OVERVIEW = 256  # pixels on the longer side: enough to find the digit
+_STROKE_OVERVIEW = 128  # or a stroke that is alone
 _DETAIL = 128  # of the digit's longer side: six times what a box of 20 can show
 _SMALL = 40  # pixels: a digit below that is looked at closer, if there is more to see
 _GRID = 64  # cells on the longer side: enough for the light, and to tell specks from strokes
@@ -122,7 +123,7 @@ def lone_stroke(pixels: Pixels) -> Piece | None:
     that reaches the border.
     """
     try:
-        overview = _Overview.of(pixels)
+        overview = _Overview.of(pixels, _STROKE_OVERVIEW)
     except BlankImage:
         return None
     rows, columns = overview.extent
@@ -162,9 +163,9 @@ class _Overview(NamedTuple):
     kept: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, pixels: Pixels) -> Self:
+    def of(cls, pixels: Pixels, side: int = _OVERVIEW) -> Self:
         """Overview of a picture [H, W, C]. Raises BlankImage if nothing is written there."""
-        step = -(-max(pixels.shape[:2]) // _OVERVIEW)
+        step = -(-max(pixels.shape[:2]) // side)
         overview = _reduce(pixels, step)
         page = paper(overview)
         away = overview - page
@@ -239,15 +240,16 @@ def _quadratic(cells: NDArray[np.float32]) -> NDArray[np.float32]:
     ring = np.zeros((rows, columns), dtype=bool)
     ring[[0, -1]] = ring[:, [0, -1]] = True
     border = quantile(flat[ring.ravel()], 0.5)
+    planes = np.ascontiguousarray((flat - border).T)
     coefficients = np.zeros((6, channels))
-    near = ring.ravel() & (np.abs(flat - border).max(axis=1) < 60)
+    near = ring.ravel() & (np.abs(planes).max(axis=0) < 60)
     for tolerance in (40, 20, 12):
         if near.sum() < 12:  # too little paper to tell its light from the ink
             break
         chosen = basis[near]
         ridge = 1e-3 * len(chosen) * np.diag(np.array([0, 1, 1, 1, 1, 1], dtype=np.float32))
-        coefficients = np.linalg.solve(chosen.T @ chosen + ridge, chosen.T @ (flat[near] - border))
-        near = np.abs(flat - border - basis @ coefficients).max(axis=1) < tolerance
+        coefficients = np.linalg.solve(chosen.T @ chosen + ridge, chosen.T @ planes[:, near].T)
+        near = np.abs(planes - coefficients.T @ basis.T).max(axis=0) < tolerance
     return np.asarray((basis @ coefficients + border).reshape(cells.shape), dtype=np.float32)
 
 

@@ -11,11 +11,11 @@ def connected(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     labels[:height, :width] = mask
     flat = labels.ravel()
     marked = np.flatnonzero(flat)
-    runs = np.cumsum(np.diff(marked, prepend=-2) > 1)  # of marked cells in a row, from 1
+    runs = np.cumsum(flat[marked - 1] == 0)  # of marked cells in a row, from 1
     flat[marked] = runs
     below = flat[marked + np.arange(width, width + 3)[:, np.newaxis]]
     touching = below > 0
-    upper, lower = np.broadcast_to(runs, below.shape)[touching], below[touching]
+    upper, lower = runs[touching.nonzero()[1]], below[touching]
     piece = np.arange(flat.max() + 1)
     while True:  # each run takes the largest label of those that it touches, and so do they
         largest = piece.copy()
