@@ -337,9 +337,7 @@ def test_damaged_exif_does_not_cost_the_picture(exif: bytes, kind: str) -> None:
         ("JPEG", WORKING_SIDE * 4 + 3),
     ],
 )
-def test_a_large_picture_is_brought_down_to_a_working_size(
-    kind: str, side: int
-) -> None:
+def test_a_large_picture_is_brought_down_to_a_working_size(kind: str, side: int) -> None:
     found = grey(decode(encode(bars(side, side // 2), kind)))
     assert max(found.shape) < WORKING_SIDE * 2
     assert max(found.shape) >= (256 if kind == "JPEG" else min(side, WORKING_SIDE))

@@ -354,10 +354,15 @@ def test_the_second_deploy_builds_with_the_parameters_of_the_first(
         assert " ModelName=fashion " in line
 
 
-FOLLOWING = [{"ModelName": "mnist,clothes"}, {"ModelName": "mnist", "ModelRefreshSeconds": "300"}]
+FOLLOWING = [
+    pytest.param({"ModelName": "mnist,clothes"}, id="several models"),
+    pytest.param(
+        {"ModelName": "mnist", "ModelRefreshSeconds": "300"}, id="a refresh", marks=pytest.mark.slow
+    ),
+]
 
 
-@pytest.fixture(params=FOLLOWING, ids=["several models", "a refresh"])
+@pytest.fixture(params=FOLLOWING)
 def following(
     request: pytest.FixtureRequest, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
