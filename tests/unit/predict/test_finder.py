@@ -147,7 +147,7 @@ def test_an_elongated_picture_is_padded_with_its_edge_and_boxes_are_shares_of_it
     *, is_wide: bool
 ) -> None:
     page = np.zeros((100, 400, 1), np.uint8)
-    page[-1:] = 255
+    page[-3:] = 255
     maps = maps_with((2, 10, 24, 30))
     expected = Part(2 / 12, 10 / 12, 24 / 48, 30 / 48)
     if not is_wide:
@@ -212,12 +212,13 @@ def test_a_small_digit_is_looked_at_again_in_detail_and_its_box_is_of_the_whole_
 
 @pytest.mark.parametrize("has_loader", [True, False])
 def test_without_more_detail_the_pixels_are_cropped(*, has_loader: bool) -> None:
-    pixels = np.tile(np.arange(192, dtype=np.uint8)[:, np.newaxis, np.newaxis], (1, 192, 1))
+    rows = np.arange(0, 384, 2)[:, np.newaxis, np.newaxis]
+    pixels = np.tile(np.minimum(rows, 255).astype(np.uint8), (1, 192, 1))
     loaders: list[DetailLoader | None] = [None, lambda _part: None]
     looks = Looks(maps_with((9, 39, 12, 36)))
     finder.look_closer(small_digit(), pixels, looks, loaders[has_loader])
     (picture,) = looks.pictures
-    assert 68 <= picture.min() < picture.max() <= 124  # rows 70 to 122 of the page
+    assert 136 <= picture.min() < picture.max() <= 248  # rows 70 to 122 of the page
 
 
 def test_a_picture_that_shows_the_digit_large_enough_is_not_loaded_again() -> None:
@@ -254,6 +255,44 @@ def test_a_digit_that_is_still_small_is_looked_at_a_third_time() -> None:
     looks = Looks(maps_with((20, 28, 20, 26)), maps_with((9, 39, 12, 36)))
     digit = finder.look_closer(small_digit(), PAGE, looks, None)
     assert digit.ink.shape == (30, 24)
+
+
+# Faint ink
+
+
+def faint_page(darkest: int) -> NDArray[np.uint8]:
+    page = np.full((192, 192, 1), 200, np.uint8)
+    page[40:120, 80:100] = darkest
+    return page
+
+
+def test_a_faint_digit_is_looked_at_again_with_more_contrast() -> None:
+    looks = Looks(maps_with((20, 28, 30, 36)), maps_with((10, 40, 10, 30)))
+    (digit,) = finder.find(faint_page(170), looks).digits
+    assert digit.ink.shape == (30, 20)
+    first, second = looks.pictures
+    assert [first.min(), first.max()] == [170, 200]
+    assert [second.min(), second.max()] == [80, 200]  # four times as far apart
+
+
+@pytest.mark.parametrize("darkest", [130, 195], ids=["clear", "grain"])
+def test_what_is_clear_or_no_more_than_grain_is_looked_at_once(darkest: int) -> None:
+    looks = Looks(maps_with((10, 40, 10, 30)))
+    assert len(finder.find(faint_page(darkest), looks).digits) == 1
+    assert len(looks.pictures) == 1
+
+
+def test_where_a_faint_picture_shows_no_digit_contrast_makes_none() -> None:
+    looks = Looks(maps_with(), maps_with((10, 40, 10, 30)))
+    assert finder.find(faint_page(170), looks).digits == []
+
+
+def test_a_close_look_at_faint_ink_has_more_contrast() -> None:
+    looks = Looks(maps_with((9, 39, 12, 36)))
+    page = np.rot90(faint_page(170), 2)
+    finder.look_closer(small_digit(), page, looks, None)
+    assert page[70:122, 106:158].min() == 170
+    assert looks.pictures[0].min() < 100
 
 
 # Too small for a first look

@@ -211,6 +211,13 @@ def test_an_upright_stroke_alone_may_be_a_one(
     assert lone_stroke(np.full((300, 300, 1), 255, dtype=np.uint8)) is None
 
 
+def test_a_stroke_that_is_lost_in_the_noise_of_its_own_detail_is_none() -> None:
+    picture = np.full((400, 400, 1), 160.0)
+    picture[100:300, 198:202] = 130
+    noise = np.random.default_rng(0).normal(0, 8, picture.shape)
+    assert lone_stroke((picture + noise).astype(np.uint8)) is None
+
+
 def row_with(*rectangles: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     picture = np.full((120, 400, 1), 255, dtype=np.uint8)
     for top, bottom, left, right in rectangles:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.image.pixels import DetailLoader, Part, Pixels
-from classifier.prepare.ink import Piece
+from classifier.prepare.ink import Piece, quantile
 from classifier.prepare.pieces import connected, extent
 
 type Maps = NDArray[np.float32]  # [h, w, 3], 0 to 1: a digit's ink, a digit's middle, other writing
@@ -23,6 +23,8 @@ type MapsOf = Callable[[NDArray[np.uint8]], Maps]  # picture [H, W, 3] → maps 
 type Ink = NDArray[np.float32]
 
 SIDE = 96  # pixels of the longer side that the network is shown
+_FAINT = (10, 64)  # of 255, from the darkest to the lightest pixel that the network is shown
+_MOST_GAIN = 4.0
 _MOST_SMALL = 6  # pieces of ink
 _LEAST_SMALL = 10  # pixels
 _CLEAR = 0.7  # score of what a close look shows where the first look saw nothing
@@ -75,8 +77,13 @@ class Findings(NamedTuple):
 
 def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
     """Find the digits of a picture [H, W, C], 0 to 255, as they show at a first look."""
-    maps = _look(pixels, maps_of)
-    digits = sorted(digits_of(maps), key=lambda digit: -digit.prominence)
+    small = _small(pixels)
+    maps = _maps(small, maps_of)
+    digits = digits_of(maps)
+    if digits and _is_faint(small):  # where nothing was seen, dust would become a digit
+        maps = _maps(_strengthened(small), maps_of)
+        digits = digits_of(maps)
+    digits.sort(key=lambda digit: -digit.prominence)
     return Findings(digits, maps[:, :, 0], int((maps[:, :, 2] > _OTHER).sum()) >= _LEAST_OTHER)
 
 
@@ -137,7 +144,7 @@ def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit
         )
         seen += [
             digit
-            for digit in _digits_in(part, _cut(pixels, part), maps_of)
+            for digit in _digits_in(part, _look(_cut(pixels, part), maps_of))
             if not _is_cut_off(digit.box, part)
         ]
     whole: list[Digit] = []
@@ -181,9 +188,11 @@ def look_closer(
     if digit.cells >= _LARGE:
         return digit
     part = _around(digit.box, pixels, least)
+    small = _small(_detail(part, pixels, load_detail))
+    maps = _maps(_strengthened(small) if _is_faint(small) else small, maps_of)
     candidates = [
         (_overlap(closer.box, digit.box), closer.prominence, closer)
-        for closer in _digits_in(part, _detail(part, pixels, load_detail), maps_of)
+        for closer in _digits_in(part, maps)
     ]
     if not candidates:
         return digit
@@ -210,7 +219,7 @@ def find_small(
         least = _LEAST_SMALL / max(detail.shape[:2]) * max(_sides(part, pixels))
         digits += [
             look_closer(digit, pixels, maps_of, load_detail, least=0.0)
-            for digit in _digits_in(part, detail, maps_of)
+            for digit in _digits_in(part, _look(detail, maps_of))
             if _overlap(digit.box, piece.box) > 0 and max(_sides(digit.box, pixels)) >= least
         ]
     clear = [digit for digit in digits if digit.score >= _CLEAR]
@@ -225,11 +234,9 @@ def _detail(part: Part, pixels: Pixels, load_detail: DetailLoader | None) -> Pix
     return _cut(pixels, part) if detail is None else detail
 
 
-def _digits_in(part: Part, detail: Pixels, maps_of: MapsOf) -> list[Digit]:
-    """Digits that a part of the picture shows, in their places on the picture."""
-    return [
-        digit._replace(box=_within(digit.box, part)) for digit in digits_of(_look(detail, maps_of))
-    ]
+def _digits_in(part: Part, maps: Maps) -> list[Digit]:
+    """Digits that the maps of a part of the picture show, in their places on the picture."""
+    return [digit._replace(box=_within(digit.box, part)) for digit in digits_of(maps)]
 
 
 def in_reading_order(digits: list[Digit]) -> list[Digit]:
@@ -328,6 +335,23 @@ def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
 
 def _look(pixels: Pixels, maps_of: MapsOf) -> Maps:
     """Maps of a picture, its longer side brought to 96 pixels."""
+    return _maps(_small(pixels), maps_of)
+
+
+def _is_faint(small: NDArray[np.uint8]) -> bool:
+    return _FAINT[0] < int(small.max()) - int(small.min()) < _FAINT[1]
+
+
+def _strengthened(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A faint picture with more contrast: of a pencil's hair the network sees pieces."""
+    contrast = int(small.max()) - int(small.min())
+    paper = quantile(small.astype(np.float32).ravel(), 0.5)
+    gain = min(_MOST_GAIN, 2 * _FAINT[1] / contrast)
+    return np.asarray(np.clip((small - paper) * gain + paper, 0, 255), dtype=np.uint8)
+
+
+def _small(pixels: Pixels) -> NDArray[np.uint8]:
+    """A picture in colour, its longer side brought to 96 pixels."""
     height, width, channels = pixels.shape
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -337,6 +361,10 @@ def _look(pixels: Pixels, maps_of: MapsOf) -> Maps:
     small = np.asarray(image.resize(size, method, reducing_gap=1.0))
     if channels == 1:
         small = small[:, :, np.newaxis].repeat(3, axis=2)
+    return small
+
+
+def _maps(small: NDArray[np.uint8], maps_of: MapsOf) -> Maps:
     rows, columns, _ = small.shape
     padding = ((0, SIDE - rows), (0, SIDE - columns), (0, 0))
     maps = maps_of(np.pad(small, padding, mode="edge"))

@@ -59,7 +59,7 @@ def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
     from the picture. If that shows it too small, `load_detail` loads its surroundings, and the
     ink is found in these. Raises BlankImage if nothing stands out from the paper.
     """
-    overview = _Overview.of(pixels)
+    overview = Overview.of(pixels)
     rows, columns = overview.extent
     longer_side = max(rows.stop - rows.start, columns.stop - columns.start) * overview.step
     if load_detail and longer_side < _SMALL:
@@ -76,7 +76,7 @@ def find_pieces(pixels: Pixels) -> list[Piece]:
     nothing stands out from the paper, or more than a page of digits.
     """
     try:
-        overview = _Overview.of(pixels)
+        overview = Overview.of(pixels)
     except BlankImage:
         return []
     labels = connected(overview.kept)
@@ -123,7 +123,7 @@ def lone_stroke(pixels: Pixels) -> Piece | None:
     that reaches the border.
     """
     try:
-        overview = _Overview.of(pixels, _STROKE_OVERVIEW)
+        overview = Overview.of(pixels, _STROKE_OVERVIEW)
     except BlankImage:
         return None
     rows, columns = overview.extent
@@ -132,13 +132,18 @@ def lone_stroke(pixels: Pixels) -> Piece | None:
     is_inside = rows.start and columns.start and rows.stop < height and columns.stop < width
     if not is_inside or tall < _SLENDER * wide:
         return None
-    return overview.piece(pixels) if tall > _LEAST_STROKE * height else None
+    if tall <= _LEAST_STROKE * height:
+        return None
+    try:
+        return overview.piece(pixels)
+    except BlankImage:
+        return None
 
 
 def shows_something(pixels: Pixels) -> bool:
     """Whether a picture [H, W, C] has ink that is no dust, bar, frame, ruling, shadow or sheet."""
     try:
-        overview = _Overview.of(pixels)
+        overview = Overview.of(pixels)
     except BlankImage:
         return False
     rows, columns = overview.extent
@@ -150,7 +155,7 @@ def shows_something(pixels: Pixels) -> bool:
     return bool(is_mark or max(pixels.shape[:2]) <= _ICON)
 
 
-class _Overview(NamedTuple):
+class Overview(NamedTuple):
     """A picture made small, and what is known of it.
 
     step: pixels of the picture per side of a pixel of this. page: paper without ink, [h, w, C].

@@ -14,6 +14,7 @@ from classifier.prepare.exact import exact_sample, in_grey
 from classifier.prepare.ink import (
     BLANK,
     Ink,
+    Piece,
     find_ink,
     find_pieces,
     lone_stroke,
@@ -102,7 +103,7 @@ class MnistPipeline(NamedTuple):
         if first is None or _may_be_stroke(first, pixels):
             stroke = lone_stroke(pixels)
             if stroke is not None:
-                return Located([self.normalise(stroke.ink)], [stroke.box])
+                return Located([self.normalise(_solid(stroke))], [stroke.box])
         if first is None and findings.has_other:
             return self._without_digit(pixels, load_detail, many=many)
         if many and first is not None:
@@ -113,7 +114,7 @@ class MnistPipeline(NamedTuple):
             )
         elif first is not None:
             closer = finder.look_closer(first, pixels, self.maps_of, load_detail)
-            digits = [closer, *findings.digits[1:]]
+            digits = [_plain(closer, pixels), *findings.digits[1:]]
         else:
             digits = finder.find_small(find_pieces(pixels), pixels, self.maps_of, load_detail)
             if not digits and shows_something(pixels):
@@ -197,6 +198,26 @@ def center_of_mass(ink: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[float,
     total = rows.sum() or 1.0
     row, column = rows @ np.arange(len(rows)), columns @ np.arange(len(columns))
     return float(row / total), float(column / total)
+
+
+def _solid(stroke: Piece) -> Ink:
+    """Ink of a stroke, filled if it is hollow."""
+    from classifier.prepare.strokes import filled  # noqa: PLC0415 - as in _plain
+
+    return (filled(stroke) or stroke).ink
+
+
+def _plain(digit: "Digit", pixels: Pixels) -> "Digit":
+    """A digit without a shadow or a ring in its ink, and filled if it is hollow."""
+    from classifier.prepare.strokes import (  # noqa: PLC0415 - finished samples don't need it
+        without_outline,
+        without_shadow,
+    )
+
+    piece = without_outline(digit.ink, digit.box, pixels)
+    if piece is not None:
+        return digit._replace(box=piece.box, ink=piece.ink)
+    return digit._replace(ink=without_shadow(digit.ink, digit.box, pixels))
 
 
 def _may_be_stroke(digit: "Digit", pixels: Pixels) -> bool:
