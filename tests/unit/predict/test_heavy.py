@@ -20,7 +20,7 @@ CPU_LIMIT = (
     3.0  # seconds of processor time: the worst takes 1, and much more before there were limits
 )
 MEMORY_LIMIT = 512  # MB at the peak
-LITTLE_MEMORY = 150  # MB: a process with a model takes half of it
+LITTLE_MEMORY = 165  # MB: a process with a model takes half of it
 FUNCTION = ROOT / "functions/predict"
 
 # Answers requests, the paths of whose events come line by line: each in a process of its own, whose
@@ -49,6 +49,9 @@ for line in sys.stdin:
         result = json.loads(text.read() or "{}")
     result |= {"code": code, "cpu": usage.ru_utime + usage.ru_stime}
     result |= {"memory": usage.ru_maxrss / 1024, "stderr": errors.seek(0, os.SEEK_END)}
+    if code:
+        errors.seek(0)
+        result["log"] = errors.read().decode(errors="replace")
     print(json.dumps(result), file=results, flush=True)
 """
 
@@ -90,7 +93,7 @@ def worker(store: Path, folder: Path, megabytes: int) -> Iterator[Send]:
         process.stdin.write(f"{event}\n")
         process.stdin.flush()
         result: dict[str, Any] = json.loads(process.stdout.readline())
-        assert result["code"] == 0, "the process was killed"
+        assert result["code"] == 0, f"the process was killed {result}"
         return result
 
     write(saved(digit(), "PNG"), "image/png")
