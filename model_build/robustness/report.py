@@ -15,7 +15,7 @@ _INTRODUCTION = (
     "interval (Wilson, its larger half)."
 )
 _DIGITS = (
-    "Mean of {families} families: **{mean:.1%}** right; {low} families below 90%; sure (over 99%) "
+    "Mean of {families} families: **{mean:.1%}** right; below 90%: {low}; sure (over 99%) "
     "and wrong: {sure:.2%}."
 )
 _OUTLIERS = (

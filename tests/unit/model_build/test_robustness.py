@@ -245,7 +245,7 @@ def test_the_report_gives_shares_intervals_and_means() -> None:
     for line in (
         "| dark pen | 98.0% ± 5.0% | 1.0% | 0.0% | 1.0% |",
         "| noise | 1 | 50.0% |",
-        "Mean of 2 families: **74.0%** right; 1 families below 90%; sure (over 99%) and wrong",
+        "Mean of 2 families: **74.0%** right; below 90%: 1; sure (over 99%) and wrong",
         "Refused or answered as no digit: **100.0%**.",
         "AUROC of `digit_probability`, against all digits above: **0.9870**.",
         "Read whole with `digits=many`: **85.0% ± 8.3%**.",
