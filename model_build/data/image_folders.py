@@ -23,17 +23,29 @@ type Broken = dict[Path, str]  # why each can't be read
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Return the picture files of a folder and its sub-folders, linked ones too, sorted by path."""
+    """Return the picture files of a folder and its sub-folders, sorted by path.
+
+    Linked sub-folders count too, but each folder once: links may lead in a circle.
+    """
     if not folder.is_dir():
         raise ImportRefused(f"{folder} is not a folder; expected one with pictures")
-    paths = sorted(
-        path
-        for path in folder.rglob("*", recurse_symlinks=True)
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    seen: set[Path] = set()
+    paths: list[Path] = []
+    for parent, folders, names in folder.walk(follow_symlinks=True):
+        real = parent.resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        paths += [
+            path
+            for path in map(parent.joinpath, names)
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        ]
     if not paths:
         raise ImportRefused(f"{folder} has no pictures ({', '.join(sorted(SUFFIXES))})")
-    return paths
+    return sorted(paths)
 
 
 def digest(folder: Path, files: Sequence[Path]) -> str:

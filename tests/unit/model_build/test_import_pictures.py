@@ -44,6 +44,7 @@ def test_sub_folders_may_be_links(tmp_path: Path, labels: Labels) -> None:
     write(tmp_path / "elsewhere", "1.png", "2.png")
     write(tmp_path / "pictures", "Coat/3.png", shade=2)
     (tmp_path / "pictures" / "Bag").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "in a circle").symlink_to(tmp_path / "pictures")
     found = Pictures.read(tmp_path / "pictures", labels)
     assert names(found) == ["Bag/1.png", "Bag/2.png", "Coat/3.png"]
 
