@@ -3,6 +3,7 @@
 docs/performance.md has the gain.
 """
 
+import atexit
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -25,5 +26,6 @@ def _load() -> "Model":
 loading: "Waiting[Model] | None" = None
 with contextlib.suppress(Misconfigured):  # the request that loads the model says so
     loading = Waiting(_load)
+    atexit.register(loading.wait)  # Python aborts if it ends while onnxruntime opens a session
 
 import onnxruntime  # noqa: E402, F401 - before the rest: the thread needs it as soon as it has read

@@ -157,12 +157,16 @@ class Waiting[T]:
 
     def result(self) -> T:
         """What the call returned; raises what it raised, and ModelUnavailable at the deadline."""
-        if not self._done.wait(self.seconds_left):
+        if not self.wait():
             raise ModelUnavailable("the model store has not answered in time")
         if self._error:
             # Otherwise each raise would lengthen the traceback, whose frames keep requests alive.
             raise self._error.with_traceback(self._traceback)
         return self._value
+
+    def wait(self) -> bool:
+        """Wait for the end of the call, no longer than to the deadline; say whether it came."""
+        return self._done.wait(self.seconds_left)
 
     def take(self) -> T:
         """Return the result for the first and only time: what it holds may be large."""

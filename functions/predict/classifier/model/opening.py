@@ -25,8 +25,12 @@ def open_session(read: Read, expected: File, label: str) -> Session:
         with _buffer(expected.bytes) as (buffer, path):
             read(buffer)
             _verify(buffer, expected, label)
+            # The package first: a thread that imports a part of it while another imports the
+            # package, which imports the part, would be in a deadlock with it.
+            import onnxruntime  # noqa: F401, PLC0415 - only now
+
             # What onnxruntime.InferenceSession wraps, which would keep the file until it is open.
-            from onnxruntime.capi import _pybind_state as core  # noqa: PLC0415 - only now
+            from onnxruntime.capi import _pybind_state as core  # noqa: PLC0415 - as above
 
             options = core.SessionOptions()
             options.intra_op_num_threads = threads(expected.bytes)
