@@ -43,7 +43,7 @@ class Store(Protocol):
     def read_into(self, key: str, buffer: Buffer, /) -> None:
         """Fill a buffer with an object, without another copy of it.
 
-        Raises ModelUnavailable if there is none, or if it has another size.
+        Raises ModelUnavailable if the object is missing, or has another size.
         """
 
 

@@ -141,7 +141,7 @@ def lone_stroke(pixels: Pixels) -> Piece | None:
 
 
 def shows_something(pixels: Pixels) -> bool:
-    """Whether a picture [H, W, C] has ink that is no dust, bar, frame, ruling, shadow or sheet."""
+    """Whether a picture [H, W, C] has ink besides dust, bars, frames, ruling, shadows, sheets."""
     try:
         overview = Overview.of(pixels)
     except BlankImage:
