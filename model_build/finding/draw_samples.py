@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.image.pixels import Part
 from classifier.prepare import finder
 from classifier.prepare.mnist import MnistPipeline
 from model_build.data import datasets
@@ -31,6 +32,7 @@ _VALIDATION_SHARE = 0.15  # of the pages, drawn beside those to train on
 _STROKES, _OTHERS = 0.02, 0.25  # times as many as are found in pages
 _SLENDER = 2.2  # height by width: what is more slender may be a 1, whatever was drawn
 _LEAST_CELLS = 18  # a smaller digit is looked at again before it is read
+_EDGE = 0.03  # of the page's side
 _SAME, _APART = 5, 14  # cells between middles: of one digit; of two
 
 
@@ -79,6 +81,8 @@ def found(
     for page in pages:
         for digit in finder.digits_of(maps_of(page.picture)):
             label = _label(digit, page)
+            if len(page.digits) > 1 and _is_at_edge(digit.box):
+                continue  # half of a neighbour: nobody could tell which digit it was
             if label == OUTLIER and len(digit.ink) > _SLENDER * len(digit.ink[0]):
                 continue
             if digit.cells >= _LEAST_CELLS and label is not None:
@@ -86,6 +90,10 @@ def found(
                 labels.append(label)
                 scores.append(digit.score)
     return np.stack(samples), np.array(labels), np.array(scores, np.float32)
+
+
+def _is_at_edge(box: Part) -> bool:
+    return min(box.top, box.left, 1 - box.bottom, 1 - box.right) < _EDGE
 
 
 def _label(digit: finder.Digit, page: Page) -> int | None:

@@ -518,6 +518,22 @@ def test_a_finished_sample_is_not_looked_at(digits: NDArray[np.uint8]) -> None:
         assert located.score > 0
 
 
+@pytest.mark.parametrize("side", [8, 20, 64])
+def test_a_small_file_that_is_cropped_to_its_digit_is_shown_with_paper_around(side: int) -> None:
+    page = np.full((side, side, 3), 255, np.uint8)
+    third = side // 3
+    page[:, third : side - third] = 0
+    looks = Looks(maps_with((6, 42, 18, 30)))
+    located = MnistPipeline(28, 28, maps_of=looks).locate(page)
+    shown = looks.pictures[0]
+    edges = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
+    np.testing.assert_array_equal(edges, np.full_like(edges, 255))
+    (where,) = located.boxes
+    assert (where.top, where.bottom) == pytest.approx((0, 1), abs=0.04)
+    assert where.left == pytest.approx(1 - where.right)
+    assert 0.3 < where.left < 0.4
+
+
 def test_a_slender_digit_that_is_sure_is_taken_as_it_was_seen() -> None:
     page = PAGE.copy()
     page[40:150, 92:100] = 0

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_DIGITS = 32
 _SURE = 0.6  # score of a digit that is not looked at as a stroke, too
 _TINY = 8  # cells of the finder's map: it may be no more than a part of an upright stroke
+_SMALL_FILE = 64  # pixels: a smaller picture is often cropped to its digit
 _FULL_INK = 200  # of 255, at least somewhere
 
 
@@ -96,6 +97,17 @@ class MnistPipeline(NamedTuple):
                 return Located([sample])
         if not self.maps_of:
             return Located([self.normalise(find_ink(pixels, load_detail))])
+        height, width, _ = pixels.shape
+        if max(height, width) > _SMALL_FILE:
+            return self._find(pixels, load_detail, many=many)
+        margin = max(height, width) // 10 + 2
+        located = self._find(_with_margin(pixels, margin), None, many=many)
+        return located._replace(
+            boxes=[_without_margin(box, height, width, margin) for box in located.boxes]
+        )
+
+    def _find(self, pixels: Pixels, load_detail: DetailLoader | None, *, many: bool) -> Located:
+        """Samples of one digit or all, where the finder sees them, or rules see a lone stroke."""
         from classifier.prepare import finder  # noqa: PLC0415 - finished samples don't need it
 
         findings = finder.find(pixels, self.maps_of)
@@ -198,6 +210,30 @@ def center_of_mass(ink: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[float,
     total = rows.sum() or 1.0
     row, column = rows @ np.arange(len(rows)), columns @ np.arange(len(columns))
     return float(row / total), float(column / total)
+
+
+def _with_margin(pixels: Pixels, margin: int) -> Pixels:
+    """A picture with paper around it: the finder takes ink at the edge for what lies there."""
+    edges = (pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1])
+    height, width, channels = pixels.shape
+    wider = np.empty((height + 2 * margin, width + 2 * margin, channels), pixels.dtype)
+    wider[:] = np.median(np.concatenate(edges), axis=0)
+    wider[margin:-margin, margin:-margin] = pixels
+    return wider
+
+
+def _without_margin(box: Part, height: int, width: int, margin: int) -> Part:
+    """The same box as shares of the picture without its margin."""
+
+    def share(edge: float, length: int) -> float:
+        return min(max((edge * (length + 2 * margin) - margin) / length, 0.0), 1.0)
+
+    return Part(
+        share(box.top, height),
+        share(box.bottom, height),
+        share(box.left, width),
+        share(box.right, width),
+    )
 
 
 def _solid(stroke: Piece) -> Ink:
