@@ -84,7 +84,7 @@ def _draw_sheet(dataset: DatasetName, build: Path) -> None:
 @app.command()
 def train(
     dataset: DatasetOption = DatasetName.MNIST_5K,
-    architecture: ArchitectureOption = Architecture.CNN,
+    architecture: ArchitectureOption = Architecture.CNN_WIDE,
     recipe: RecipeOption = None,
     recipes: RecipesOption = None,
     profile: ProfileOption = Profile.FULL,
@@ -152,7 +152,7 @@ def publish(
 @app.command()
 def run(
     dataset: DatasetOption = DatasetName.MNIST_5K,
-    architecture: ArchitectureOption = Architecture.CNN,
+    architecture: ArchitectureOption = Architecture.CNN_WIDE,
     recipe: RecipeOption = None,
     recipes: RecipesOption = None,
     profile: ProfileOption = Profile.FULL,

@@ -36,6 +36,7 @@ class Architecture(StrEnum):
     """Networks to choose from."""
 
     CNN = "cnn"
+    CNN_WIDE = "cnn-wide"
     MLP = "mlp"
     CNN_DENSE = "cnn-dense"
 

@@ -212,7 +212,7 @@ def _shares(samples: Samples) -> dict[str, int]:
     count = len(samples.images)
     if not samples.drawn:
         return {"images": count}
-    limits = {"writers": 0.4, "found": 0.4, "outliers": 0.2}
+    limits = {"writers": 0.5, "found": 1.0, "outliers": 0.4}
     return {"images": count} | {
         name: min(int(share * count), len(_part(samples, name)[0]))
         for name, share in limits.items()

@@ -309,6 +309,19 @@ def test_a_digit_that_is_looked_at_again_before_it_is_read_is_no_sample() -> Non
     assert len(images) == 1
 
 
+def test_a_neighbour_that_the_page_cuts_off_is_no_sample() -> None:
+    maps = np.zeros((48, 48, 3), np.float32)
+    for left in (0, 20):
+        maps[10:34, left : left + 12, 0] = 1
+        maps[15:29, left + 3 : left + 9, 1] = 1
+    alone = Page(
+        np.zeros((96, 96, 3), np.uint8), np.zeros((48, 48, 3), np.uint8), [(3, 22.0, 26.0)]
+    )
+    row = alone._replace(digits=[(7, 22.0, 4.0), *alone.digits])
+    _, labels, _ = draw_samples.found(lambda _picture: maps, [row, alone])
+    assert labels.tolist() == [3, -1, 3]
+
+
 def test_samples_without_digits_fill_the_box_as_digits_do() -> None:
     samples = other_samples.without_digits(generator(3), 90)
     signs = len(letters(generator(3), 15).images)

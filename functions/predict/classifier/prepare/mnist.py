@@ -99,18 +99,20 @@ class MnistPipeline(NamedTuple):
             return Located([self.normalise(find_ink(pixels, load_detail))])
         height, width, _ = pixels.shape
         if max(height, width) > _SMALL_FILE:
-            return self._find(pixels, load_detail, many=many)
+            return self._find(pixels, self.maps_of, load_detail, many=many)
         margin = max(height, width) // 10 + 2
-        located = self._find(_with_margin(pixels, margin), None, many=many)
+        located = self._find(_with_margin(pixels, margin), self.maps_of, None, many=many)
         return located._replace(
             boxes=[_without_margin(box, height, width, margin) for box in located.boxes]
         )
 
-    def _find(self, pixels: Pixels, load_detail: DetailLoader | None, *, many: bool) -> Located:
+    def _find(
+        self, pixels: Pixels, maps_of: "MapsOf", load_detail: DetailLoader | None, *, many: bool
+    ) -> Located:
         """Samples of one digit or all, where the finder sees them, or rules see a lone stroke."""
         from classifier.prepare import finder  # noqa: PLC0415 - finished samples don't need it
 
-        findings = finder.find(pixels, self.maps_of)
+        findings = finder.find(pixels, maps_of)
         first = findings.digits[0] if findings.digits else None
         if first is None or _may_be_stroke(first, pixels):
             stroke = lone_stroke(pixels)
@@ -121,14 +123,14 @@ class MnistPipeline(NamedTuple):
         if many and first is not None:
             digits = (
                 finder.of_pieces(find_pieces(pixels), findings)
-                or finder.find_all(findings.digits, pixels, self.maps_of)
+                or finder.find_all(findings.digits, pixels, maps_of)
                 or findings.digits
             )
         elif first is not None:
-            closer = finder.look_closer(first, pixels, self.maps_of, load_detail)
+            closer = finder.look_closer(first, pixels, maps_of, load_detail)
             digits = [_plain(closer, pixels), *findings.digits[1:]]
         else:
-            digits = finder.find_small(find_pieces(pixels), pixels, self.maps_of, load_detail)
+            digits = finder.find_small(find_pieces(pixels), pixels, maps_of, load_detail)
             if not digits and shows_something(pixels):
                 return self._without_digit(pixels, load_detail, many=many)
         return self._located(digits, many=many)
