@@ -20,7 +20,6 @@ from typing import Any
 from classifier import batch, errors
 from classifier.model import session
 from classifier.model.address import Folder, parse_address
-from classifier.model.store import Buffer
 from model_build.errors import NotInStore, StoreError
 from model_build.store.backends import open_objects
 
@@ -67,8 +66,8 @@ class _Preloaded:
     def read(self, key: str, _most: int) -> bytes:
         return self._contents[key]
 
-    def read_into(self, key: str, buffer: Buffer) -> None:
-        buffer[:] = self._contents[key]
+    def open(self, key: str, _size: int) -> io.BytesIO:
+        return io.BytesIO(self._contents[key])
 
 
 @dataclass(frozen=True)

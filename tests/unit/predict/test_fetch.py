@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 
@@ -27,7 +28,7 @@ type Publish = Callable[..., str]
 type Start = Callable[[], ModuleType]
 
 MANIFEST = Manifest.from_document(describe(b"model"))
-FILES = Files(MANIFEST.name, MANIFEST.version, MANIFEST, lambda _: None, lambda _: None)
+FILES = Files(MANIFEST.name, MANIFEST.version, MANIFEST, lambda _: BytesIO(), lambda _: BytesIO())
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from onnxruntime.capi import _pybind_state as core
 
 from classifier.errors import ModelUnavailable
 from classifier.model.session import Model, load
-from classifier.model.store import FolderStore
+from classifier.model.store import FolderStore, Store, open_store
 from classifier.model.threads import SMALL
+from tests.support.local_s3 import upload
 from tests.support.sure_models import Sure, publish
 
 PICTURE = np.zeros((1, 28, 28), np.uint8)
@@ -34,52 +35,73 @@ def is_sure(model: Model) -> bool:
     return bool(probabilities.argmax() == 7 and abs(probabilities.max() - 0.9) < 1e-5)
 
 
-def open_memory() -> list[str]:
-    """This process's files in memory."""
+def open_files() -> list[str]:
+    """This process's files that hold a model."""
     links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-    return [link for link in links if link.startswith("/memfd:model")]
+    return [link for link in links if link.startswith("/memfd:model") or "model.onnx" in link]
 
 
-def test_a_large_model_is_opened_without_copies_and_leaves_no_file(
-    tmp_path: Path, large: Sure, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(params=["a folder", "S3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, large: Sure) -> Store:
+    if request.param == "a folder":
+        return FolderStore(tmp_path)
+    url = request.getfixturevalue("s3_url")
+    upload(tmp_path, url)
+    return open_store(url)
+
+
+def test_a_model_is_opened_without_copies_and_leaves_no_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """onnxruntime gets a path, to memory that is given back."""
+    """onnxruntime gets a path: of the store's file, or of memory that is given back."""
     seen: list[tuple[Any, ...]] = []
     original = core.InferenceSession
 
     def counted(options: Any, *arguments: Any) -> Any:
-        seen.append((arguments[0], len(open_memory())))
+        seen.append((arguments[0], len(open_files())))
         return original(options, *arguments)
 
     monkeypatch.setattr(core, "InferenceSession", counted)
-    assert is_sure(loaded(tmp_path))
+    assert is_sure(load(store, "mnist", "production"))
     ((path, files),) = seen
     assert path.startswith("/proc/self/fd/")
-    assert files
-    assert open_memory() == []
+    assert files == 1
+    assert open_files() == []
 
 
-def test_a_file_that_changes_once_it_was_checked_changes_nothing(
+def test_a_file_that_changes_once_it_was_checked_is_refused(
     tmp_path: Path, large: Sure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session has the bytes that were checked, not the file."""
+    """Also if onnxruntime can open what it is now."""
+    publish(tmp_path / "another", "mnist", 3, 0.9, hidden=500)
+    (another,) = (tmp_path / "another").rglob("model.onnx")
+    (file,) = (tmp_path / "mnist").rglob("model.onnx")
+    assert another.stat().st_size == large.bytes
     original = core.InferenceSession
-    (file,) = tmp_path.rglob("model.onnx")
 
     def too_late(*arguments: Any) -> Any:
         with file.open("r+b") as opened:
-            opened.write(bytes(large.bytes))
+            opened.write(another.read_bytes())
         return original(*arguments)
 
     monkeypatch.setattr(core, "InferenceSession", too_late)
-    assert is_sure(loaded(tmp_path))
+    with pytest.raises(ModelUnavailable, match="was changed while it was opened"):
+        loaded(tmp_path)
+    monkeypatch.undo()
     with pytest.raises(ModelUnavailable, match="does not match its manifest"):
         loaded(tmp_path)
 
 
+def test_a_model_is_opened_where_no_path_leads_to_an_open_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "exists", lambda _: False)
+    assert is_sure(load(store, "mnist", "production"))
+
+
 @pytest.mark.parametrize("why", ["there is no such call", "it is forbidden"])
-def test_a_large_model_is_opened_where_there_are_no_files_in_memory(
-    tmp_path: Path, large: Sure, monkeypatch: pytest.MonkeyPatch, why: str
+def test_a_model_in_s3_is_opened_where_there_are_no_files_in_memory(
+    s3_url: str, tmp_path: Path, large: Sure, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     def forbidden(_: str) -> int:
         raise PermissionError
@@ -88,26 +110,17 @@ def test_a_large_model_is_opened_where_there_are_no_files_in_memory(
         monkeypatch.setattr(os, "memfd_create", forbidden)
     else:
         monkeypatch.delattr(os, "memfd_create")
-    assert is_sure(loaded(tmp_path))
+    upload(tmp_path, s3_url)
+    assert is_sure(load(open_store(s3_url), "mnist", "production"))
 
 
-def test_a_damaged_large_model_leaves_no_file(tmp_path: Path, large: Sure) -> None:
+def test_a_damaged_model_leaves_no_file(tmp_path: Path, large: Sure) -> None:
     (file,) = tmp_path.rglob("model.onnx")
     with file.open("r+b") as opened:
         opened.write(b"x")
     with pytest.raises(ModelUnavailable, match="does not match its manifest"):
         loaded(tmp_path)
-    assert open_memory() == []
-
-
-def test_a_size_beyond_all_memory_is_unavailable(tmp_path: Path, large: Sure) -> None:
-    """A manifest that says so is refused like one whose file is missing."""
-    (manifest,) = tmp_path.rglob("manifest.json")
-    text = manifest.read_text()
-    manifest.write_text(text.replace(f'"bytes": {large.bytes}', f'"bytes": {2**62}'))
-    assert manifest.read_text() != text
-    with pytest.raises(ModelUnavailable, match="does not load"):
-        loaded(tmp_path)
+    assert open_files() == []
 
 
 @pytest.mark.parametrize(("hidden", "count"), [(1, 1), (500, 2)])

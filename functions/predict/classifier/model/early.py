@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _load() -> "Model":
     files = fetch_configured()
-    session = open_session(files.read_model, files.manifest.file, files.label)
+    session = open_session(files.open_model, files.manifest.file, files.label)
     from classifier.model.session import checked_model  # noqa: PLC0415 - the session is open first
 
     return checked_model(files, session)

@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from io import BufferedIOBase
 from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from classifier.errors import Misconfigured, ModelUnavailable
 from classifier.model.address import AddressError
 from classifier.model.manifest import NAME, VERSION, InvalidManifest, Manifest
-from classifier.model.store import Buffer, FolderStore, S3Store, Store, open_store
+from classifier.model.store import FolderStore, S3Store, Store, open_store
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,17 +31,17 @@ RETRY_SECONDS = 1.0  # from a failed load to the next, give or take a fifth
 type Admit = Callable[[Manifest], None]  # makes room for a model before its file is read
 
 
-type Read = Callable[[Buffer], None]  # fills a buffer with a file; raises ModelUnavailable
+type Open = Callable[[int], BufferedIOBase]  # a file of so many bytes; raises ModelUnavailable
 
 
 class Files(NamedTuple):
-    """One version of a model; its files are read when they are opened, and not checked before."""
+    """One version of a model; its files are checked when they are opened."""
 
     name: str
     version: str
     manifest: Manifest
-    read_model: Read  # model.onnx
-    read_finder: Read  # finder.onnx, if the manifest has one
+    open_model: Open  # model.onnx
+    open_finder: Open  # finder.onnx, if the manifest has one
 
     @property
     def label(self) -> str:
@@ -72,8 +73,8 @@ def fetch(store: Store, name: str, version: str, admit: Admit | None = None) -> 
         name,
         version,
         manifest,
-        partial(store.read_into, f"{folder}/model.onnx"),
-        partial(store.read_into, f"{folder}/finder.onnx"),
+        partial(store.open, f"{folder}/model.onnx"),
+        partial(store.open, f"{folder}/finder.onnx"),
     )
 
 

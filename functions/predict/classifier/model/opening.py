@@ -1,30 +1,30 @@
-"""Model file → onnxruntime session. The file is read and checked before onnxruntime is imported."""
+"""Model file → onnxruntime session. The file is checked before onnxruntime is imported."""
 
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from io import BufferedIOBase
 from typing import Any
 
 from classifier.errors import ModelUnavailable, PredictError
-from classifier.model.fetch import Read
+from classifier.model.fetch import Open
 from classifier.model.manifest import File
-from classifier.model.store import Buffer
-from classifier.model.threads import SMALL, threads
+from classifier.model.threads import threads
 
 type Session = Any  # `run(output_names, inputs, None)` → list of arrays
 
+_CHUNK = 2**22  # bytes; smaller ones change threads more often
 
-def open_session(read: Read, expected: File, label: str) -> Session:
+
+def open_session(open_file: Open, expected: File, label: str) -> Session:
     """Open a file whose content is what the manifest says; label: names it in errors.
 
-    onnxruntime gets the bytes that were checked against the manifest's sha256, not the file that
-    they came from. Raises ModelUnavailable if the file is missing or corrupt.
+    Raises ModelUnavailable if the file is missing or corrupt, or changes while it is opened.
     """
     try:
-        with _buffer(expected.bytes) as (buffer, path):
-            read(buffer)
-            _verify(buffer, expected, label)
+        with open_file(expected.bytes) as file:
+            changed = _changed(file)
+            _verify(file, expected, label)
             # The package first: a thread that imports a part of it while another imports the
             # package, which imports the part, would be in a deadlock with it.
             import onnxruntime  # noqa: F401, PLC0415 - only now
@@ -37,7 +37,9 @@ def open_session(read: Read, expected: File, label: str) -> Session:
             options.inter_op_num_threads = 1
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             options.log_severity_level = 3  # errors only
-            session = core.InferenceSession(options, path or bytes(buffer), bool(path), False)  # noqa: FBT003
+            session = core.InferenceSession(options, *_source(file), False)  # noqa: FBT003
+            if _changed(file) != changed:
+                raise ModelUnavailable(f"{label} was changed while it was opened")
         session.initialize_session(["CPUExecutionProvider"], [{}], set())
     except PredictError:
         raise
@@ -46,28 +48,26 @@ def open_session(read: Read, expected: File, label: str) -> Session:
     return session
 
 
-def _verify(buffer: Buffer, expected: File, label: str) -> None:
-    if hashlib.sha256(buffer).hexdigest() != expected.sha256:
+def _verify(file: BufferedIOBase, expected: File, label: str) -> None:
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(min(expected.bytes, _CHUNK)))
+    while size := file.readinto(buffer):
+        digest.update(buffer[:size])
+    if digest.hexdigest() != expected.sha256:
         raise ModelUnavailable(f"{label} does not match its manifest")
 
 
-@contextlib.contextmanager
-def _buffer(size: int) -> Iterator[tuple[Buffer, str]]:
-    """Memory for a file, and a path that it can be opened at; none for a small file.
+def _source(file: BufferedIOBase) -> tuple[str | bytes, bool]:
+    """A path that onnxruntime reads without another copy, or else the content; and which of them."""
+    with contextlib.suppress(OSError):  # it is in Python's memory
+        path = f"/proc/self/fd/{file.fileno()}"
+        if os.path.exists(path):  # noqa: PTH110 - as in store.py
+            return path, True
+    file.seek(0)
+    return file.read(), False
 
-    Without a path, onnxruntime copies a file before it reads it. The path is this process's own,
-    of memory without a name.
-    """
-    file = -1
-    if size > SMALL:
-        with contextlib.suppress(AttributeError, OSError):  # only Linux has it
-            file = os.memfd_create("model")
-    if file < 0:
-        yield bytearray(size), ""
-        return
-    from mmap import mmap  # noqa: PLC0415 - a small model does not need it
 
-    with open(file, "r+b", buffering=0):  # noqa: PTH123 - which closes it
-        os.ftruncate(file, size)
-        with mmap(file, size) as memory:
-            yield memory, f"/proc/self/fd/{file}"
+def _changed(file: BufferedIOBase) -> int:
+    """When a file was last changed; 0 for one in Python's memory."""
+    with contextlib.suppress(OSError):
+        return os.fstat(file.fileno()).st_ctime_ns
+    return 0

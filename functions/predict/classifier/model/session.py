@@ -107,9 +107,9 @@ class LazyFinder:
         return np.asarray(maps[0], dtype=np.float32)
 
     def _load(self) -> Session:
-        name, version, manifest, _, read_finder = self._files
+        name, version, manifest, _, open_finder = self._files
         assert manifest.finder is not None
-        return open_session(read_finder, manifest.finder, f"the finder of {name} {version}")
+        return open_session(open_finder, manifest.finder, f"the finder of {name} {version}")
 
 
 def load_configured(
@@ -133,7 +133,7 @@ def load(store: Store, name: str, version: str, admit: Admit | None = None) -> M
 
 
 def _load(files: Files, started: float) -> Model:
-    session = open_session(files.read_model, files.manifest.file, files.label)
+    session = open_session(files.open_model, files.manifest.file, files.label)
     return checked_model(files, session)._replace(load_ms=_since(started))
 
 

@@ -7,8 +7,9 @@ And open(), not pathlib, which nothing else in a cold start imports (docs/perfor
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from io import BufferedIOBase, BytesIO
 from typing import TYPE_CHECKING, Protocol
 
 from classifier.errors import Misconfigured, ModelUnavailable
@@ -17,17 +18,12 @@ from classifier.model.address import Folder, parse_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from io import BufferedReader
-    from mmap import mmap
 
     from obstore.store import S3Credential
     from obstore.store import S3Store as Bucket
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")  # in order of precedence
 _URL = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[A-Za-z0-9._~/-]*)?"
-
-
-type Buffer = bytearray | mmap
 
 
 class Store(Protocol):
@@ -40,8 +36,8 @@ class Store(Protocol):
         then not read.
         """
 
-    def read_into(self, key: str, buffer: Buffer, /) -> None:
-        """Fill a buffer with an object, without another copy of it.
+    def open(self, key: str, size: int, /) -> BufferedIOBase:
+        """An object as a file, without another copy of it.
 
         Raises ModelUnavailable if the object is missing, or has another size.
         """
@@ -54,14 +50,19 @@ class FolderStore:
         self._root = os.fspath(root)
 
     def read(self, key: str, most: int) -> bytes:
-        with self._open(key) as (file, size):
-            _check_size(key, size, most)
+        with _errors(key, FileNotFoundError), self._open(key) as file:
+            _check_size(key, _size(file), most)
             return file.read()
 
-    def read_into(self, key: str, buffer: Buffer) -> None:
-        with self._open(key) as (file, size):
-            _require_size(key, size, len(buffer))
-            _require_size(key, file.readinto(buffer), len(buffer))
+    def open(self, key: str, size: int) -> BufferedIOBase:
+        with _errors(key, FileNotFoundError):
+            file = self._open(key)
+            try:
+                _require_size(key, _size(file), size)
+            except ModelUnavailable:
+                file.close()
+                raise
+            return file
 
     def tag(self, key: str) -> str:
         """A text that changes with an object, without reading it. Raises as `read` does."""
@@ -69,14 +70,8 @@ class FolderStore:
             status = os.stat(f"{self._root}/{key}")  # noqa: PTH116 - see above
         return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
-    @contextmanager
-    def _open(self, key: str) -> "Iterator[tuple[BufferedReader, int]]":
-        """A file and its size in bytes."""
-        with (
-            _errors(key, FileNotFoundError),
-            open(f"{self._root}/{key}", "rb") as file,  # noqa: PTH123 - see above
-        ):
-            yield file, os.fstat(file.fileno()).st_size
+    def _open(self, key: str) -> BufferedIOBase:
+        return open(f"{self._root}/{key}", "rb")  # noqa: PTH123, SIM115 - see above
 
 
 class S3Store:
@@ -91,11 +86,15 @@ class S3Store:
             _check_size(key, found.meta["size"], most)
             return bytes(found.bytes())
 
-    def read_into(self, key: str, buffer: Buffer) -> None:
+    def open(self, key: str, size: int) -> BufferedIOBase:
         with self._errors(key):
             found = self._bucket.get(key)
-            _require_size(key, found.meta["size"], len(buffer))
-            buffer[:] = memoryview(found.bytes())
+            _require_size(key, found.meta["size"], size)
+            file = _memory()
+            for chunk in found.stream():
+                file.write(chunk)
+            file.seek(0)
+            return file
 
     def tag(self, key: str) -> str:
         """The object's ETag, without reading it. Raises as `read` does."""
@@ -107,6 +106,17 @@ class S3Store:
 
         # S3 returns "access denied" for a missing object if the caller can't list the bucket.
         return _errors(key, FileNotFoundError, PermissionDeniedError)
+
+
+def _memory() -> BufferedIOBase:
+    """An empty file in memory, without a name."""
+    with suppress(AttributeError, OSError):  # only Linux has it
+        return open(os.memfd_create("model"), "w+b")  # noqa: PTH123, SIM115 - as above
+    return BytesIO()
+
+
+def _size(file: BufferedIOBase) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 @contextmanager
