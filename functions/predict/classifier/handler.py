@@ -1,6 +1,9 @@
 """Lambda handler of the HTTP function: routes an event, and turns errors into responses."""
 
-from classifier.model.early import loading  # first: the model loads while the rest is imported
+from classifier.model.early import (
+    is_init_alone,
+    loading,
+)  # first: the model loads while the rest is imported
 
 # isort: split
 import contextlib
@@ -47,8 +50,8 @@ def _preload() -> None:
             logger.warning("model not loaded during init", reason=str(failed))
 
 
-if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency", "snap-start"):
-    _preload()  # nobody waits for this init
+if is_init_alone:
+    _preload()
 
 
 def handler(event: Any, context: Any) -> Response:

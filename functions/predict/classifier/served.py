@@ -8,6 +8,7 @@ import numpy as np
 from aws_lambda_powertools.metrics import MetricUnit
 from numpy.typing import NDArray
 
+from classifier.errors import ModelUnavailable, TooLarge
 from classifier.http.response import predictions
 from classifier.model import pace
 from classifier.model.models import Models, NotRefreshed
@@ -77,9 +78,7 @@ class Served:
         """Run the model on a batch. Raises TooLarge if it can't be done in time."""
         started = time.perf_counter_ns()
         with timed("InferenceMs"):
-            probabilities = pace.of(model.name, model.version).run(
-                model.probabilities, batch, self._remaining
-            )
+            probabilities = self._run(model, batch)
         duration = time.perf_counter_ns() - started
         statistics.of(model.name, model.version).add_batch(len(batch), duration)
         thresholds = model.manifest.output.thresholds
@@ -93,3 +92,19 @@ class Served:
             "predictions", [answer["prediction"] for answer in answers.predictions]
         )
         return answers
+
+    def _run(self, model: Model, batch: Tensor) -> NDArray[np.float32]:
+        """Raises ModelUnavailable if the model runs with no picture; the next request loads it."""
+        try:
+            return pace.of(model.name, model.version).run(
+                model.probabilities, batch, self._remaining
+            )
+        except (TooLarge, MemoryError):
+            raise
+        except Exception:
+            try:
+                model.check()  # the first request may come without that
+            except ModelUnavailable:
+                self.models.unload(model.name)
+                raise
+            raise

@@ -5,6 +5,7 @@ docs/performance.md has the gain.
 
 import atexit
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from classifier.errors import Misconfigured
@@ -20,9 +21,14 @@ def _load() -> "Model":
     session = open_session(files.open_model, files.manifest.file, files.label)
     from classifier.model.session import checked_model  # noqa: PLC0415 - the session is open first
 
-    return checked_model(files, session)
+    return checked_model(files, session, is_urgent=not is_init_alone)
 
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would start by spinning
+is_init_alone = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in (
+    "provisioned-concurrency",
+    "snap-start",
+)
 loading: "Waiting[Model] | None" = None
 with contextlib.suppress(Misconfigured):  # the request that loads the model says so
     loading = Waiting(_load)

@@ -38,13 +38,14 @@ def open_session(open_file: Open, expected: File, label: str) -> Session:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             options.log_severity_level = 3  # errors only
             session = core.InferenceSession(options, *_source(file), False)  # noqa: FBT003
-            if _changed(file) != changed:
-                raise ModelUnavailable(f"{label} was changed while it was opened")
+            is_same = _changed(file) == changed
         session.initialize_session(["CPUExecutionProvider"], [{}], set())
     except PredictError:
         raise
     except Exception as error:  # onnxruntime raises its own classes, which share no public base
         raise ModelUnavailable(f"{label} does not load") from error
+    if not is_same:
+        raise ModelUnavailable(f"{label} was changed while it was opened")
     return session
 
 
@@ -57,7 +58,7 @@ def _verify(file: BufferedIOBase, expected: File, label: str) -> None:
 
 
 def _source(file: BufferedIOBase) -> tuple[str | bytes, bool]:
-    """A path that onnxruntime reads without another copy, or else the content; and which of them."""
+    """A path, which onnxruntime reads without another copy, or the content; and which it is."""
     with contextlib.suppress(OSError):  # it is in Python's memory
         path = f"/proc/self/fd/{file.fileno()}"
         if os.path.exists(path):  # noqa: PTH110 - as in store.py

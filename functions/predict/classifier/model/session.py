@@ -35,13 +35,49 @@ class Model(NamedTuple):
     load_ms: float = 0.0  # for which a request waited
 
     def probabilities(self, batch: Tensor) -> NDArray[np.float32]:
-        """Softmax [N, classes] of a batch from `encode`."""
+        """Softmax [N, classes] of a batch from `encode`.
+
+        Raises ModelUnavailable if it has another shape.
+        """
         size = len(batch) if self.manifest.takes_batches else 1
         answers = [
             self.session.run([self.output_name], {self.input_name: batch[at : at + size]}, None)[0]
             for at in range(0, len(batch), size)
         ]
-        return np.asarray(answers[0] if len(answers) == 1 else np.concatenate(answers), np.float32)
+        answer = np.asarray(
+            answers[0] if len(answers) == 1 else np.concatenate(answers), np.float32
+        )
+        if answer.shape != (len(batch), len(self.labels)):
+            raise ModelUnavailable(
+                f"the output of {self.name} {self.version} must have the shape "
+                f"({len(batch)}, {len(self.labels)}) for its labels, got {answer.shape}"
+            )
+        return answer
+
+    def check(self) -> None:
+        """Classify a blank image. Raises ModelUnavailable if the file doesn't fit its manifest."""
+        try:
+            self.probabilities(self.encode.blank)
+        except ModelUnavailable:
+            raise
+        except Exception as error:  # onnxruntime's own classes, which share no public base
+            raise ModelUnavailable(
+                f"the model file of {self.name} {self.version} does not run with its manifest's "
+                "input and output"
+            ) from error
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the file itself declares the input and output that its manifest does."""
+        dtype = "float" if self.encode.dtype == "float32" else self.encode.dtype
+        source, target = self.session.inputs_meta, self.session.outputs_meta
+        return (
+            [(each.name, each.type, each.shape[1:]) for each in source]
+            == [(self.input_name, f"tensor({dtype})", list(self.encode.shape))]
+            and [(each.name, each.type, each.shape[1:]) for each in target]
+            == [(self.output_name, "tensor(float)", [len(self.labels)])]
+            and (source[0].shape[0] == 1 or not isinstance(source[0].shape[0], int))
+        )
 
 
 class LazyModel:
@@ -141,10 +177,11 @@ def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def checked_model(files: Files, session: Session) -> Model:
+def checked_model(files: Files, session: Session, *, is_urgent: bool = False) -> Model:
     """Model of a version, once its session has classified a blank image.
 
-    Raises ModelUnavailable if its file and its manifest do not fit each other.
+    is_urgent: without that, if the file declares what the manifest does. Raises ModelUnavailable
+    if its file and its manifest do not fit each other.
     """
     name, version, manifest, *_ = files
     finder = LazyFinder(files) if manifest.finder else None
@@ -165,27 +202,12 @@ def checked_model(files: Files, session: Session) -> Model:
         output_name=manifest.output.name,
         manifest=manifest,
     )
-    _check(model)
-    return model
-
-
-def _check(model: Model) -> None:
-    """Classify a blank image, to check that the file's input and output match its manifest."""
-    try:
-        shape = model.probabilities(model.encode.blank).shape
-    except Exception as error:  # onnxruntime's own classes, as below
-        raise ModelUnavailable(
-            f"the model file of {model.name} {model.version} does not run with its manifest's "
-            "input and output"
-        ) from error
-    if shape != (1, len(model.labels)):
-        raise ModelUnavailable(
-            f"the output of {model.name} {model.version} must have the shape "
-            f"(1, {len(model.labels)}) for its labels, got {shape}"
-        )
-    thresholds = model.manifest.output.thresholds
+    thresholds = manifest.output.thresholds
     if thresholds and len(thresholds) != len(model.labels):
         raise ModelUnavailable(
-            f"the manifest of {model.name} {model.version} must have a threshold for each of its "
+            f"the manifest of {name} {version} must have a threshold for each of its "
             f"{len(model.labels)} labels, got {len(thresholds)}"
         )
+    if not (is_urgent and model.is_declared):
+        model.check()
+    return model

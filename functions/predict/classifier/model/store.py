@@ -71,7 +71,7 @@ class FolderStore:
         return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
     def _open(self, key: str) -> BufferedIOBase:
-        return open(f"{self._root}/{key}", "rb")  # noqa: PTH123, SIM115 - see above
+        return open(f"{self._root}/{key}", "rb")  # noqa: PTH123 - see above
 
 
 class S3Store:
@@ -111,7 +111,7 @@ class S3Store:
 def _memory() -> BufferedIOBase:
     """An empty file in memory, without a name."""
     with suppress(AttributeError, OSError):  # only Linux has it
-        return open(os.memfd_create("model"), "w+b")  # noqa: PTH123, SIM115 - as above
+        return open(os.memfd_create("model"), "w+b")  # noqa: PTH123 - as above
     return BytesIO()
 
 
