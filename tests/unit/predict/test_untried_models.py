@@ -65,7 +65,7 @@ def served() -> Served:
 
 def fails_on(lowest: int, *, batch: str | int = "N") -> bytes:
     """A model that fails on pictures with a value of at least `lowest`."""
-    constants = {
+    constants: dict[str, np.ndarray[Any, Any]] = {
         "weights": np.zeros((784, 10), np.float32),
         "lowest": np.array([lowest], np.uint8),
         "one row": np.zeros(1, np.float32),
