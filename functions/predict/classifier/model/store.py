@@ -91,8 +91,7 @@ class S3Store:
             found = self._bucket.get(key)
             _require_size(key, found.meta["size"], size)
             file = _memory()
-            for chunk in found.stream():
-                file.write(chunk)
+            file.write(found.bytes())
             file.seek(0)
             return file
 
