@@ -44,6 +44,15 @@ def test_a_body_is_inflated(coding: str, compress: Callable[[bytes], bytes]) -> 
 
 
 @pytest.mark.parametrize(
+    ("coding", "body"),
+    [("base64", BODY), ("UTF-8", BODY), ("gzip", b"\x89PNG\r\n\x1a\n"), ("x", b"GIF89a")],
+)
+def test_a_body_that_is_in_no_coding_is_taken_as_it_is(coding: str, body: bytes) -> None:
+    """Proxies inflate a body and leave its header."""
+    assert inflated(request(coding, body)).body == body
+
+
+@pytest.mark.parametrize(
     ("coding", "body", "error", "reason"),
     [
         ("br", BODY, UnsupportedMediaType, "'br'; send the body in gzip or deflate"),

@@ -1,5 +1,6 @@
 """invocation.py: events without HTTP are a warm-up, an image, or no business of the function."""
 
+import base64
 import json
 from typing import Any
 
@@ -8,7 +9,10 @@ import pytest
 from classifier.errors import BadRequest, UnsupportedEvent
 from classifier.http.event import Request, is_http
 from classifier.http.invocation import parse, reply
+from classifier.http.payload import read
 
+FILE = b"\x89PNG\r\n\x1a\n"
+DATA_URL = "data:image/png;base64," + base64.b64encode(FILE).decode()
 RESPONSE = {"statusCode": 200, "headers": {}, "body": '{"prediction": 7}', "isBase64Encoded": False}
 WARM_UPS = [
     {
@@ -21,6 +25,10 @@ WARM_UPS = [
     {"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"},
     {"source": "serverless-plugin-warmup"},
     {"source": "serverless-plugin-lambda-warmup"},
+    {"warmer": True, "concurrency": 3},
+    {"warmUp": "true"},
+    {"is_warmup": 1},
+    {"#keep-warm": True},
 ]
 # The shapes of `sam local generate-event` and of Powertools' samples, down to what is read.
 QUEUES: dict[str, Any] = {
@@ -40,6 +48,14 @@ QUEUES: dict[str, Any] = {
     "aws.s3": {"detail-type": "Object Created", "source": "aws.s3", "detail": {}},
     "EventBridge": {"detail-type": "Drawn", "detail": {"image": "Zm9v"}},
     "S3 Batch Operations": {"job": {}, "tasks": [{"s3Key": "7.png"}]},
+    "CodePipeline": {"CodePipeline.job": {"id": "1"}},
+    "CloudFormation": {"RequestType": "Create", "ResponseURL": "https://example.com"},
+    "AWS Config": {"invokingEvent": "{}", "resultToken": "-"},
+    "aws.cloudwatch": {"source": "aws.cloudwatch", "alarmArn": "arn:-"},
+    "Cognito": {"triggerSource": "PreSignUp_SignUp", "request": {}, "response": {}},
+    "Secrets Manager": {"Step": "createSecret", "SecretId": "-", "ClientRequestToken": "-"},
+    "S3 Object Lambda": {"getObjectContext": {}, "userRequest": {"headers": {}}},
+    "an API's authorizer": {"type": "TOKEN", "methodArn": "arn:-"},
     "another function's destination": {
         "requestContext": {"requestId": "1", "condition": "RetriesExhausted"},
         "requestPayload": {"image": "Zm9v"},
@@ -48,7 +64,7 @@ QUEUES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("event", WARM_UPS, ids=lambda event: event["source"])
+@pytest.mark.parametrize("event", WARM_UPS, ids=str)
 def test_a_warm_up_is_the_question_whether_the_model_is_ready(event: dict[str, Any]) -> None:
     assert not is_http(event)
     assert parse(event, "lambda-1") == Request("GET", "/ready", {}, {}, b"", "lambda-1")
@@ -62,6 +78,29 @@ def test_an_image_is_a_request_to_classify_it(event: dict[str, Any]) -> None:
     assert request.query == {"preprocess": "none", "top_k": "5", "input": "true"}
     assert json.loads(request.body).items() >= event.items()
     assert reply(event, RESPONSE) == {"prediction": 7}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"data": {"image": DATA_URL}},
+        {"arguments": {"drawing": DATA_URL}, "source": None},
+        {"image": DATA_URL, "path": "7.png", "method": "auto", "headers": {}},
+        {"image": DATA_URL, "source": "aws.events", "warmer": True},
+    ],
+)
+def test_an_image_is_found_whatever_lies_beside_it(event: dict[str, Any]) -> None:
+    assert not is_http(event)
+    request = parse(event, "-")
+    assert request.path == "/predict"
+    assert read(request).images == [FILE]
+    assert reply(event, RESPONSE) == {"prediction": 7}
+
+
+@pytest.mark.parametrize("warmer", [False, None, ""])
+def test_a_key_of_warm_ups_without_a_value_is_none(warmer: Any) -> None:
+    with pytest.raises(BadRequest):
+        parse({"warmer": warmer}, "-")
 
 
 @pytest.mark.parametrize("name", QUEUES)

@@ -156,7 +156,8 @@ def _refuse_other_encodings(content: bytes, data: str, where: str) -> None:
         raise BadRequest(f"{where} was encoded twice in base64; encode the file's bytes once")
     if re.match(rb'\{\s*"', start):
         raise BadRequest(f"{where} is the base64 of a JSON document; send the document itself")
-    _refuse_hexadecimal(data, where)
+    for text in (data, start.decode("latin-1")):
+        _refuse_hexadecimal(text, where)
 
 
 def _refuse_hexadecimal(data: str, where: str) -> None:

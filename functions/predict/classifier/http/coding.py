@@ -9,7 +9,9 @@ from reprlib import repr as short
 from classifier.errors import BadRequest, TooLarge, UnsupportedMediaType
 from classifier.http import MAX_BODY
 from classifier.http.event import Request
+from classifier.image import formats
 
+_NONE = ("", "identity", "base64", "utf-8")  # the latter say what the body is, which we see
 _HEADER_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # zlib's `wbits`: gzip's header, or zlib's
 
 
@@ -20,7 +22,7 @@ def inflated(request: Request) -> Request:
     and BadRequest for one that is not in its coding.
     """
     coding = request.headers["content-encoding"].strip().lower()
-    if coding in ("identity", ""):
+    if coding in _NONE or formats.recognise(request.body):  # inflated on its way
         return request
     if coding not in _HEADER_BITS:
         raise UnsupportedMediaType(

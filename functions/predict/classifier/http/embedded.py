@@ -3,6 +3,7 @@
 Imported for documents other than {"image": "<base64>"} and {"images": ["<base64>", ...]}.
 """
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -21,6 +22,15 @@ def only_image(document: Any) -> bytes | None:
     """
     images = list(islice(_images(document), 2))
     return images[0] if len(images) == 1 else None
+
+
+def in_text(text: bytes) -> bytes | None:
+    """Return the only image of a JSON object or list; None for any other text."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return only_image(document) if isinstance(document, dict | list) else None
 
 
 def _images(document: Any) -> Iterator[bytes]:

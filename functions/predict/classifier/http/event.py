@@ -16,6 +16,8 @@ NOT_A_REQUEST = (
 CHECK = "pre-traffic"  # the stage that the stack's hook names in its requests
 DESTINATION = "requestPayload"  # of another function's result, whose context is not a request's
 _HTTP = frozenset({"requestContext", "httpMethod", "method", "headers", "path", "rawPath"})
+_GATEWAYS = frozenset({"requestContext", "httpMethod", "raw_path"})  # one of which they all have
+_IMAGES = frozenset({"image", "images"})
 
 
 class Request(NamedTuple):
@@ -31,8 +33,13 @@ class Request(NamedTuple):
 
 
 def is_http(event: Any) -> bool:
-    """Whether an event has any of the parts of an HTTP request, and is not of a destination."""
-    return isinstance(event, dict) and not _HTTP.isdisjoint(event) and DESTINATION not in event
+    """Whether an event has any of the parts of an HTTP request.
+
+    It is none of a destination, nor an image to which an invocation adds a "path" or "method".
+    """
+    if not isinstance(event, dict) or DESTINATION in event:
+        return False
+    return not (_HTTP if _IMAGES.isdisjoint(event) else _GATEWAYS).isdisjoint(event)
 
 
 def parse(event: Mapping[str, Any], lambda_request_id: str) -> Request:

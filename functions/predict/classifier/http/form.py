@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 from multipart import MultipartParser, ParserLimitReached, parse_options_header
 
 from classifier.errors import BadRequest, PredictError, TooLarge
-from classifier.http import base64_text
+from classifier.http import base64_text, embedded
 from classifier.image import formats
 
 MAX_FIELDS = 100
@@ -28,9 +28,11 @@ def choose_images(fields: list[Field]) -> list[tuple[str, bytes]]:
 
     A form without any gives the only one of its fields that holds an image.
     """
-    for name in NAMES:
-        if chosen := [field for field in fields if _INDEX.sub("", field[0]) == name]:
-            return chosen
+    filled = [field for field in fields if field[1]]  # browsers send fields of no file, too
+    for candidates in (filled, fields):
+        for name in NAMES:
+            if chosen := [field for field in candidates if _INDEX.sub("", field[0]) == name]:
+                return chosen
     chosen = [field for field in fields if _holds_image(field[1])]
     if len(chosen) == 1:
         return chosen
@@ -45,9 +47,17 @@ def _holds_image(content: bytes) -> bool:
     if formats.recognise(content):
         return True
     try:
-        return base64_text.image_in(content, "") is not None
+        return image_in(content, "") is not None
     except PredictError:
         return False
+
+
+def image_in(content: bytes, where: str) -> bytes | None:
+    """Return the image that a field holds as base64, a data URL or JSON; None if it holds none.
+
+    Raises what `base64_text.image_in` raises.
+    """
+    return embedded.in_text(content) or base64_text.image_in(content, where)
 
 
 def has_image(body: bytes, *, urlencoded: bool) -> bool:

@@ -5,9 +5,11 @@ request was refused, so that a client's mistake does not count as a failure of t
 """
 
 import json
+import re
 from typing import Any
 
 from classifier.errors import BadRequest, UnsupportedEvent
+from classifier.http.embedded import only_image
 from classifier.http.event import DESTINATION, NOT_A_REQUEST, Request
 from classifier.http.response import Response
 
@@ -17,7 +19,8 @@ _WARM_UPS = {  # values of "source"
     "serverless-plugin-warmup",
     "serverless-plugin-lambda-warmup",
 }
-# Keys of events of queues, streams and EventBridge, and a name where the event has none.
+_WARM_UP_KEYS = frozenset({"warmer", "warmup", "iswarmup", "keepwarm"})  # in lower case, of letters
+# Keys of events of other services, and a name where the event has none.
 _QUEUES = {
     "eventSource": "a queue",
     "Records": "a queue",
@@ -25,15 +28,24 @@ _QUEUES = {
     "awslogs": "CloudWatch Logs",
     "detail-type": "EventBridge",
     "tasks": "S3 Batch Operations",
+    "CodePipeline.job": "CodePipeline",
+    "ResponseURL": "CloudFormation",
+    "invokingEvent": "AWS Config",
+    "alarmArn": "CloudWatch alarms",
+    "triggerSource": "Cognito",
+    "ClientRequestToken": "Secrets Manager",
+    "getObjectContext": "S3 Object Lambda",
+    "methodArn": "an API's authorizer",
     DESTINATION: "another function's destination",
 }
 
 
 def parse(event: Any, lambda_request_id: str) -> Request:
-    """Read a warm-up as GET /ready, and {"image": …} or {"images": […]} as POST /predict.
+    """Read a warm-up as GET /ready, and any object that holds an image as POST /predict.
 
-    Beside the images, an event can hold query parameters such as "preprocess".
-    Raises UnsupportedEvent for events of queues and streams, BadRequest for any other event.
+    Beside {"image": …} or {"images": […]}, an event can hold query parameters such as "preprocess".
+    Raises UnsupportedEvent for events of queues, streams and other services, BadRequest for any
+    other event.
     """
     if _is_warm_up(event):
         return Request("GET", "/ready", {}, {}, b"", lambda_request_id)
@@ -70,11 +82,21 @@ def reply(event: Any, response: Response) -> Response:
 
 
 def _is_warm_up(event: Any) -> bool:
-    return isinstance(event, dict) and event.get("source") in _WARM_UPS
+    if not isinstance(event, dict) or _is_plain(event):
+        return False
+    return event.get("source") in _WARM_UPS or any(
+        value and re.sub("[^a-z]", "", str(key).lower()) in _WARM_UP_KEYS
+        for key, value in event.items()
+    )
+
+
+def _is_plain(event: dict[str, Any]) -> bool:
+    return not event.keys().isdisjoint({"image", "images"})
 
 
 def _has_image(event: Any) -> bool:
-    return isinstance(event, dict) and not event.keys().isdisjoint({"image", "images"})
+    """Whether an event has an image by its name, or holds just one as other services have it."""
+    return isinstance(event, dict) and (_is_plain(event) or only_image(event) is not None)
 
 
 def _queue(event: Any) -> str | None:

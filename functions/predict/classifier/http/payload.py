@@ -81,6 +81,8 @@ def _images(declared: str, body: bytes) -> tuple[list[bytes], bool]:
     from classifier.http import json_body  # noqa: PLC0415
 
     kind = declared.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data" and json_body.looks_like_json(body):
+        kind = "application/json"
     is_form = kind in ("multipart/form-data", _URLENCODED)
     is_json = json_body.is_json(kind)
     if not body.strip():
@@ -122,8 +124,8 @@ def _from_text(kind: str, body: bytes) -> tuple[list[bytes], bool]:
 
 
 def _from_fields(fields: list[tuple[str, bytes]]) -> tuple[list[bytes], bool]:
-    """Files of the fields of a form, which may hold base64 or a data URL instead."""
-    from classifier.http import base64_text  # noqa: PLC0415
+    """Files of the fields of a form, which may hold base64, a data URL or JSON instead."""
+    from classifier.http import form  # noqa: PLC0415
 
     if len(fields) > MAX_IMAGES:
         raise TooLarge(f"the form has {len(fields)} images; send at most {MAX_IMAGES}")
@@ -133,6 +135,6 @@ def _from_fields(fields: list[tuple[str, bytes]]) -> tuple[list[bytes], bool]:
         where = f"images[{index}]" if is_batch else f"the field {short(name)}"
         if not formats.recognise(content):
             formats.refuse_known(content)
-            content = base64_text.image_in(content, where) or content  # noqa: PLW2901 - decoded
+            content = form.image_in(content, where) or content  # noqa: PLW2901 - decoded
         images.append(content)
     return images, is_batch
