@@ -254,8 +254,7 @@ def tiff_of_4_megapixels_of_four_floats() -> list[bytes]:
     return [tiff(2000, 2000, tile(32_000, 2000), compression=8, **floats)]
 
 
-@case(200, 422)
-def tiff_of_5_megapixels_of_planes_of_halves() -> list[bytes]:
+def planes_of_halves(**more: int) -> list[bytes]:
     halves: dict[str, Any] = {
         "bits": [16] * 3,
         "samples": 3,
@@ -266,7 +265,25 @@ def tiff_of_5_megapixels_of_planes_of_halves() -> list[bytes]:
     plane = tile(4600, 2300)
     size = len(plane)
     strips: dict[str, Any] = {"strips": [0, size, 2 * size], "strip_bytes": [size] * 3}
-    return [tiff(2300, 2300, plane * 3, compression=8, **halves, **strips)]
+    return [tiff(2300, 2300, plane * 3, compression=8, **halves, **strips, **more)]
+
+
+@case(200, 422)
+def tiff_of_5_megapixels_of_planes_of_halves() -> list[bytes]:
+    return planes_of_halves()
+
+
+@case(200, 422)
+def png_of_16_megapixels_of_dim_colours_with_transparency() -> list[bytes]:
+    row = b"\0" + (np.arange(4 * 4000) % 4000).astype(">u2").tobytes()
+    header = struct.pack(">IIBBBBB", 4000, 4000, 16, 6, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(row * 4000, 9)), (b"IEND", b"")
+    return [b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in chunks)]
+
+
+@case(200, 422)
+def tiff_of_5_megapixels_of_planes_of_halves_behind_a_predictor() -> list[bytes]:
+    return planes_of_halves(predictor=3)
 
 
 @case(413)

@@ -220,7 +220,9 @@ MISTAKES = [
     in_json("data URL encoded", base64.b64encode(DATA_URL.encode()).decode(), 400, "twice"),
     in_json("base64 of JSON", base64.b64encode(document(TEXT)).decode(), 400, "JSON document"),
     in_json("hexadecimal", FILE.hex(), 400, "hexadecimal"),
-    in_json("hexadecimal in base64", base64.b64encode(FILE.hex().encode()).decode(), 400, "hexadecimal"),
+    in_json(
+        "hexadecimal in base64", base64.b64encode(FILE.hex().encode()).decode(), 400, "hexadecimal"
+    ),
     in_json("a data URL in another", f"data:image/png;base64,{DATA_URL}", 400, "inside a data URL"),
     in_json("data URL without base64", f"data:image/png,{TEXT}", 400, ';base64,"'),
     in_json("cut off", TEXT.rstrip("=")[:-1], 400, "its end is missing"),

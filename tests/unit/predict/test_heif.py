@@ -75,6 +75,18 @@ def test_an_animation_of_avif_gives_its_picture() -> None:
     assert np.abs(grey(file) - np.asarray(digit(96))).mean() < 3
 
 
+def test_an_animation_of_avif_that_begins_empty_is_refused_by_that() -> None:
+    pages = [Image.new("L", (96, 96), 255), digit(96)]
+    with pytest.raises(UnreadableImage, match="first picture of the AVIF animation is empty"):
+        decode(saved(pages[0], "AVIF", save_all=True, append_images=pages[1:]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_follows_a_picture_does_not_matter(kind: str) -> None:
+    file = saved(digit(96), kind)
+    assert np.array_equal(decode(file + b"a phone's trailer"), decode(file))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_of_an_avif_is_undone(orientation: int) -> None:
     exif = Image.Exif()

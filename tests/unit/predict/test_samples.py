@@ -123,7 +123,12 @@ def test_halves_of_a_grey_tiff_are_read(order: str) -> None:
 @pytest.mark.parametrize("extra", [1, 2])
 @pytest.mark.parametrize(
     ("count", "dtype", "form", "white"),
-    [(2, "u2", UNSIGNED, 65_535), (2, "f4", FRACTIONS, 1), (4, "f4", FRACTIONS, 1)],
+    [
+        (2, "u2", UNSIGNED, 4095),
+        (2, "u2", UNSIGNED, 65_535),
+        (2, "f4", FRACTIONS, 1),
+        (4, "f4", FRACTIONS, 1),
+    ],
 )
 def test_alpha_of_many_bits_is_put_on_white(
     count: int, dtype: str, form: int, white: int, extra: int
@@ -134,26 +139,69 @@ def test_alpha_of_many_bits_is_put_on_white(
     assert np.abs(grey(file) - DIGIT).max() < 0.6
 
 
-def test_planes_whose_strips_cannot_be_stacked_are_refused_by_their_form() -> None:
-    samples = np.zeros((5, 4, 3), np.float32)
-    file = deep_tiff(samples[:4], FRACTIONS, in_planes=True, rows=3)
-    with pytest.raises(UnsupportedMediaType, match="3 samples of 32"):
+@pytest.mark.parametrize(
+    ("dtype", "form", "count"), [("f4", FRACTIONS, 3), ("u2", UNSIGNED, 3), ("u1", UNSIGNED, 2)]
+)
+def test_planes_whose_strips_cannot_be_stacked_are_refused_by_their_form(
+    dtype: str, form: int, count: int
+) -> None:
+    file = deep_tiff(np.zeros((4, 4, count), dtype), form, in_planes=True, rows=3)
+    bits = 8 * np.dtype(dtype).itemsize
+    with pytest.raises(UnsupportedMediaType, match=f"{count} samples of {bits} bits in planes"):
         decode(file)
 
 
+def test_colours_behind_a_predictor_are_refused_by_it() -> None:
+    file = deep_tiff(np.zeros((4, 4, 3), "f4"), FRACTIONS, in_planes=False, predictor=3)
+    with pytest.raises(UnsupportedMediaType, match="3 samples of 32 bits with a predictor"):
+        decode(file)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["f2", "f4"])
+def test_planes_behind_a_predictor_are_read(dtype: str, order: str) -> None:
+    """Each sample of a row is less the one before it, as a whole number."""
+    size = np.dtype(dtype).itemsize
+    shares = np.stack([SHARES] * 3, axis=2).astype(dtype)
+    numbers = shares.view(f"u{size}")
+    less = np.diff(numbers, axis=1, prepend=numbers.dtype.type(0)).view(dtype)
+    file = deep_tiff(less, FRACTIONS, order, in_planes=True, compression=8, predictor=2)
+    assert np.abs(grey(file) - DIGIT).max() < 0.6
+
+
+def test_grey_and_alpha_in_planes_of_8_bits_are_read() -> None:
+    layers = np.stack([DIGIT, np.full_like(DIGIT, 255)], axis=2).astype("u1")
+    assert np.abs(grey(deep_tiff(layers, UNSIGNED, in_planes=True)) - DIGIT).max() < 0.6
+
+
+@pytest.mark.parametrize("largest", [1.02, 1.5])
+def test_fractions_that_a_filter_took_beyond_1_are_scaled_by_the_largest(largest: float) -> None:
+    samples = (DIGIT / DIGIT.max() * largest).astype("f4")
+    expected = DIGIT / DIGIT.max() * 255
+    assert np.abs(grey(grey_tiff(samples, FRACTIONS)) - expected).max() < 0.1
+
+
+@pytest.mark.parametrize("count", [3, 4])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("white", [255, 511, 1023, 2047, 4095, 65_535])
 def test_colours_of_a_camera_in_a_file_of_16_bits_are_scaled_by_their_own_bits(
-    kind: str, white: int
+    kind: str, white: int, count: int
 ) -> None:
-    samples = np.rint(np.stack([SHARES] * 3, axis=2) * white).astype(np.uint16)
+    """The fourth sample is the transparency of nothing."""
+    shares = np.stack([SHARES] * 3 + [SHARES**0] * (count - 3), axis=2)
+    samples = np.rint(shares * white).astype(np.uint16)
     if kind == "TIFF":
-        file = deep_tiff(samples, UNSIGNED, in_planes=False)
+        extra = {"extra_samples": 2} if count == 4 else {}
+        file = deep_tiff(samples, UNSIGNED, in_planes=False, **extra)
     else:
         rows = samples.astype(">u2").reshape(len(samples), -1)
         packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
         size = samples.shape[1].to_bytes(4) + samples.shape[0].to_bytes(4)
-        chunks = [(b"IHDR", size + b"\x10\2\0\0\0"), (b"IDAT", packed), (b"IEND", b"")]
+        chunks = [
+            (b"IHDR", size + bytes([16, {3: 2, 4: 6}[count], 0, 0, 0])),
+            (b"IDAT", packed),
+            (b"IEND", b""),
+        ]
         file = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
     assert np.abs(decode(file) - DIGIT[:, :, np.newaxis].astype(float)).max() <= 1
 

@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from classifier.errors import UnreadableImage
 from classifier.image.limits import Allowance
 
 FORMATS = ("GIF", "PNG", "WEBP")
@@ -30,6 +31,18 @@ def content(image: Image.Image, allowance: Allowance) -> Image.Image:
         if not _is_empty(image):
             shown = image.copy()
     return shown or image
+
+
+def refuse_empty(image: Image.Image) -> None:
+    """Raise UnreadableImage for the picture of an AVIF animation if it shows nothing.
+
+    Its frames are not read: they are in a track, whose sizes nothing here checks.
+    """
+    if _is_empty(image):
+        raise UnreadableImage(
+            "the first picture of the AVIF animation is empty, and its other frames are not read; "
+            "save it as GIF, PNG or WebP, or send the frame that shows the digit"
+        )
 
 
 def _is_empty(image: Image.Image) -> bool:

@@ -5,19 +5,22 @@ plane; what is decoded is then put together.
 """
 
 import struct
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Never, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from classifier.errors import UnsupportedMediaType
 from classifier.image import tiff
 
 _PREDICTOR, _ALPHA, _FORM = 317, 338, 339
-_LEFT_OUT = (tiff.SAMPLES, tiff.PLANES, _PREDICTOR, _ALPHA)
+_LEFT_OUT = (tiff.SAMPLES, tiff.PLANES, _ALPHA)
 _LONG = 4
 _UNSIGNED, _SIGNED, _FRACTIONS = 1, 2, 3
 _HALF = 16, _FRACTIONS
+_BYTE = 8, _UNSIGNED
+_FEWEST, _DEEPEST = 9, 12  # bits that a file of 16 may hold
 _FORMS = (
     *((bits, form) for bits in (16, 32) for form in (_UNSIGNED, _SIGNED, _FRACTIONS)),
     (64, _FRACTIONS),
@@ -43,23 +46,29 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, directory: tiff.Directory) -> Self | None:
-        """Layout of a page that Pillow does not read; None for any other page."""
+        """Layout of a page that Pillow does not read; None for any other page.
+
+        Raises UnsupportedMediaType for samples that can't be put together.
+        """
         bits, *others = set(directory.numbers(tiff.BITS, 1))
         count, form = directory.number(tiff.SAMPLES, 1), directory.numbers(_FORM, _UNSIGNED)[0]
         in_planes = count > 1 and directory.number(tiff.PLANES, 1) == tiff.IN_PLANES
-        if (bits, form) not in _FORMS or others or count > _MOST_SAMPLES:
+        compression = directory.number(tiff.COMPRESSION, tiff.NONE)
+        is_grey_in_planes = (bits, form) == _BYTE and count == 2 and in_planes
+        if (bits, form) not in _FORMS and not is_grey_in_planes:
             return None
-        if (bits, form) == (16, _UNSIGNED) and count > 2 and not in_planes:
-            return None  # colours that Pillow reads
+        if others or count > _MOST_SAMPLES or compression == tiff.JPEG:
+            return None
+        is_stacked = in_planes and _has_whole_planes(directory)
+        is_read_by_pillow = not in_planes or (not is_stacked and compression != tiff.NONE)
+        if (bits, form) == (16, _UNSIGNED) and count > 2 and is_read_by_pillow:
+            return None
         if count == 1 and (bits, form) != _HALF:
             return None
-        has_predictor = directory.number(_PREDICTOR, 1) != 1
-        if (
-            has_predictor
-            or directory.number(tiff.COMPRESSION, 1) == tiff.JPEG
-            or (in_planes and not _has_whole_planes(directory))
-        ):
-            return None
+        if in_planes and not is_stacked:
+            _refuse(count, bits, "in planes of tiles or of uneven strips")
+        if count > 1 and not in_planes and directory.number(_PREDICTOR, 1) != 1:
+            _refuse(count, bits, "with a predictor")
         alpha = directory.numbers(_ALPHA, 0)[0]
         return cls(count, in_planes, form, bits, alpha == _PREMULTIPLIED)
 
@@ -79,9 +88,19 @@ class Layout(NamedTuple):
             white = (
                 1.0 if self.form == _FRACTIONS else 2.0 ** (self.bits - (self.form == _SIGNED)) - 1
             )
+            if (self.bits, self.form) == (16, _UNSIGNED):
+                used = int(pixels.max()).bit_length()
+                white = 2.0**used - 1 if _FEWEST <= used <= _DEEPEST else white  # of a camera
             alpha = np.clip(pixels[:, :, -1].astype(np.float32) / white, 0, 1)
             grey = (grey if self.is_premultiplied else grey * alpha) + white * (1 - alpha)
         return grey.astype(np.float32)
+
+
+def _refuse(count: int, bits: int, what: str) -> Never:
+    raise UnsupportedMediaType(
+        f"a TIFF of {count} samples of {bits} bits {what} is not supported; save its samples "
+        "together and without a predictor, or save it as PNG"
+    )
 
 
 def _has_whole_planes(directory: tiff.Directory) -> bool:
@@ -117,7 +136,7 @@ def _rewritten(data: bytes, directory: tiff.Directory, layout: Layout) -> bytes:
             values[tiff.TILE_WIDTH] = directory.number(tiff.TILE_WIDTH) * layout.per_pixel
     if directory.number(tiff.PHOTOMETRIC, 1) == _RGB:
         values[tiff.PHOTOMETRIC] = 1
-    values[_FORM] = _UNSIGNED if layout.bits == 16 and layout.form == _FRACTIONS else layout.form
+    values[_FORM] = layout.form
     order = directory.order
     entries = {
         tag: struct.pack(f"{order}HHII", tag, _LONG, 1, value) for tag, value in values.items()
@@ -141,7 +160,8 @@ class DeepTiff(TiffImagePlugin.TiffImageFile):
             height //= self.layout.per_pixel
         else:
             width //= self.layout.per_pixel
-        grey = Image.fromarray(self.layout.together(np.asarray(self), height, width))
+        with np.errstate(all="ignore"):  # any bits can be fractions; `Scale` drops what is none
+            grey = Image.fromarray(self.layout.together(np.asarray(self), height, width))
         self.im, self._mode, self._size = grey.im, grey.mode, grey.size
         self.tag_v2[_FORM] = self.layout.form
         super().load_end()

@@ -26,7 +26,7 @@ def work(data: bytes) -> int:
     for over 16 megapixels, and UnreadableImage for a structure that no picture has.
     """
     try:
-        boxes = {box[0]: box for box in _boxes(data, 0, len(data))}
+        boxes = dict(_outer_boxes(data))
         if b"meta" not in boxes and b"moov" in boxes:
             raise UnsupportedMediaType(
                 "the file holds a video or an animation without a still picture; save it as PNG"
@@ -174,6 +174,18 @@ class _Pictures:
             if method and self._kinds.get(item) == b"av01":
                 raise UnsupportedMediaType("an AVIF with its data in a box is not supported")
             yield item, extents
+
+
+def _outer_boxes(data: bytes) -> Iterator[tuple[bytes, Box]]:
+    """The boxes of a file by their types, up to what phones and programs append to it."""
+    has_picture = False
+    try:
+        for box in _boxes(data, 0, len(data)):
+            yield box[0], box
+            has_picture |= box[0] == b"meta"
+    except LookupError:
+        if not has_picture:
+            raise
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[Box]:

@@ -124,6 +124,8 @@ class Picture:
                 size, full = image.size, max(image.size)
             if getattr(image, "is_animated", False) and name in animation.FORMATS:
                 image = animation.content(image, allowance)
+            if whole is not data and name == "AVIF":
+                animation.refuse_empty(image)
             self._drafted = max(image.size) < full
             self._orientation = _orientation(image)  # after loading: Pillow rotates TIFFs itself
             self.size = self._upright(size)

@@ -10,6 +10,7 @@ from PIL import Image, ImageChops
 
 _BAND = 256  # rows looked at together
 _WHITES = (255, 511, 1023, 2047, 4095, 65535)  # of 8, 9 to 12 and 16 bits
+_OVERSHOOT = 2  # largest of fractions up to 1 that were sharpened or resized
 _WHITE_OF_SIGNED = 32767  # of 16 bits
 # Fields of a TIFF (TIFF 6.0, sections 4, 8 and 19).
 _BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 280, 281
@@ -18,7 +19,11 @@ _WHITE_IS_ZERO, _UNSIGNED, _SIGNED, _FRACTIONS = 0, 1, 2, 3
 
 
 # Raw pixels of colours of 16 bits, of which Pillow keeps the higher byte, and those of the lower.
-_LOWER = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGB;16N": "RGB;16B"}
+_LOWER = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA")
+    for order, other in ("BL", "LB", "NB")
+}
 _DIM = 16  # of 256: the higher bytes of colours of at most 12 bits are below
 
 
@@ -30,12 +35,12 @@ def raw_pixels(image: Image.Image) -> str:
 
 
 def brightened(image: Image.Image, raw: str, other: Callable[[], Any]) -> Image.Image:
-    """Return an RGB image whose colours of 8 to 12 bits a file of 16 has by their own white.
+    """Return an RGB or RGBA image whose samples of 8 to 12 bits in 16 are scaled by their white.
 
     raw: the `raw_pixels` that were decoded. other: opens the file again. Any other image is
     returned unchanged.
     """
-    if raw not in _LOWER or image.mode != "RGB":
+    if raw not in _LOWER or image.mode not in ("RGB", "RGBA"):
         return image
     extrema: Any = image.getextrema()
     most = max(high for _, high in extrema)
@@ -45,7 +50,7 @@ def brightened(image: Image.Image, raw: str, other: Callable[[], Any]) -> Image.
     lower.tile = [tile._replace(args=_with_raw(tile.args, _LOWER[raw])) for tile in lower.tile]
     share = 255 / ((256 << most.bit_length()) - 1)
     higher, lower = (
-        part.point([round(min(step * value * share, 255)) for value in range(256)] * 3)
+        part.point([round(min(step * value * share, 255)) for value in range(256)] * len(extrema))
         for part, step in ((image, 256), (lower, 1))
     )
     return ImageChops.add(higher, lower)
@@ -101,8 +106,8 @@ class Scale(NamedTuple):
 
 def _white(high: float, form: float, bits: float) -> float:
     """White of samples from 0 to `high`."""
-    if form == _FRACTIONS and high <= 1:
-        return 1.0
+    if form == _FRACTIONS and high <= _OVERSHOOT:
+        return max(high, 1.0)
     if form == _SIGNED and bits == 16 and high > _WHITES[-2]:
         return _WHITE_OF_SIGNED
     return next((white for white in _WHITES if high <= white), high)

@@ -24,7 +24,7 @@ _COMPRESSIONS = {
     34925: "LZMA",
     50000: "Zstandard",
 }
-_NONE, _CCITT, JPEG = 1, (2, 3, 4), 7
+NONE, _CCITT, JPEG = 1, (2, 3, 4), 7
 IN_PLANES = 2
 _MAX_SIDE = 65_535  # pixels
 _MAX_DEPTH = 64  # bits of a pixel: four samples of 16
@@ -132,7 +132,7 @@ def _check_form(directory: Directory) -> None:
             "camera raw files (DNG, NEF, CR2 and others) are not supported; export the picture as "
             "JPEG"
         )
-    compression = directory.number(COMPRESSION, _NONE)
+    compression = directory.number(COMPRESSION, NONE)
     if compression not in _COMPRESSIONS:
         names = ", ".join(dict.fromkeys(_COMPRESSIONS.values()))
         raise UnsupportedMediaType(
@@ -168,8 +168,8 @@ def _work(data: bytes, directory: Directory) -> int:
     planes = directory.number(SAMPLES, 1) if in_planes else 1
     done = count * math.prod(piece)
     pieces = directory.count() + max(planes * count, len(offsets))
-    compression = directory.number(COMPRESSION, _NONE)
-    if compression != _NONE:
+    compression = directory.number(COMPRESSION, NONE)
+    if compression != NONE:
         _check_lengths(data, offsets, lengths)
     if compression in _CCITT:
         pieces += height  # any row can be damaged

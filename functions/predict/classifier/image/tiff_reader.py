@@ -20,6 +20,7 @@ _GREY = {
     (_SIGNED, 16): ("I", "I;16{order}S"),
     (_UNSIGNED, 32): ("I", "I;32{order}"),
     (_SIGNED, 32): ("I", "I;32{order}S"),
+    (_FRACTIONS, 16): ("I;16{order}", "I;16{order}"),  # halves, put together by `deep_tiff`
     (_FRACTIONS, 32): ("F", "F;32{order}F"),
     (_FRACTIONS, 64): ("F", "F;64{order}F"),
 }

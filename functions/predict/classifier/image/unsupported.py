@@ -16,12 +16,16 @@ _NAMES = {
     "JPEG XR": rb"II\xbc",
     "Photoshop": rb"8BPS",
     "GIMP": rb"gimp xcf",
-    "TGA": rb".[\0\x01](?:[\x02\x03\x0a\x0b].{5}|[\x01\x09]\0\0.\x01[\x0f\x10\x18\x20])"
-    rb".{8}[\x08\x0f\x10\x18\x20]",
+    "TGA": rb".[\0\x01](?:[\x02\x03\x0a\x0b].{5}|[\x01\x09]\0\0..[\x0f\x10\x18\x20])"
+    rb".{8}[\x01\x08\x0f\x10\x18\x20]",
     "ICO": rb"\0\0[\x01\x02]\0[^\0]\0",
     "ICNS": rb"icns",
     "PPM": rb"P[1-7fF]\s",
     "PCX": rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08]",
+    "BMP without its file header": rb"[\x28\x6c\x7c]\0\0\0.{8}\x01\0[\x01\x04\x08\x10\x18\x20]\0",
+    "BLP": rb"BLP[12]",
+    "IFUNC": rb"Image type: ",
+    "MSP": rb"DanM|LinS",
     "SGI": rb"\x01\xda[\0\x01][\x01\x02]",
     "QOI": rb"qoif",
     "DDS": rb"DDS ",
