@@ -191,7 +191,7 @@ def test_colours_of_a_camera_in_a_file_of_16_bits_are_scaled_by_their_own_bits(
     shares = np.stack([SHARES] * 3 + [SHARES**0] * (count - 3), axis=2)
     samples = np.rint(shares * white).astype(np.uint16)
     if kind == "TIFF":
-        extra = {"extra_samples": 2} if count == 4 else {}
+        extra: dict[str, Any] = {"extra_samples": 2} if count == 4 else {}
         file = deep_tiff(samples, UNSIGNED, in_planes=False, **extra)
     else:
         rows = samples.astype(">u2").reshape(len(samples), -1)

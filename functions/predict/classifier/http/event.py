@@ -35,7 +35,7 @@ class Request(NamedTuple):
 def is_http(event: Any) -> bool:
     """Whether an event has any of the parts of an HTTP request.
 
-    It is none of a destination, nor an image to which an invocation adds a "path" or "method".
+    Not of a destination, nor of an image to which an invocation adds a "path" or "method".
     """
     if not isinstance(event, dict) or DESTINATION in event:
         return False

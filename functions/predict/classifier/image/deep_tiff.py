@@ -160,7 +160,7 @@ class DeepTiff(TiffImagePlugin.TiffImageFile):
             height //= self.layout.per_pixel
         else:
             width //= self.layout.per_pixel
-        with np.errstate(all="ignore"):  # any bits can be fractions; `Scale` drops what is none
+        with np.errstate(all="ignore"):  # NaN and infinity, which `Scale` drops
             grey = Image.fromarray(self.layout.together(np.asarray(self), height, width))
         self.im, self._mode, self._size = grey.im, grey.mode, grey.size
         self.tag_v2[_FORM] = self.layout.form
