@@ -47,6 +47,12 @@ def test_ink_of_bytes_and_of_floats_is_the_same() -> None:
     assert np.array_equal(picture, before)
 
 
+def test_faint_grey_ink_is_the_same_in_one_channel_as_in_three() -> None:
+    picture = np.full((90, 70, 3), 230, dtype=np.uint8)
+    picture[20:70, 30:36] -= 8
+    assert np.allclose(find_ink(picture[:, :, :1]), find_ink(picture), atol=0.01)
+
+
 @pytest.mark.parametrize("fall_off", [0.0, 0.3, 0.5])
 def test_a_page_of_paper_alone_is_blank(fall_off: float) -> None:
     with pytest.raises(BlankImage):

@@ -286,6 +286,19 @@ def test_half_transparent_ink_is_half_as_dark() -> None:
     assert grey(decode(encode(picture)))[0, 0] == pytest.approx(127, abs=1)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_picture_without_colour_is_one_channel(mode: str) -> None:
+    pixels = decode(encode(Image.fromarray(bars()).convert(mode)))
+    assert np.array_equal(pixels, bars()[:, :, np.newaxis])
+
+
+@pytest.mark.parametrize("channel", range(3))
+def test_one_coloured_pixel_keeps_three_channels(channel: int) -> None:
+    stored = bars()[:, :, np.newaxis].repeat(3, axis=2)
+    stored[20, 30, channel] ^= 1
+    assert np.array_equal(decode(encode(stored)), stored)
+
+
 # Where the first row and the first column of the stored image are seen (Exif 2.3, 4.6.4).
 UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     1: lambda stored: stored,

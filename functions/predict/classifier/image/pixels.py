@@ -24,6 +24,7 @@ WORKING_SIDE = 640  # enough for a digit's shape; larger pictures are reduced
 _DRAFT_SIDE = 256  # minimum when a JPEG's decoder reduces it
 _PART_SIDE = 128  # of a part that is loaded in detail
 _BAND = 64  # rows of the result computed at a time
+_PAGE_SIDE = 96  # pixels that tell light ink from dark ink
 _LIGHT = 0.8  # of white; ink at least this light would be lost on white
 
 # What Pillow's decoders raise on damaged files.
@@ -132,16 +133,13 @@ class Picture:
             self._scale = Scale.of(image)
             shrink = max(1, max(image.size) // working_side)
             if is_whole:
-                self.image = _whole(image, shrink, self._scale, self._orientation)
+                self.image = _whole(image, self._scale, self._orientation)
                 self.edges = _edges(self.image)
                 return
-            if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
-                image = image.convert("RGB")  # as of most canvases: a third of their work
             self._image = image
             self._is_whole = shrink == 1 and not self._drafted
-            layers = _layers(image, shrink, self._scale)
-        self._on_black = layers.shape[2] == 4 and _is_light_ink(layers)
-        self.pixels = self._flat(layers)
+            self._page = None if self._scale else _page(image)
+            self.pixels = self._turned(_layers(image, shrink, self._scale, self._page))
         self.edges = self.pixels[:: max(len(self.pixels) - 1, 1)]
 
     def detail(self, part: Part) -> Pixels | None:
@@ -168,7 +166,7 @@ class Picture:
             )
             image = image.crop(box)
             shrink = max(1, max(image.size) // _PART_SIDE)
-            return self._flat(_layers(image, shrink, self._scale))
+            return self._turned(_layers(image, shrink, self._scale, self._page))
 
     def _load(self, image: Image.Image, shrink: int) -> Image.Image:
         """Decode; a JPEG's own decoder reduces it by the largest of 2, 4 and 8 within `shrink`."""
@@ -196,14 +194,11 @@ class Picture:
         is_swapped = _TURNS.get(self._orientation, (1, 1, False))[2]
         return size if is_swapped else (size[1], size[0])
 
-    def _flat(self, layers: Pixels) -> Pixels:
-        """Put layers [H, W, C], of four the last premultiplied alpha, upright on the background."""
-        if layers.shape[2] == 4:
-            page = 0 if self._on_black else 255 - layers[:, :, 3]
-            layers = np.stack([layers[:, :, channel] + page for channel in range(3)], axis=2)
+    def _turned(self, pixels: Pixels) -> Pixels:
+        """Pixels [H, W, C] of the file's own orientation, upright."""
         rows, columns, is_swapped = _TURNS.get(self._orientation, (1, 1, False))
-        layers = layers[::rows, ::columns]
-        return layers.swapaxes(0, 1) if is_swapped else layers
+        pixels = pixels[::rows, ::columns]
+        return pixels.swapaxes(0, 1) if is_swapped else pixels
 
     def _stored(self, part: Part) -> tuple[tuple[float, float], tuple[float, float]]:
         """Rows and columns of a part, as shares, in the file's own orientation."""
@@ -279,52 +274,61 @@ def _orientation(image: Image.Image) -> Any:
         return None  # damaged EXIF loses the rotation, not the picture
 
 
-def _layers(image: Image.Image, shrink: int, scale: Scale | None) -> Pixels:
-    """Decoded image as [H, W, C], C 1, 3, or 4 with alpha; averaged over shrink x shrink pixels."""
+def _layers(image: Image.Image, shrink: int, scale: Scale | None, page: str | None) -> Pixels:
+    """Decoded image as [H, W, C], C 1 or 3, on its page; averaged over shrink x shrink pixels."""
     if shrink == 1:
-        return _convert(image, 1, scale)
+        return _convert(image, 1, scale, page)
     # In bands, because each step makes a copy: 64 MB for 16 megapixels.
     width, height = image.size
     band = shrink * _BAND
     return np.concatenate(
         [
-            _convert(image.crop((0, top, width, min(top + band, height))), shrink, scale)
+            _convert(image.crop((0, top, width, min(top + band, height))), shrink, scale, page)
             for top in range(0, height, band)
         ]
     )
 
 
-def _convert(image: Image.Image, shrink: int, scale: Scale | None) -> Pixels:
+def _convert(image: Image.Image, shrink: int, scale: Scale | None, page: str | None) -> Pixels:
     """Convert an image or a band of it."""
     if scale:
         grey = scale(image)
         return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
-    if image.mode == "La":
-        image = image.convert("LA")
-    if image.has_transparency_data:
-        image = image.convert("RGBA").convert("RGBa")  # premultiplied, for correct means
-    elif image.mode not in ("L", "RGB"):
+    if page:
+        image = _on_page(image, page)
+    if image.mode not in ("L", "RGB", "RGBA"):
         image = image.convert("L" if image.mode == "1" else "RGB")
+    if shrink == 1 and _is_grey(image):
+        image = image.getchannel(0)  # a third of the work from here on
+    elif image.mode == "RGBA":
+        image = image.convert("RGB")
     if shrink > 1:
         image = image.reduce(shrink)
     samples = np.frombuffer(image.tobytes(), np.uint8)
     return samples.reshape(image.height, image.width, -1)
 
 
-def _whole(image: Image.Image, shrink: int, scale: Scale | None, orientation: Any) -> Image.Image:
-    """Decoded image at its full size, upright, in mode L or RGB, 8 bits per sample.
+def _is_grey(image: Image.Image) -> bool:
+    """Whether red, green and blue of an image of mode RGB or RGBA are the same everywhere."""
+    if image.mode == "L":
+        return False
+    first = set(image.getpixel((0, 0))[:3])  # type: ignore[index] # which tells most photographs
+    if len(first) > 1:
+        return False
+    red = image.getchannel("R").tobytes()
+    return all(image.getchannel(band).tobytes() == red for band in "GB")
 
-    shrink: by how much it is reduced to look for light ink on transparency.
-    """
+
+def _whole(image: Image.Image, scale: Scale | None, orientation: Any) -> Image.Image:
+    """Decoded image at its full size, upright, in mode L or RGB, 8 bits per sample."""
     if scale:
         flat = Image.new("L", image.size)
         for top in range(0, image.height, _BAND):  # in bands, as in _layers
             grey = scale(image.crop((0, top, image.width, min(top + _BAND, image.height))))
             flat.paste(grey.point(lambda value: value * 1 + 0.5).convert("L"), (0, top))
-    elif image.has_transparency_data:
-        layers = _layers(image, shrink, None)
+    elif page := _page(image):
         image = image.convert("RGBA")
-        flat = Image.new("RGB", image.size, "black" if _is_light_ink(layers) else "white")
+        flat = Image.new("RGB", image.size, page)
         flat.paste(image, mask=image)
     elif image.mode in ("L", "RGB"):
         flat = image
@@ -340,13 +344,33 @@ def _edges(image: Image.Image) -> Pixels:
     return np.stack([np.asarray(row).reshape(image.width, -1) for row in rows])
 
 
-def _is_light_ink(layers: Pixels) -> bool:
-    """Whether everything on transparency is light, as in a drawing in white.
+def _on_page(image: Image.Image, page: str) -> Image.Image:
+    """An image with transparency put on a colour, in mode RGBA."""
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, page), image)
 
-    Opaque content over more than half of the picture is a page, not ink. layers: [H, W, 4],
-    premultiplied.
+
+def _page(image: Image.Image) -> str | None:
+    """Colour to put an image on: black if what is on it is light, as in a drawing in white.
+
+    None if nothing is transparent. Opaque content over more than half of the picture is a page, not
+    ink. A sample of the pixels is enough.
     """
+    if not image.has_transparency_data:
+        return None
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        return None  # as of most canvases
+    step = -(-max(image.size) // _PAGE_SIDE)
+    size = -(-image.width // step), -(-image.height // step)
+    sample = image.resize(size, Image.Resampling.NEAREST)
+    if sample.mode == "La":
+        sample = sample.convert("LA")
+    layers = np.asarray(sample.convert("RGBA").convert("RGBa"))  # premultiplied, for correct means
     alpha = layers[:, :, 3].astype(np.float32)
     darkest = np.minimum(np.minimum(layers[:, :, 0], layers[:, :, 1]), layers[:, :, 2])
     light = alpha[darkest >= _LIGHT * alpha].sum()
-    return bool(0.97 * alpha.sum() < light and alpha.mean() < 255 / 2)
+    is_light_ink = 0.97 * alpha.sum() < light and alpha.mean() < 255 / 2
+    return "black" if is_light_ink else "white"

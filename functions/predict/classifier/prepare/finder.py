@@ -259,27 +259,30 @@ def digits_of(maps: Maps) -> list[Digit]:
     if not middles:
         return []
     rows, columns, _ = maps.shape
-    y, x = np.arange(rows)[:, np.newaxis] + 0.5, np.arange(columns) + 0.5
-    distances = np.stack(
-        [
-            np.maximum(
-                np.abs(y - middle.row) / middle.half_height,
-                np.abs(x - middle.column) / middle.half_width,
-            )
-            for middle in middles
-        ]
-    )
-    nearest = distances.argmin(axis=0)
+    y, x = np.arange(rows) + 0.5, np.arange(columns) + 0.5
+    away = [
+        (np.abs(y - middle.row) / middle.half_height, np.abs(x - middle.column) / middle.half_width)
+        for middle in middles
+    ]
+    nearest = None
+    if len(middles) > 1:
+        nearest = np.argmin([np.maximum.outer(down, across) for down, across in away], axis=0)
     digits = []
-    for index, middle in enumerate(middles):
-        own = (nearest == index) & (distances[index] < _REACH)
-        ink = np.where(own, maps[:, :, 0], np.float32(0))
+    for index, (middle, (below, beside)) in enumerate(zip(middles, away, strict=True)):
+        reach = extent(below < _REACH), extent(beside < _REACH)
+        ink = np.ascontiguousarray(maps[:, :, 0][reach])
+        if nearest is not None:
+            ink = np.where(nearest[reach] == index, ink, np.float32(0))
         written = ink > _WRITTEN
         if not written.any():
             continue
         down, across = extent(written.any(axis=1)), extent(written.any(axis=0))
+        top, left = reach[0].start, reach[1].start
         box = Part(
-            down.start / rows, down.stop / rows, across.start / columns, across.stop / columns
+            (top + down.start) / rows,
+            (top + down.stop) / rows,
+            (left + across.start) / columns,
+            (left + across.stop) / columns,
         )
         off = math.hypot(middle.row / rows - 0.5, middle.column / columns - 0.5)
         prominence = float(ink.sum()) * middle.score * (1 - off / 2)
@@ -314,18 +317,20 @@ def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
         mask = (scores > threshold) & free
         if np.count_nonzero(mask) < _LEAST_MIDDLE:
             continue
-        pieces = connected(mask)
-        for piece in np.unique(pieces[mask]):
+        place = extent(mask.any(axis=1)), extent(mask.any(axis=0))
+        top, left = place[0].start, place[1].start
+        pieces, near = connected(mask[place]), scores[place]
+        for piece in sorted(set(pieces.ravel().tolist()) - {0}):
             own = pieces == piece
             if np.count_nonzero(own) < _LEAST_MIDDLE:
                 continue
             down, across = extent(own.any(axis=1)), extent(own.any(axis=0))
             middle = _Middle(
-                (down.start + down.stop) / 2,
-                (across.start + across.stop) / 2,
+                top + (down.start + down.stop) / 2,
+                left + (across.start + across.stop) / 2,
                 (down.stop - down.start) / 2 / _MIDDLE_SHARE,
                 (across.stop - across.start) / 2 / _MIDDLE_SHARE,
-                float(scores[own].mean()),
+                float(near[own].mean()),
             )
             middles.append(middle)
         for middle in middles:
@@ -366,8 +371,11 @@ def _small(pixels: Pixels) -> NDArray[np.uint8]:
 
 def _maps(small: NDArray[np.uint8], maps_of: MapsOf) -> Maps:
     rows, columns, _ = small.shape
-    padding = ((0, SIDE - rows), (0, SIDE - columns), (0, 0))
-    maps = maps_of(np.pad(small, padding, mode="edge"))
+    shown = np.empty((SIDE, SIDE, 3), dtype=np.uint8)  # np.pad takes ten times as long
+    shown[:rows, :columns] = small
+    shown[rows:, :columns] = small[-1]
+    shown[:, columns:] = shown[:, columns - 1 : columns]
+    maps = maps_of(shown)
     return maps[: -(-rows // 2), : -(-columns // 2)]
 
 

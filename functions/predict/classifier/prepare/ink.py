@@ -176,6 +176,7 @@ class Overview(NamedTuple):
         away = overview - page
         colour = np.einsum("hwc,hw->c", away, np.einsum("hwc,hwc->hw", away, away))
         colour /= max(float(np.linalg.norm(colour)), 1e-6)
+        colour *= (3 / len(colour)) ** 0.5  # grey ink is as dark in one channel as in three
         kept = without_specks(without_ruling(contrast(away @ colour) > _WRITTEN))
         if not kept.any():
             raise BlankImage(BLANK)
@@ -234,28 +235,28 @@ def paper(overview: Pixels) -> NDArray[np.float32]:
 
 def _quadratic(cells: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, columns, channels = cells.shape
-    y, x = (
-        side.ravel()
-        for side in np.meshgrid(
-            np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij"
-        )
-    )
-    basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1, dtype=np.float32)
+    y = np.linspace(-1, 1, rows, dtype=np.float32)[:, np.newaxis]
+    x = np.linspace(-1, 1, columns, dtype=np.float32)
+    terms = np.ones((6, rows, columns), dtype=np.float32)
+    terms[1], terms[2], terms[3], terms[4], terms[5] = x, y, x * x, x * y, y * y
+    basis = terms.reshape(6, -1)
     flat = cells.reshape(-1, channels)
     ring = np.zeros((rows, columns), dtype=bool)
     ring[[0, -1]] = ring[:, [0, -1]] = True
     border = quantile(flat[ring.ravel()], 0.5)
     planes = np.ascontiguousarray((flat - border).T)
-    coefficients = np.zeros((6, channels))
+    coefficients = np.zeros((6, channels), dtype=np.float32)
     near = ring.ravel() & (np.abs(planes).max(axis=0) < 60)
     for tolerance in (40, 20, 12):
-        if near.sum() < 12:  # too little paper to tell its light from the ink
+        count = np.count_nonzero(near)
+        if count < 12:  # too little paper to tell its light from the ink
             break
-        chosen = basis[near]
-        ridge = 1e-3 * len(chosen) * np.diag(np.array([0, 1, 1, 1, 1, 1], dtype=np.float32))
-        coefficients = np.linalg.solve(chosen.T @ chosen + ridge, chosen.T @ planes[:, near].T)
-        near = np.abs(planes - coefficients.T @ basis.T).max(axis=0) < tolerance
-    return np.asarray((basis @ coefficients + border).reshape(cells.shape), dtype=np.float32)
+        chosen = basis * near
+        ridge = np.diag(1e-3 * count * np.array([0, 1, 1, 1, 1, 1])).astype(np.float32)
+        coefficients = np.linalg.solve(chosen @ basis.T + ridge, chosen @ planes.T)
+        near = np.abs(planes - coefficients.T @ basis).max(axis=0) < tolerance
+    surface = (coefficients.T @ basis).T + border
+    return np.asarray(surface.reshape(cells.shape), dtype=np.float32)
 
 
 def contrast(signed: Ink) -> Ink:
@@ -324,7 +325,9 @@ def without_specks(written: NDArray[np.bool_]) -> NDArray[np.bool_]:
     pieces = connected(amount > 0)
     sizes = np.bincount(pieces.ravel(), amount.ravel())
     sizes[0] = 0
-    kept = np.isin(pieces, np.flatnonzero(sizes >= 0.08 * sizes.max()))
+    is_kept = sizes >= 0.08 * sizes.max()
+    is_kept[0] = False
+    kept = is_kept[pieces]
     height, width = written.shape
     return written & kept.repeat(step, axis=0).repeat(step, axis=1)[:height, :width]
 

@@ -142,7 +142,9 @@ def _within_ring(overview: Overview, box: Part) -> Overview | None:
 def _enclosed(pieces: NDArray[np.int64]) -> Mask:
     """Which cells of labelled pieces [h, w] belong to none that reaches a side."""
     sides = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
-    return np.asarray((pieces > 0) & ~np.isin(pieces, sides))
+    is_within = np.ones(int(pieces.max()) + 1, dtype=bool)
+    is_within[sides] = is_within[0] = False
+    return np.asarray(is_within[pieces])
 
 
 def _grown(mask: Mask) -> Mask:
