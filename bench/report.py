@@ -106,9 +106,9 @@ warm one. `tests/integration/test_sam_local.py` checks the size of the image.
 """
 
 
-def ratios(samples: Samples, name: str, field: str, base: str = "floor") -> tuple[float, ...]:
+def ratios(samples: Samples, name: str, field: str) -> tuple[float, ...]:
     """First quartile, median and third quartile of the rounds' own ratios."""
-    pairs = zip(samples[name], samples[base], strict=False)  # TensorFlow has fewer rounds
+    pairs = zip(samples[name], samples["floor"], strict=False)  # TensorFlow has fewer rounds
     return quartiles([sample[field] / other[field] for sample, other in pairs])
 
 

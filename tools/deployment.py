@@ -164,12 +164,12 @@ def client(service: str, aws: Emulator) -> Any:
     return session.client(service, endpoint_url=aws.url)
 
 
-def function_log(stack: Stack, aws: Emulator, lines: int = 20) -> str:
+def function_log(stack: Stack, aws: Emulator) -> str:
     """The last lines that the function wrote to its log group."""
     events: list[dict[str, Any]] = []
     for group in client("logs", aws).describe_log_groups()["logGroups"]:
         if stack.function in group["logGroupName"] or STACK in group["logGroupName"]:
             name = group["logGroupName"]
             events += client("logs", aws).filter_log_events(logGroupName=name)["events"]
-    tail = "".join(f"    {event['message'].rstrip()[:400]}\n" for event in events[-lines:])
+    tail = "".join(f"    {event['message'].rstrip()[:400]}\n" for event in events[-20:])
     return f"The end of the function's log:\n{tail or '    (empty)'}\nMiniStack's log: {aws.log}"

@@ -62,10 +62,10 @@ def stop_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -
         process.wait()
 
 
-def ending(log: Path, lines: int = TAIL_LINES) -> str:
+def ending(log: Path) -> str:
     """The last lines of a log under its name, for an error message."""
     text = log.read_text(errors="replace").splitlines() if log.exists() else []
-    tail = "\n".join(f"    {line}" for line in text[-lines:]) or "    (empty)"
+    tail = "\n".join(f"    {line}" for line in text[-TAIL_LINES:]) or "    (empty)"
     return f"The end of {_short(log)}:\n{tail}"
 
 

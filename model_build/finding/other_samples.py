@@ -14,7 +14,6 @@ from model_build.finding.letters import SIGNS, letters
 from model_build.finding.shapes import FONTS, Generator, fonts
 
 type Samples = NDArray[np.uint8]
-type Drawing = tuple[Image.Image, ImageDraw.ImageDraw]
 
 _SIDE = 112  # pixels of a drawing
 

@@ -28,7 +28,6 @@ class Agreement:
     top1: float
     top1_interval: Interval
     difference: float
-    difference_interval: Interval
     largest_difference: float
     expected_loss: float
     expected_loss_interval: Interval
@@ -54,7 +53,6 @@ def compare(original: Floats, compressed: Floats) -> Agreement:
         top1=same / count,
         top1_interval=wilson_interval(same, count),
         difference=float(changes.mean()),
-        difference_interval=_bootstrap(changes),
         largest_difference=float(changes.max()),
         expected_loss=float(losses.mean()),
         expected_loss_interval=_bootstrap(losses),
