@@ -27,6 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import InferenceServerClient  # type: ignore[import-untyped]
 
 from events.make_events import encode_png as png
+from serving.__main__ import main
 from tests.conftest import Publish
 from tests.support import ROOT
 from tests.support.hostile_files import FORM, form
@@ -249,11 +250,19 @@ def test_tls_is_for_both_ports(store: Path, tmp_path: Path) -> None:
         (["--grpc-port", "-1"], "--grpc-port must be 0 to 65535, got -1"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(arguments: list[str], message: str) -> None:
-    command = [sys.executable, "-m", "serving", "serve", *arguments]
-    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert message in refused.stderr
+def test_options_that_do_not_fit_are_refused(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("serving.__main__.serve", lambda _: None)  # were they taken
+    monkeypatch.setattr(sys, "argv", ["classifier-on-lambda", "serve", *arguments])
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

@@ -48,16 +48,22 @@ def test_a_link_to_nothing_is_an_error() -> None:
         site.with_links_of_the_site("[x](gone.md)", "docs/drift.md", PAGES)
 
 
-def test_the_sources_hold_every_page_of_the_navigation(tmp_path: Path) -> None:
-    site.main([str(tmp_path)])
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources")
+    assert site.main([str(folder)]) == 0
+    return folder
+
+
+def test_the_sources_hold_every_page_of_the_navigation(sources: Path) -> None:
     pages = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2])
     assert len(pages) > 20
-    assert [page for page in pages if not (tmp_path / page).is_file()] == []
+    assert [page for page in pages if not (sources / page).is_file()] == []
 
 
 @pytest.fixture(scope="module")
-def pages() -> dict[str, str]:
-    return reference.pages()
+def pages(sources: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (sources / "reference").glob("*.md")}
 
 
 def test_the_reference_has_every_route_status_and_schema(pages: dict[str, str]) -> None:
