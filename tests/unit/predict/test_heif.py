@@ -44,7 +44,7 @@ def test_ink_on_transparency_lies_on_white(kind: str) -> None:
 def test_a_grid_of_tiles_is_read_and_all_of_them_are_counted(kind: str) -> None:
     """As phones write their photos."""
     file = heif_grid(square(kind, 128), *BRANDS[kind], 3, 128)
-    assert decode(file).shape == (384, 384, 3)
+    assert decode(file).shape[:2] == (384, 384)
     assert grey(file).min() > 250
     assert work(file) > 8 * 2 * 384 * 384
 
