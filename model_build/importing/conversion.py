@@ -142,7 +142,15 @@ def _format_of(path: Path) -> _Format | None:
 def _keras(path: Path, target: Path, size: Size) -> tuple[Arrays, Arrays]:
     import keras  # noqa: PLC0415 - seconds, for this format alone
 
-    model = keras.saving.load_model(path, compile=False)
+    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
+        """Without the `groups` that Keras 2 wrote, always 1, and that Keras 3 refuses."""
+
+        def __init__(self, groups: int = 1, **settings: Any) -> None:
+            assert groups == 1
+            super().__init__(**settings)
+
+    known = {"DepthwiseConv2D": DepthwiseConv2D}
+    model = keras.saving.load_model(path, custom_objects=known, compile=False)
     sides = _sized([*model.inputs[0].shape[1:]], size, path)
     batch = _noise(sides, model.inputs[0].dtype)
     theirs = model(batch, training=False)

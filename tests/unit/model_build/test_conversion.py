@@ -1,6 +1,7 @@
 """Files of other frameworks: converted where the framework is installed, else what to type."""
 
 import importlib
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,25 @@ def test_a_keras_model_is_converted_and_compared(tmp_path: Path, network: Any, n
     batch = np.random.default_rng(0).random((4, 12, 16, 3), dtype=np.float32) * 255
     (answers,) = ort.InferenceSession(tmp_path / "adopted.onnx").run(None, {"image": batch})
     np.testing.assert_allclose(answers, network(batch), atol=1e-5)
+
+
+@pytest.mark.keras
+def test_depthwise_convolutions_of_keras_2_are_read(tmp_path: Path, network: Any) -> None:
+    """It wrote `groups` for them, as MobileNets in files of that time still say."""
+    import h5py
+    import keras
+
+    depthwise = keras.layers.DepthwiseConv2D(3)
+    old = keras.Sequential([keras.Input((12, 16, 3)), depthwise, *network.layers])
+    old.save(tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        (layer,) = (
+            one for one in config["config"]["layers"] if one["class_name"] == "DepthwiseConv2D"
+        )
+        layer["config"]["groups"] = 1
+        file.attrs["model_config"] = json.dumps(config)
+    assert describe(tmp_path / "old.h5").operators["Conv"] == 2
 
 
 @pytest.mark.keras
