@@ -21,6 +21,7 @@ from classifier.http.response import (
 from classifier.image.limits import Allowance
 from classifier.image.pixels import Picture
 from classifier.model.session import Model
+from classifier.monitoring import statistics
 from classifier.monitoring.telemetry import logger, metrics, timed
 from classifier.monitoring.traits import paper, traits
 from classifier.prepare.encoding import Sample
@@ -33,20 +34,8 @@ def predict(request: Request, served: Served) -> Response:
     """Classify one image, or a batch."""
     payload = read(request)
     model = served.model(request.query.get("model"))
-    with timed("PreprocessMs"):
-        pictures = _prepare(payload, model)
-        samples = _samples(pictures)
-        papers = [picture.paper for picture in pictures for _ in picture.located.samples]
-        observed = traits(samples, papers)
-    answers = served.classify(model, model.encode(samples)).predictions if samples else []
-    for name, value in {"preprocess": payload.mode, **observed}.items():
-        metrics.add_metadata(name, value)
-    if os.environ.get("CAPTURE_URL") and not request.is_check:
-        _capture(model, samples, answers, request.request_id)
-    if payload.with_input:
-        for answer, sample in zip(answers, samples, strict=True):
-            answer["input"] = input_preview(sample)
-    results = _results(payload, pictures, answers, model)
+    with statistics.of(model.name, model.version).request():
+        results = _classify(request, payload, model, served)
     about = {
         "model": {"name": model.name, "version": model.version},
         "request_id": request.request_id,
@@ -67,6 +56,26 @@ class _Prepared(NamedTuple):
     located: Located
     size: tuple[int, int]  # height and width of the upright picture, in pixels
     paper: float  # brightness
+
+
+def _classify(
+    request: Request, payload: Payload, model: Model, served: Served
+) -> list[dict[str, Any]]:
+    """What is said of each picture."""
+    with timed("PreprocessMs"):
+        pictures = _prepare(payload, model)
+        samples = _samples(pictures)
+        papers = [picture.paper for picture in pictures for _ in picture.located.samples]
+        observed = traits(samples, papers)
+    answers = served.classify(model, model.encode(samples)).predictions if samples else []
+    for name, value in {"preprocess": payload.mode, **observed}.items():
+        metrics.add_metadata(name, value)
+    if os.environ.get("CAPTURE_URL") and not request.is_check:
+        _capture(model, samples, answers, request.request_id)
+    if payload.with_input:
+        for answer, sample in zip(answers, samples, strict=True):
+            answer["input"] = input_preview(sample)
+    return _results(payload, pictures, answers, model)
 
 
 def _prepare(payload: Payload, model: Model) -> list[_Prepared]:

@@ -645,6 +645,23 @@ def test_statistics_count_pictures_and_batches(
     assert 0 < sizes == parts["compute_infer"]["ns"] < parts["success"]["ns"]
 
 
+def test_statistics_count_pictures_sent_to_predict(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_models", {})
+    file = io.BytesIO()
+    Image.new("L", (28, 28)).save(file, "PNG")
+    query, headers = {"preprocess": "none"}, {"content-type": "image/png"}
+    post = Request("POST", "/predict", query, headers, file.getvalue(), "gateway-1")
+    predict.predict(post, server)
+    with pytest.raises(PredictError):
+        predict.predict(post._replace(query={}), server)  # without ink
+    (counts,) = server("/v2/models/mnist/stats")[1]["model_stats"]
+    parts = counts["inference_stats"]
+    assert (parts["success"]["count"], parts["fail"]["count"]) == (1, 1)
+    assert parts["success"]["ns"] > parts["compute_infer"]["ns"] > 0
+
+
 json_value = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),

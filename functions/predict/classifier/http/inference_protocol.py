@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.errors import BadRequest, NotFound, PredictError, TooLarge
+from classifier.errors import BadRequest, NotFound, TooLarge
 from classifier.http import MAX_BODY, coding, tensors
 from classifier.http.event import Request
 from classifier.http.response import Response, ok, ok_binary
@@ -131,8 +131,8 @@ def answer(document: dict[str, Any], served: Served, model: Model) -> Inferred:
     Raises as `infer` does.
     """
     counts = statistics.of(model.name, model.version)
-    started = time.perf_counter_ns()
-    try:
+    with counts.request():
+        started = time.perf_counter_ns()
         batch = tensors.read(_input(document.get("inputs"), model), model)
         requested = _requested(document, model)
         _check_id(document.get("id"))
@@ -140,14 +140,10 @@ def answer(document: dict[str, Any], served: Served, model: Model) -> Inferred:
             batch = _samples(batch, model)
         counts.add("compute_input", time.perf_counter_ns() - started)
         answers = served.classify(model, batch)
-    except PredictError:
-        counts.add("fail", time.perf_counter_ns() - started)
-        raise
-    outputs = [
-        _output(answers.probabilities, model, classes, is_binary=is_binary)
-        for classes, is_binary in requested
-    ]
-    counts.add("success", time.perf_counter_ns() - started)
+        outputs = [
+            _output(answers.probabilities, model, classes, is_binary=is_binary)
+            for classes, is_binary in requested
+        ]
     return Inferred(answers, outputs)
 
 

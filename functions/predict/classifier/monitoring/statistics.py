@@ -5,7 +5,11 @@ Source: https://github.com/triton-inference-server/server, docs/protocol/extensi
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from classifier.errors import PredictError
 
 _PARTS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
 
@@ -30,6 +34,17 @@ class Statistics:
         """Add the duration of a part of a request."""
         self._counts[part] += 1
         self._times[part] += duration
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Add the duration of a request, as a success or, after a PredictError, a failure."""
+        started = time.perf_counter_ns()
+        try:
+            yield
+        except PredictError:
+            self.add("fail", time.perf_counter_ns() - started)
+            raise
+        self.add("success", time.perf_counter_ns() - started)
 
     def document(self, name: str, version: str) -> dict[str, Any]:
         """All of it, as the extension has it."""
