@@ -120,7 +120,7 @@ def test_a_keras_model_is_converted_and_compared(tmp_path: Path, network: Any, n
 @pytest.mark.keras
 def test_depthwise_convolutions_of_keras_2_are_read(tmp_path: Path, network: Any) -> None:
     """It wrote `groups` for them, as MobileNets in files of that time still say."""
-    import h5py
+    import h5py  # type: ignore[import-not-found]
     import keras
 
     depthwise = keras.layers.DepthwiseConv2D(3)
