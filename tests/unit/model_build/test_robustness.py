@@ -49,7 +49,7 @@ def test_a_family_draws_the_digit_it_is_given_alike_from_the_same_seed(
         families.draw(FAMILIES[name], strokes, digit, generator()) for digit in (ZERO, ONE, ONE)
     )
     assert again == one
-    assert Picture(zero).pixels.shape == Picture(one).pixels.shape
+    assert Picture(zero).pixels.shape[:2] == Picture(one).pixels.shape[:2]
     assert (Picture(zero).pixels != Picture(one).pixels).any()
 
 
