@@ -666,6 +666,17 @@ def test_a_photo_of_a_phone_with_a_second_picture_inside_is_decoded_at_an_eighth
     assert decode(file).shape == (400, 300, 1)
 
 
+@pytest.mark.parametrize("left", [1000, 1007, 1014])
+def test_a_white_hairline_on_a_large_transparent_picture_is_not_lost(left: int) -> None:
+    drawing = Image.new("RGBA", (3000, 2000))
+    drawing.paste("white", (left, 900, left + 3, 960))
+    file = io.BytesIO()
+    drawing.save(file, "PNG")
+    pixels = Picture(file.getvalue()).pixels
+    assert pixels.min() == 0
+    assert pixels.max() > 100
+
+
 def test_white_ink_on_transparency_lies_on_black() -> None:
     opaque = (bars() == 0).astype(np.uint8) * 255
     drawing = Image.new("RGBA", (48, 32), "white")

@@ -346,29 +346,38 @@ def _edges(image: Image.Image) -> Pixels:
 
 def _on_page(image: Image.Image, page: str) -> Image.Image:
     """An image with transparency put on a colour, in mode RGBA."""
+    image = _in_rgba(image)
+    return Image.alpha_composite(Image.new("RGBA", image.size, page), image)
+
+
+def _in_rgba(image: Image.Image) -> Image.Image:
+    """An image with transparency of any mode."""
     if image.mode == "La":
         image = image.convert("LA")
-    if image.mode != "RGBA":
-        image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, page), image)
+    return image if image.mode == "RGBA" else image.convert("RGBA")
 
 
 def _page(image: Image.Image) -> str | None:
     """Colour to put an image on: black if what is on it is light, as in a drawing in white.
 
     None if nothing is transparent. Opaque content over more than half of the picture is a page, not
-    ink. A sample of the pixels is enough.
+    ink. Means over a few pixels tell as much, and miss no hairline.
     """
     if not image.has_transparency_data:
         return None
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         return None  # as of most canvases
     step = -(-max(image.size) // _PAGE_SIDE)
-    size = -(-image.width // step), -(-image.height // step)
-    sample = image.resize(size, Image.Resampling.NEAREST)
-    if sample.mode == "La":
-        sample = sample.convert("LA")
-    layers = np.asarray(sample.convert("RGBA").convert("RGBa"))  # premultiplied, for correct means
+    (width, height), band = image.size, step * _BAND  # in bands, as in _layers
+    layers = np.concatenate(
+        [
+            np.asarray(_in_rgba(part).convert("RGBa").reduce(step))
+            for part in (
+                image.crop((0, top, width, min(top + band, height)))
+                for top in range(0, height, band)
+            )
+        ]
+    )
     alpha = layers[:, :, 3].astype(np.float32)
     darkest = np.minimum(np.minimum(layers[:, :, 0], layers[:, :, 1]), layers[:, :, 2])
     light = alpha[darkest >= _LIGHT * alpha].sum()
