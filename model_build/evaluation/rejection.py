@@ -3,28 +3,29 @@
 import numpy as np
 from numpy.typing import NDArray
 
-REJECTED = 0.01  # share of the pictures that show one of the classes
+from classifier.model.manifest import LEAST
+
+REJECTED = 0.03  # share of the digits found on drawn pages, which are harder to read than most
 _REJECTED_ALONE = 0.003  # where there is nothing but the confidence to go by
 
 
 def fit(
-    confidence: NDArray[np.float32], scores: NDArray[np.float32], is_known: NDArray[np.bool_]
+    probabilities: NDArray[np.float32], scores: NDArray[np.float32], is_known: NDArray[np.bool_]
 ) -> dict[str, float]:
-    """The manifest's `rejection` from the largest softmax [N], and whether it was of a class.
+    """The manifest's `rejection` from softmax [N, K], and whether each picture was of a class.
 
-    scores: of the finder, [N]. The probability is a logistic regression on both (Platt,
-    "Probabilistic Outputs for Support Vector Machines", 1999), both kinds as likely beforehand;
-    the threshold rejects one known picture in a hundred. Raises ValueError unless there are some
-    of both kinds.
-
-    Source of the score: Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and
-    Out-of-Distribution Examples", 2017.
+    scores: of the finder, [N]. The probability is a logistic regression (Platt, "Probabilistic
+    Outputs for Support Vector Machines", 1999) on the finder's score and on how far the softmax is
+    from uniform: the mean of -log p, which a network trained to be undecided about other things
+    (Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", 2019) keeps low for them, and
+    which is high, unlike the largest p, where only two digits are in question. Both kinds are as
+    likely beforehand. Raises ValueError unless there are some of both kinds.
     """
     if is_known.all() or not is_known.any():
         raise ValueError("rejection is fitted on pictures that show a class, and on others")
-    certain = np.clip(confidence.astype(np.float64), 1e-6, 1 - 1e-6)
+    logarithms = np.log(np.maximum(probabilities.astype(np.float64), LEAST))
     features = np.stack(
-        [np.log(certain / (1 - certain)), scores - 1.0, np.ones(len(certain))], axis=1
+        [-logarithms.mean(axis=1), scores - 1.0, np.ones(len(probabilities))], axis=1
     )
     weights = np.where(is_known, 0.5 / is_known.sum(), 0.5 / (~is_known).sum())
     parameters = np.zeros(3)
@@ -34,14 +35,17 @@ def fit(
         curvature = weights * probability * (1 - probability)
         hessian = features.T @ (features * curvature[:, np.newaxis]) + 1e-6 * np.eye(3)
         parameters -= np.linalg.solve(hessian, gradient)
-    slope, finder, offset = (float(value) for value in parameters)
+    spread, finder, offset = (float(value) for value in parameters)
     probability = 1 / (1 + np.exp(-features @ parameters))
     threshold = float(np.quantile(probability[is_known], REJECTED))
-    return {"threshold": threshold, "slope": slope, "offset": offset, "finder": finder}
+    return {"threshold": threshold, "offset": offset, "spread": spread, "finder": finder}
 
 
 def from_histogram(counts: list[int]) -> dict[str, float] | None:
-    """The manifest's `rejection` where no other pictures are known: by confidence alone.
+    """The manifest's `rejection` where no other pictures are known: by the largest softmax alone.
+
+    Source: Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution
+    Examples", 2017.
 
     counts: of validation pictures by their largest softmax, in equal bins of 0 to 1. The threshold
     is the bins' highest edge that rejects at most three in a thousand; None if no edge does,

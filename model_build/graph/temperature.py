@@ -33,6 +33,8 @@ def build_stage(context: StageContext) -> dict[str, Any]:
         images = np.concatenate([images, drawn["validation_images"][is_digit]])
         labels = np.concatenate([labels, drawn["validation_labels"][is_digit]])
     temperature = fit(logits(context.source_graph, images), labels)
+    if drawn:  # people's pictures differ from these, so that it should not be surer than it was
+        temperature = max(temperature, 1.0)
     apply(context.source_graph, context.graph, temperature)
     count = len(context.dataset.validation_labels) + int(is_digit.sum())
     result: dict[str, Any] = {"temperature": temperature, "samples": count}
@@ -41,7 +43,7 @@ def build_stage(context: StageContext) -> dict[str, Any]:
         is_scored = np.isfinite(drawn["validation_scores"])
         shown = drawn["validation_images"][is_scored]
         result["rejection"] = rejection.fit(
-            probabilities(context.graph, shown).max(axis=1),
+            probabilities(context.graph, shown),
             drawn["validation_scores"][is_scored],
             is_digit[is_scored],
         )

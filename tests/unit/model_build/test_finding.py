@@ -385,17 +385,18 @@ def tinted_page() -> Page:
 
 
 def test_rejection_tells_sure_answers_from_unsure_ones() -> None:
-    """By the confidence, and by the finder's score where that is the same."""
+    """By the probabilities, and by the finder's score where they are the same."""
     source = generator()
     is_known = np.arange(1300) < 1000
     sure = np.concatenate([source.beta(20, 1, 1000), source.beta(4, 3, 300)]).astype(np.float32)
     either = source.beta(9, 2, 1300).astype(np.float32)
     for confidence, scores in ((sure, either), (either, sure)):
-        fitted = rejection.fit(confidence, scores, is_known)
+        rows = _of_ten(confidence)
+        fitted = rejection.fit(rows, scores, is_known)
         probability = np.array(
             [
-                Rejection(**fitted).probability(*map(float, pair))
-                for pair in zip(confidence, scores, strict=True)
+                Rejection(**fitted).probability(row, score)
+                for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
             ]
         )
         rejected = probability < fitted["threshold"]
@@ -410,10 +411,26 @@ def test_rejection_tells_sure_answers_from_unsure_ones() -> None:
         )
 
 
+def test_a_digit_that_may_be_one_of_two_is_more_probable_than_something_like_all_ten() -> None:
+    confidence = np.repeat(np.array([0.99, 0.2], np.float32), 50)
+    scores = np.ones(100, np.float32)
+    fitted = rejection.fit(_of_ten(confidence), scores, np.arange(100) < 50)
+    either = [0.49, 0.5, *[0.00125] * 8]
+    like_all = [0.5, *[0.5 / 9] * 9]
+    rule = Rejection(**fitted)
+    assert rule.probability(either) > rule.probability(like_all)
+
+
+def _of_ten(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities [N, 10] with these of the first class, and the rest shared by the others."""
+    return np.column_stack([confidence, *[(1 - confidence) / 9] * 9])
+
+
 @pytest.mark.parametrize("is_known", [True, False])
 def test_rejection_needs_pictures_of_both_kinds(*, is_known: bool) -> None:
+    known = np.full(10, is_known)
     with pytest.raises(ValueError, match="pictures that show a class, and on others"):
-        rejection.fit(np.full(10, 0.9, np.float32), np.ones(10, np.float32), np.full(10, is_known))
+        rejection.fit(np.full((10, 2), 0.5, np.float32), np.ones(10, np.float32), known)
 
 
 def test_a_finder_is_opened_as_the_function_of_one_picture(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_manifest_is_one_object_of_typed_parts() -> None:
     assert (read.name, read.version, read.file.bytes) == ("mnist", document["version"], 12)
     assert (repr(read.input.shape), read.input.dtype) == ("(28, 28)", "uint8")
     assert repr(read.output.labels) == "[0, 'one']"
-    assert (read.finder, read.rejection) == (("0" * 64, 1), (0.5, 1.5, -0.5, 0))
+    assert (read.finder, read.rejection) == (("0" * 64, 1), (0.5, -0.5, 1.5, 0, 0))
     assert (read.metrics.accuracy, read.quantization) == (0.99, {"method": "static"})
     assert (read.lineage.parent, read.lineage.dataset.name) == (PARENT, "mnist-5k")
 

@@ -551,3 +551,45 @@ def test_an_upright_stroke_alone_is_a_digit_whatever_is_seen_of_it(is_seen: str)
     (sample,), (where,) = located.samples, located.boxes
     assert sample.any(axis=1).sum() == 20
     assert (where.top * 192, where.bottom * 192) == pytest.approx((40, 150), abs=2)
+
+
+def stroke_page(kind: str) -> NDArray[np.uint8]:
+    """A page [192, 192, 1] with a stroke in rows 60 to 130 and columns 92 to 100, and more."""
+    page = PAGE.copy()
+    if kind == "on a tile":
+        page[30:160, 40:150] = 90
+    elif kind == "in a box":
+        page[45:145, 45:145] = 0
+        page[48:142, 48:142] = 255
+    elif kind == "under a bar":
+        page[:20] = 0
+    elif kind == "in a word":
+        for left in (60, 76, 108, 124):
+            page[60:130, left : left + 8] = 0
+    page[60:130, 92:100] = 255 if kind == "on a tile" else 0
+    return page
+
+
+PART_OF_STROKE = maps_with((17, 30, 23, 25), score=0.5)
+
+
+@pytest.mark.parametrize("kind", ["on a tile", "in a box", "under a bar"])
+def test_an_upright_stroke_beside_something_else_is_taken_whole(kind: str) -> None:
+    located = MnistPipeline(28, 28, maps_of=Looks(PART_OF_STROKE)).locate(stroke_page(kind))
+    (where,) = located.boxes
+    assert (where.top * 192, where.bottom * 192) == pytest.approx((60, 130), abs=2)
+    assert (where.left * 192, where.right * 192) == pytest.approx((92, 100), abs=2)
+    assert (located.others, located.score) == (0, 1)
+
+
+def test_a_stroke_among_many_is_a_letter_rather_than_a_one() -> None:
+    located = MnistPipeline(28, 28, maps_of=Looks(PART_OF_STROKE)).locate(stroke_page("in a word"))
+    assert located.score == 0.5
+
+
+def test_a_stroke_hides_no_other_digit() -> None:
+    maps = np.maximum(maps_with((21, 26, 23, 26), score=0.5), maps_with((16, 30, 2, 6), score=0.13))
+    page = stroke_page("alone")
+    page[64:120, 8:24] = 0
+    assert locate(maps, pixels=page) == (1, 1)
+    assert locate(maps, pixels=page, many=True) == (2, 0)

@@ -57,7 +57,8 @@ def test_the_best_labels_stand_for_all_probabilities() -> None:
 
 
 SCORE = "digit_probability"
-SURE, UNSURE = {"prediction": 7, "confidence": 0.9}, {"prediction": 7, "confidence": 0.6}
+SURE = {"prediction": 7, "confidence": 0.9, "probabilities": [0.1, 0.9]}
+UNSURE = {"prediction": 7, "confidence": 0.6, "probabilities": [0.4, 0.6]}
 AS_CONFIDENT = Rejection(threshold=0.75, slope=1, offset=0)  # the probability is the confidence
 
 
@@ -69,7 +70,7 @@ def test_below_the_threshold_there_is_no_prediction_but_a_reason() -> None:
     assert judged(dict(SURE), AS_CONFIDENT, SCORE) == SURE | {"digit_probability": 0.9}
     answer = judged(dict(UNSURE), AS_CONFIDENT, SCORE)
     assert answer.pop("reason").endswith("add reject=off to be told the nearest")
-    assert answer == {"prediction": None, "confidence": 0.6, "digit_probability": 0.6}
+    assert answer == UNSURE | {"prediction": None, "digit_probability": 0.6}
 
 
 def test_a_client_can_be_told_the_nearest_class_anyway() -> None:
@@ -91,8 +92,20 @@ def test_the_probability_is_a_logistic_function_of_the_confidence(
     confidence: float, probability: float
 ) -> None:
     rejection = Rejection(threshold=0, slope=2, offset=1)
-    answer = judged({"prediction": 7, "confidence": confidence}, rejection, SCORE)
+    row = [confidence, 1 - confidence] if confidence else [0.0, 0.0]
+    answer = judged({"prediction": 7, "probabilities": row}, rejection, SCORE)
     assert answer["digit_probability"] == pytest.approx(probability, abs=1e-6)
+
+
+def test_the_probability_rises_with_the_distance_from_equal_shares() -> None:
+    rejection = Rejection(threshold=0, spread=2, offset=-2 * np.log(4))
+    for row, probability in (
+        ([0.25] * 4, 0.5),
+        ([0.97, 0.01, 0.01, 0.01], 0.984486),
+        ([1, 0, 0, 0], 1),
+    ):
+        answer = judged({"prediction": 7, "probabilities": row}, rejection, SCORE)
+        assert answer["digit_probability"] == pytest.approx(probability, abs=1e-6)
 
 
 def test_a_digit_that_the_finder_is_less_sure_of_is_less_probable() -> None:

@@ -68,7 +68,7 @@ def judged(
     """
     probability = 1.0 if score else 0.0
     if rejection:
-        probability *= rejection.probability(answer["confidence"], score)
+        probability *= rejection.probability(answer["probabilities"], score)
         answer[score_name] = round(probability, 6)
     if reject and probability < (rejection.threshold if rejection else 0.5):
         return answer | {"prediction": None, "reason": _REASON}

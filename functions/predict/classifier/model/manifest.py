@@ -8,12 +8,14 @@ checked here; model_build also validates with jsonschema, and its tests show tha
 import json
 import math
 import re
+from collections.abc import Sequence
 from os.path import dirname
 from reprlib import repr as shortened
 from typing import Any, NamedTuple, Self
 
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 VERSION = re.compile("[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+LEAST = 1e-6  # a smaller probability counts as this: answers are rounded to it
 _GUESS = 0.6  # confidence, of a model of a few classes
 _GUESSES = 0.1  # share of an evaluation's answers
 _TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
@@ -71,21 +73,26 @@ class Dataset(NamedTuple):
 class Rejection(NamedTuple):
     """When a picture counts as something that none of the model's classes describe.
 
-    The largest softmax p and the finder's score s, 1 without a finder, give the probability that it
-    has one, 1 / (1 + exp(-(slope x + finder (s - 1) + offset))) with x = log(p / (1 - p)); below
-    the threshold, the prediction is null.
+    The probabilities p and the finder's score s, 1 without a finder, give the probability that it
+    has one, 1 / (1 + exp(-(slope x + spread m + finder (s - 1) + offset))), where x is log(q / (1 -
+    q)) of the largest p, q, and m the mean of -log p; below the threshold, the prediction is null.
     """
 
     threshold: float
-    slope: float
     offset: float
+    slope: float = 0.0
+    spread: float = 0.0
     finder: float = 0.0
 
-    def probability(self, confidence: float, score: float = 1.0) -> float:
-        """Probability that a picture shows one of the classes."""
-        certain = min(max(confidence, 1e-6), 1 - 1e-6)
-        exponent = self.slope * math.log(certain / (1 - certain)) + self.offset
-        exponent += self.finder * (score - 1)
+    def probability(self, probabilities: Sequence[float], score: float = 1.0) -> float:
+        """Probability that a picture shows one of the classes, from those of each class."""
+        exponent = self.offset + self.finder * (score - 1)
+        if self.slope:
+            certain = min(max(*probabilities, LEAST), 1 - LEAST)
+            exponent += self.slope * math.log(certain / (1 - certain))
+        if self.spread:
+            logarithms = [math.log(max(p, LEAST)) for p in probabilities]
+            exponent -= self.spread * sum(logarithms) / len(logarithms)
         return 1 / (1 + math.exp(-min(max(exponent, -30.0), 30.0)))
 
 

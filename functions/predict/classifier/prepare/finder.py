@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.image.pixels import DetailLoader, Part, Pixels
-from classifier.prepare.ink import Piece, quantile
+from classifier.prepare.ink import Piece, quantile, stroke_at
 from classifier.prepare.pieces import connected, extent
 
 type Maps = NDArray[np.float32]  # [h, w, 3], 0 to 1: a digit's ink, a digit's middle, other writing
 type MapsOf = Callable[[NDArray[np.uint8]], Maps]  # picture [H, W, 3] → maps [H / 2, W / 2, 3]
 type Ink = NDArray[np.float32]
 
+_WHOLE = Part(0.0, 1.0, 0.0, 1.0)
 SIDE = 96  # pixels of the longer side that the network is shown
 _FAINT = (10, 64)  # of 255, from the darkest to the lightest pixel that the network is shown
 _MOST_GAIN = 4.0
@@ -200,6 +201,24 @@ def look_closer(
     *_, closer = max(candidates, key=lambda candidate: candidate[:2])
     closer = closer._replace(score=max(closer.score, digit.score))
     return look_closer(closer, pixels, maps_of, load_detail, least=0.0) if least else closer
+
+
+def with_stroke(digits: list[Digit], pixels: Pixels) -> list[Digit]:
+    """The same digits, the first with all of its ink, if rules see that it is an upright stroke.
+
+    Empty for any other. What else was seen on the stroke is no digit of its own. On a tile or a
+    desk, the rules see the stroke only near by.
+    """
+    if not digits:
+        return []
+    first, *others = digits
+    for part in (_WHOLE, _around(first.box, pixels)):
+        stroke = stroke_at(_of_part(first.box, part), _cut(pixels, part))
+        if stroke is not None:
+            box = _within(stroke.box, part)
+            apart = [other for other in others if _covered(other.box, box) < _SAME]
+            return [Digit(box, stroke.ink, 1.0, first.prominence), *apart]
+    return []
 
 
 def find_small(
@@ -415,6 +434,17 @@ def _within(box: Part, part: Part) -> Part:
         part.top + box.bottom * height,
         part.left + box.left * width,
         part.left + box.right * width,
+    )
+
+
+def _of_part(box: Part, part: Part) -> Part:
+    """A box of the picture, as a box of a part of it: the inverse of `_within`."""
+    height, width = part.bottom - part.top, part.right - part.left
+    return Part(
+        (box.top - part.top) / height,
+        (box.bottom - part.top) / height,
+        (box.left - part.left) / width,
+        (box.right - part.left) / width,
     )
 
 

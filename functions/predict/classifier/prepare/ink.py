@@ -10,6 +10,7 @@ the border of the picture.
 """
 
 import contextlib
+import math
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -35,6 +36,7 @@ BLANK = (
 )
 _SLENDER = 2.2  # height by width, from which on a stroke alone may be a 1
 _LEAST_STROKE = 0.15  # of the picture's height
+_MOST_BESIDE = 3  # pieces of ink, the stroke among them
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 _LOW = 0.55  # of the usual height: a lower piece is a part of a digit
 _MOST_PIECES = 64
@@ -124,20 +126,37 @@ def lone_stroke(pixels: Pixels) -> Piece | None:
     """
     try:
         overview = Overview.of(pixels, _STROKE_OVERVIEW)
+        return overview.piece(pixels) if overview.is_stroke else None
     except BlankImage:
         return None
-    rows, columns = overview.extent
-    tall, wide = rows.stop - rows.start, columns.stop - columns.start
-    height, width = overview.kept.shape
-    is_inside = rows.start and columns.start and rows.stop < height and columns.stop < width
-    if not is_inside or tall < _SLENDER * wide:
-        return None
-    if tall <= _LEAST_STROKE * height:
-        return None
+
+
+def stroke_at(box: Part, pixels: Pixels) -> Piece | None:
+    """An upright stroke that the ink in a box of the picture belongs to: most likely a 1.
+
+    There may be a ring around it, and something else, but no line of writing.
+    """
     try:
-        return overview.piece(pixels)
+        overview = Overview.of(pixels, _STROKE_OVERVIEW)
+        labels = connected(overview.kept)
+        if len(np.unique(labels)) > 1 + _MOST_BESIDE:  # and the paper
+            return None
+        there = labels[_cells(box, labels.shape)]
+        if not there.any():
+            return None
+        overview = overview._replace(kept=labels == np.bincount(there[there > 0]).argmax())
+        return overview.piece(pixels) if overview.is_stroke else None
     except BlankImage:
         return None
+
+
+def _cells(box: Part, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a map that a box touches."""
+    height, width = shape
+    return (
+        slice(int(box.top * height), math.ceil(box.bottom * height)),
+        slice(int(box.left * width), math.ceil(box.right * width)),
+    )
 
 
 def shows_something(pixels: Pixels) -> bool:
@@ -186,6 +205,15 @@ class Overview(NamedTuple):
     def extent(self) -> tuple[slice, slice]:
         """Rows and columns of what is written."""
         return extent(self.kept.any(axis=1)), extent(self.kept.any(axis=0))
+
+    @property
+    def is_stroke(self) -> bool:
+        """Whether what is written is tall, slender, and away from the border."""
+        rows, columns = self.extent
+        tall, wide = rows.stop - rows.start, columns.stop - columns.start
+        height, width = self.kept.shape
+        is_inside = rows.start and columns.start and rows.stop < height and columns.stop < width
+        return bool(is_inside and tall >= _SLENDER * wide and tall > _LEAST_STROKE * height)
 
     def piece(self, pixels: Pixels) -> Piece:
         """What is written, as one piece. Raises BlankImage as `ink` does."""

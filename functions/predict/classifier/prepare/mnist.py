@@ -118,6 +118,10 @@ class MnistPipeline(NamedTuple):
             stroke = lone_stroke(pixels)
             if stroke is not None:
                 return Located([self.normalise(_solid(stroke))], [stroke.box])
+            digits = finder.with_stroke(findings.digits, pixels)
+            if len(digits) == 1 or (digits and not many):
+                return self._located(digits, many=many)
+            findings = findings._replace(digits=digits or findings.digits)
         if first is None and findings.has_other:
             return self._without_digit(pixels, load_detail, many=many)
         if many and first is not None:
