@@ -563,7 +563,7 @@ def stroke_page(kind: str) -> NDArray[np.uint8]:
         page[48:142, 48:142] = 255
     elif kind == "under a bar":
         page[:20] = 0
-    elif kind == "in a word":
+    elif kind == "among letters":
         for left in (60, 76, 108, 124):
             page[60:130, left : left + 8] = 0
     page[60:130, 92:100] = 255 if kind == "on a tile" else 0
@@ -583,7 +583,9 @@ def test_an_upright_stroke_beside_something_else_is_taken_whole(kind: str) -> No
 
 
 def test_a_stroke_among_many_is_a_letter_rather_than_a_one() -> None:
-    located = MnistPipeline(28, 28, maps_of=Looks(PART_OF_STROKE)).locate(stroke_page("in a word"))
+    located = MnistPipeline(28, 28, maps_of=Looks(PART_OF_STROKE)).locate(
+        stroke_page("among letters")
+    )
     assert located.score == 0.5
 
 

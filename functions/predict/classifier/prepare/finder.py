@@ -206,7 +206,7 @@ def look_closer(
 def with_stroke(digits: list[Digit], pixels: Pixels) -> list[Digit]:
     """The same digits, the first with all of its ink, if rules see that it is an upright stroke.
 
-    Empty for any other. What else was seen on the stroke is no digit of its own. On a tile or a
+    Empty for any other. What else was seen on the stroke belongs to it. On a tile or a
     desk, the rules see the stroke only near by.
     """
     if not digits:
