@@ -23,6 +23,15 @@ response = app.handler(json.loads(sys.argv[1]), Context())
 json.dump({"status": response["statusCode"], "modules": sorted(sys.modules)}, log)
 """
 
+# Imports the function, and prints how often older objects were collected, and how it goes on.
+IMPORT = """
+import gc, json
+import app
+_, *older = gc.get_stats()
+collections = [generation["collections"] for generation in older]
+print(json.dumps([collections, gc.isenabled(), gc.get_freeze_count() > 10_000]))
+"""
+
 
 @pytest.fixture(scope="module")
 def imported(
@@ -85,3 +94,12 @@ def test_a_cold_request_does_not_import(imported: set[str], name: str) -> None:
     """Classifying a PNG does not need these, and each costs a cold start milliseconds."""
     assert "classifier.prepare.mnist" in imported
     assert name not in imported
+
+
+def test_garbage_is_collected_only_once_all_is_imported() -> None:
+    """Each collection would look at the objects of every module, and free hardly any."""
+    printed = subprocess.check_output([sys.executable, "-c", IMPORT], text=True)
+    collections, is_enabled, is_frozen = json.loads(printed)
+    assert collections == [0, 0]
+    assert is_enabled
+    assert is_frozen

@@ -4,8 +4,7 @@ Imported when a manifest names one of them, so that a model of digits does not p
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,7 @@ _USUAL_CROP = 224 / 256  # of `imagenet`
 _MOST_PIXELS = 16  # times the frame's: a picture that becomes larger is resampled in part
 
 
-@dataclass(frozen=True)
-class PicturePipeline:
+class PicturePipeline(NamedTuple):
     """The picture, brought to the model's size in the way that its author did it.
 
     height, width: the model's input, in pixels. channels: 1 or 3. is_grey: without colour, also if
@@ -60,7 +58,11 @@ class PicturePipeline:
     pad_place: PadPlace = "centre"
     crop_rounding: CropRounding = "even"
     background: Background | None = None
-    is_whole = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Pictures are decoded at their full size."""
+        return True
 
     @classmethod
     def from_manifest(cls, shape: list[Any], parameters: dict[str, Any]) -> Self:
