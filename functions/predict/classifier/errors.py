@@ -20,7 +20,7 @@ from http import HTTPStatus
 
 
 class UnsupportedEvent(Exception):
-    """An event of a queue or stream. It fails the invocation, so that nothing counts as done."""
+    """An event of another service. It fails the invocation, so that nothing counts as done."""
 
 
 class PredictError(Exception):

@@ -57,7 +57,7 @@ if is_init_alone:
 def handler(event: Any, context: Any) -> Response:
     """Handle one event; return a response, or its body alone if the event is not HTTP's.
 
-    Raises UnsupportedEvent for events of queues and streams, and nothing else.
+    Raises UnsupportedEvent for events of queues, streams and other services, and nothing else.
     """
     global _cold_start  # noqa: PLW0603 - it marks the first call of an environment
     source: Any = http_event

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from binascii import b2a_qp
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -180,6 +181,10 @@ FORMS = [
         "transfer encoding",
         part(LINES, "image", "Content-Transfer-Encoding: base64", filename='; filename="7.png"'),
     ),
+    in_form(
+        "quoted-printable transfer",
+        part(b2a_qp(FILE, istext=False), "image", "Content-Transfer-Encoding: Quoted-Printable"),
+    ),
     in_form("binary transfer", part(FILE, "image", "Content-Transfer-Encoding: binary")),
     Way("form: bare LF", FORM, form(part("é\n", "note"), part(TEXT)).replace(b"\r\n", b"\n")),
     Way(
@@ -266,7 +271,9 @@ MISTAKES = [
     Way("JSON: twice", JSON, json.dumps(document(TEXT).decode()).encode(), 400, "encoded twice"),
     Way("JSON: another name", JSON, b'{"picture": "Zm9v"}', 400, "picture"),
     Way("JSON: no image", JSON, b'["c2V2ZW4="]', 400, "got a list"),
-    Way("JSON: two of another name", JSON, json.dumps([TEXT] * 2).encode(), 400, "got a list"),
+    Way("JSON: two of another name", JSON, json.dumps([TEXT] * 2).encode(), 400, 'as "images"'),
+    Way("JSON: URL of another name", JSON, b'{"event": {"url": "https://-"}}', 400, "http(s) URL"),
+    Way("JSON: cmd's quotes", JSON, b"'" + document(TEXT) + b"'", 400, "in single quotes"),
     Way("JSON: no list for images", JSON, b'{"images": "c2V2ZW4="}', 400, "a string"),
     Way("JSON: gzip", JSON, gzip.compress(document(TEXT)), 415, "gzip"),
     Way("JSON: pixels for images", JSON, b'{"images": [[0, 255]]}', 400, "list of numbers"),
@@ -295,6 +302,13 @@ MISTAKES = [
     Way("urlencoded, empty", URLENCODED, b"", 400, "the body is empty"),
     Way("urlencoded, 101 fields", URLENCODED, b"image=" + b"&a=1" * 101, 413, "100 fields"),
     Way("curl -d @file", URLENCODED, FILE.replace(b"\r\n", b""), 422, "--data-binary"),
+    Way("curl -d @photo.jpg", URLENCODED, b"\xff\xd8\xff\xe0" * 256, 422, "--data-binary"),
+    Way("form in base64", FORM, base64.b64encode(form(part(FILE))), 400, "the form is in base64"),
+    in_form("URL of another name", part("https://-", "MediaUrl0"), status=400, fact="http(s) URL"),
+    Way("bytearray's repr", "text/plain", repr(bytearray(FILE)).encode(), 400, "bytes repr"),
+    Way("Buffer's name", "text/plain", b"<Buffer 89 50 4e>", 400, "name of an object"),
+    Way("numbers", "text/plain", b"137 80 78 71 13 10 26 10 0", 400, "list of numbers"),
+    Way("ASCII85", "text/plain", base64.a85encode(FILE), 415, "neither an image file nor"),
     Way("line ends changed", "image/png", FILE.replace(b"\r\n", b"\n"), 422, "line ends"),
     Way("bytes damaged", "image/png", FILE.decode(errors="replace").encode(), 422, "damaged"),
     Way("empty file", "image/png", b"", 422, "the body is empty"),

@@ -29,6 +29,10 @@ WARM_UPS = [
     {"warmUp": "true"},
     {"is_warmup": 1},
     {"#keep-warm": True},
+    {"ping": True},
+    {"source": "warmup"},
+    {"source": "lambda-warmer"},
+    {"type": "keep-alive"},
 ]
 # The shapes of `sam local generate-event` and of Powertools' samples, down to what is read.
 QUEUES: dict[str, Any] = {
@@ -61,7 +65,32 @@ QUEUES: dict[str, Any] = {
         "requestPayload": {"image": "Zm9v"},
     },
     "a queue": {"Records": []},
+    "CloudFront": {"Records": [{"cf": {"request": {"method": "GET", "uri": "/"}}}]},
 }
+# Without an image. Some have parts of an HTTP request.
+CALLERS: dict[str, Any] = {
+    "Lex": {"messageVersion": "1.0", "bot": {"name": "Book"}, "currentIntent": {}},
+    "Bedrock": {"agent": {"name": "-"}, "httpMethod": "POST", "apiPath": "/claims"},
+    "Alexa": {"session": {"new": True}, "request": {"type": "LaunchRequest"}},
+    "AppSync": {"fieldName": "locations", "arguments": {}, "source": {"name": "-"}},
+    "Cognito": {"eventType": "SyncTrigger", "identityPoolId": "-", "datasetRecords": {}},
+    "IoT": {"eventType": "THING_EVENT", "thingId": "1"},
+    "CloudWatch dashboards": {"widgetContext": {"widgetId": "1"}},
+    "a WebSocket API": {
+        "headers": {},
+        "requestContext": {"routeKey": "$connect", "connectionId": "1", "stage": "live"},
+    },
+    "connect": {"Details": {"ContactData": {"InstanceARN": "arn:aws:connect:eu-west-1:1:-/1"}}},
+    "sagemaker": {"labelingJobArn": "arn:aws-us-gov:sagemaker:-:1:job/1", "dataObject": {}},
+    "lambda": {
+        "requestContext": {"condition": "RetryAttemptsExhausted", "functionArn": "arn:aws:lambda:"},
+    },
+}
+AUTHORIZERS: list[dict[str, Any]] = [
+    {"type": "REQUEST", "methodArn": "arn:-", "httpMethod": "POST", "path": "/predict"},
+    {"routeArn": "arn:-", "rawPath": "/", "requestContext": {"http": {"method": "GET"}}},
+    {"authorizationToken": "-", "requestContext": {"apiId": "1", "queryString": "query"}},
+]
 
 
 @pytest.mark.parametrize("event", WARM_UPS, ids=str)
@@ -108,6 +137,29 @@ def test_an_event_of_a_queue_or_stream_fails_by_the_name_of_its_source(name: str
     assert not is_http(QUEUES[name])
     with pytest.raises(UnsupportedEvent, match=f"events of {name}:"):
         parse(QUEUES[name], "-")
+
+
+@pytest.mark.parametrize("name", CALLERS)
+def test_an_event_of_another_service_fails_by_its_name_unless_it_has_an_image(name: str) -> None:
+    assert not is_http(CALLERS[name])
+    for event in (CALLERS[name], [CALLERS[name]]):
+        with pytest.raises(UnsupportedEvent, match=f"events of {name}:"):
+            parse(event, "-")
+    assert parse(CALLERS[name] | {"input": DATA_URL}, "-").path == "/predict"
+
+
+@pytest.mark.parametrize("event", AUTHORIZERS)
+def test_an_authorizer_s_event_is_no_request_though_it_describes_one(event: dict[str, Any]) -> None:
+    """Its answer would be taken for a policy."""
+    assert not is_http(event)
+    with pytest.raises(UnsupportedEvent, match="events of an API's authorizer:"):
+        parse(event, "-")
+
+
+@pytest.mark.parametrize("source", ["my.warmer", "warmup"])
+def test_an_event_of_a_bus_is_no_warm_up_whatever_its_source_is_called(source: str) -> None:
+    with pytest.raises(UnsupportedEvent, match=source):
+        parse({"detail-type": "Drawn", "source": source, "detail": {}}, "-")
 
 
 def test_the_records_of_a_pipe_fail_too() -> None:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from classifier.errors import PredictError
-from classifier.http import base64_text
+from classifier.http import base64_text, mistakes
 from classifier.image import formats
 
 _MOST_VALUES = 1000  # are looked at
@@ -24,6 +24,14 @@ def only_image(document: Any) -> bytes | None:
     return images[0] if len(images) == 1 else None
 
 
+def mistake_in(document: Any) -> str | None:
+    """Return why a document holds no single image, as a sentence, or None if that is unknown."""
+    if next(_images(document), None):
+        return 'several images were sent; send them as "images", a list'
+    urls = (mistakes.name_of_url(value) for value in _values(document) if isinstance(value, str))
+    return next(filter(None, urls), None)
+
+
 def in_text(text: bytes) -> bytes | None:
     """Return the only image of a JSON object or list; None for any other text."""
     try:
@@ -34,6 +42,14 @@ def in_text(text: bytes) -> bytes | None:
 
 
 def _images(document: Any) -> Iterator[bytes]:
+    for value in _values(document):
+        content = _text(value) if isinstance(value, str) else _numbers(value)
+        if content and formats.recognise(content):
+            yield content
+
+
+def _values(document: Any) -> Iterator[Any]:
+    """A document and what is in it; the values of an object as a list."""
     values = [document]
     for _ in range(_MOST_VALUES):
         if not values:
@@ -41,10 +57,8 @@ def _images(document: Any) -> Iterator[bytes]:
         value = values.pop()
         if isinstance(value, dict):
             value = list(value.values())
-        content = _text(value) if isinstance(value, str) else _numbers(value)
-        if content and formats.recognise(content):
-            yield content
-        elif isinstance(value, list):
+        yield value
+        if isinstance(value, list):
             values += value[:_MOST_VALUES]
 
 

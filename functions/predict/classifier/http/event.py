@@ -14,10 +14,13 @@ NOT_A_REQUEST = (
     'payload such as those in events/, or with {"image": "<base64>"}'
 )
 CHECK = "pre-traffic"  # the stage that the stack's hook names in its requests
-DESTINATION = "requestPayload"  # of another function's result, whose context is not a request's
 _HTTP = frozenset({"requestContext", "httpMethod", "method", "headers", "path", "rawPath"})
 _GATEWAYS = frozenset({"requestContext", "httpMethod", "raw_path"})  # one of which they all have
 _IMAGES = frozenset({"image", "images"})
+# What events have that describe or resemble a request: an API's authorizer, Bedrock, another
+# function's destination; and, in their context, a WebSocket API and a stream's failed records.
+_OTHERS = frozenset({"methodArn", "routeArn", "authorizationToken", "apiPath", "requestPayload"})
+_OTHER_CONTEXTS = frozenset({"connectionId", "condition"})
 
 
 class Request(NamedTuple):
@@ -35,9 +38,12 @@ class Request(NamedTuple):
 def is_http(event: Any) -> bool:
     """Whether an event has any of the parts of an HTTP request.
 
-    Not of a destination, nor of an image to which an invocation adds a "path" or "method".
+    Not of what only resembles one, nor of an image to which an invocation adds a "path" or
+    "method".
     """
-    if not isinstance(event, dict) or DESTINATION in event:
+    if not isinstance(event, dict) or not _OTHERS.isdisjoint(event):
+        return False
+    if not _OTHER_CONTEXTS.isdisjoint(_part(event, "requestContext")):
         return False
     return not (_HTTP if _IMAGES.isdisjoint(event) else _GATEWAYS).isdisjoint(event)
 

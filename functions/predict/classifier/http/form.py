@@ -1,5 +1,6 @@
 """Fields of a form: `multipart/form-data` (RFC 7578) and `application/x-www-form-urlencoded`."""
 
+import binascii
 import re
 from io import BytesIO
 from reprlib import repr as short  # don't echo kilobytes back
@@ -8,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from multipart import MultipartParser, ParserLimitReached, parse_options_header
 
 from classifier.errors import BadRequest, PredictError, TooLarge
-from classifier.http import base64_text, embedded
+from classifier.http import base64_text, embedded, mistakes
 from classifier.image import formats
 
 MAX_FIELDS = 100
@@ -36,6 +37,9 @@ def choose_images(fields: list[Field]) -> list[tuple[str, bytes]]:
     chosen = [field for field in fields if _holds_image(field[1])]
     if len(chosen) == 1:
         return chosen
+    for name, content in fields:
+        if mistake := mistakes.name_of_url(content.decode("latin-1")):
+            raise BadRequest(f"the form has no image; in its field {short(name)} {mistake}")
     names = ", ".join(short(name) for name, _ in fields[:5]) or "no field at all"
     raise BadRequest(
         f'the form has no field "image" (it has {names}); '
@@ -86,7 +90,7 @@ def read_multipart(content_type: str, body: bytes) -> list[Field]:
     """Return all fields, their contents byte for byte and in order.
 
     The boundary is the one that the body begins with, whatever the client declares. Undoes
-    `Content-Transfer-Encoding: base64`, which RFC 7578 deprecates and some clients send.
+    `Content-Transfer-Encoding`, which RFC 7578 deprecates and some clients send.
     Raises BadRequest for a malformed body, TooLarge for over 100 fields or 4 KiB of field header.
     """
     begun = _FIRST_LINE.match(body)
@@ -117,17 +121,23 @@ def read_multipart(content_type: str, body: bytes) -> list[Field]:
             "header of at most 4 KiB"
         ) from error
     except ValueError as error:  # the parser's own, or a boundary that is not text
+        if body.startswith(b"LS"):  # base64 of "--"
+            raise BadRequest("the form is in base64; send it as it is") from error
         raise BadRequest(
             f"the form is malformed ({error}); its fields must be separated by the boundary of "
             "Content-Type, each with a Content-Disposition: form-data and a name"
         ) from error
     return [
-        (name, _decoded(content, name) if encoding.strip().lower() == "base64" else content)
+        (name, _decoded(content, encoding.strip().lower(), name))
         for name, content, encoding in fields
     ]
 
 
-def _decoded(content: bytes, name: str) -> bytes:
+def _decoded(content: bytes, encoding: str, name: str) -> bytes:
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(content)
+    if encoding != "base64":
+        return content
     return base64_text.decode(content.decode("latin-1"), f"the field {short(name)}")
 
 

@@ -10,18 +10,17 @@ from typing import Any
 
 from classifier.errors import BadRequest, UnsupportedEvent
 from classifier.http.embedded import only_image
-from classifier.http.event import DESTINATION, NOT_A_REQUEST, Request
+from classifier.http.event import NOT_A_REQUEST, Request
 from classifier.http.response import Response
 
-_WARM_UPS = {  # values of "source"
-    "aws.events",  # a scheduled rule of EventBridge
-    "aws.scheduler",
-    "serverless-plugin-warmup",
-    "serverless-plugin-lambda-warmup",
-}
-_WARM_UP_KEYS = frozenset({"warmer", "warmup", "iswarmup", "keepwarm"})  # in lower case, of letters
-# Keys of events of other services, and a name where the event has none.
+_SCHEDULES = ("aws.events", "aws.scheduler")  # values of "source"; a rule's or EventBridge's own
+# What plug-ins call a warm-up, in "source" and the like or as a key, of its letters alone.
+_WARM_UP = re.compile(r"(?:.*warm(?:er|up|ing)?|(?:is)?ping|keepalive)")
+_PURPOSES = ("source", "type", "action", "event", "job")
+# Keys of events of other services, and a name where the event has none. They fail even if they
+# hold an image, as nobody would read the answer.
 _QUEUES = {
+    "cf": "CloudFront",
     "eventSource": "a queue",
     "Records": "a queue",
     "records": "Firehose",
@@ -36,26 +35,50 @@ _QUEUES = {
     "ClientRequestToken": "Secrets Manager",
     "getObjectContext": "S3 Object Lambda",
     "methodArn": "an API's authorizer",
-    DESTINATION: "another function's destination",
+    "routeArn": "an API's authorizer",
+    "authorizationToken": "an API's authorizer",
+    "requestPayload": "another function's destination",
 }
+# Keys of events that name their service nowhere else. One with an image gets its answer.
+_CALLERS = {
+    "bot": "Lex",
+    "agent": "Bedrock",
+    "session": "Alexa",
+    "directive": "Alexa",
+    "header": "Alexa",
+    "fieldName": "AppSync",
+    "info": "AppSync",
+    "identityPoolId": "Cognito",
+    "thingId": "IoT",
+    "clickType": "IoT",
+    "widgetContext": "CloudWatch dashboards",
+    "connectionId": "a WebSocket API",
+    "serverId": "Transfer Family",
+    "flowDirection": "WorkMail",
+    "jobId": "Batch",
+    "jobName": "Batch",
+    "Cause": "Step Functions",
+}
+_ARN = re.compile(r'"arn:aws[a-z-]*:([a-z0-9-]+):')
 
 
 def parse(event: Any, lambda_request_id: str) -> Request:
     """Read a warm-up as GET /ready, and any object that holds an image as POST /predict.
 
     Beside {"image": …} or {"images": […]}, an event can hold query parameters such as "preprocess".
-    Raises UnsupportedEvent for events of queues, streams and other services, BadRequest for any
-    other event.
+    Raises UnsupportedEvent for events of queues, streams and other services, which take any answer
+    for success, and BadRequest for any other event.
     """
     if _is_warm_up(event):
         return Request("GET", "/ready", {}, {}, b"", lambda_request_id)
-    if source := _queue(event):
+    has_image = _has_image(event)
+    if source := _queue(event) or (None if has_image else _caller(event)):
         raise UnsupportedEvent(
             f"this function does not process events of {source}: it answers HTTP requests and "
             'direct invocations with {"image": "<base64>"}. It fails so that nothing is deleted '
             "unprocessed; remove the trigger. docs/batch.md describes how to score images in S3."
         )
-    if not _has_image(event):
+    if not has_image:
         raise BadRequest(NOT_A_REQUEST)
     query = {
         name: value if isinstance(value, str) else json.dumps(value)
@@ -84,9 +107,14 @@ def reply(event: Any, response: Response) -> Response:
 def _is_warm_up(event: Any) -> bool:
     if not isinstance(event, dict) or _is_plain(event):
         return False
-    return event.get("source") in _WARM_UPS or any(
-        value and re.sub("[^a-z]", "", str(key).lower()) in _WARM_UP_KEYS
-        for key, value in event.items()
+    if event.get("source") in _SCHEDULES:
+        return True
+    names = [event.get(purpose) for purpose in _PURPOSES]
+    names += [key for key, value in event.items() if value]
+    return _queue(event) is None and any(
+        _WARM_UP.fullmatch(re.sub("[^a-z]", "", name.lower()))
+        for name in names
+        if isinstance(name, str)
     )
 
 
@@ -99,19 +127,42 @@ def _has_image(event: Any) -> bool:
     return isinstance(event, dict) and (_is_plain(event) or only_image(event) is not None)
 
 
+def _objects(event: Any) -> list[dict[str, Any]]:
+    """An event and the parts of it that tell where it is from; a list's first element."""
+    if isinstance(event, list):  # of EventBridge Pipes, or of AppSync
+        event = event[0] if event else None
+    if not isinstance(event, dict) or not event:
+        return []
+    records = event.get("Records")
+    parts = [
+        event,
+        event.get("requestContext"),
+        records[0] if isinstance(records, list) and records else None,
+    ]
+    return [part for part in parts if isinstance(part, dict)]
+
+
 def _queue(event: Any) -> str | None:
-    """Name the queue or stream that an event is from, or return None."""
-    if isinstance(event, list) and event and isinstance(event[0], dict):  # of EventBridge Pipes
-        event = event[0] if "eventSource" in event[0] else None
-    if not isinstance(event, dict):
+    """Name the queue, stream or other service that an event is from, or return None."""
+    objects = _objects(event)
+    name = _first(_QUEUES, objects)
+    if name is None:
         return None
-    for key, name in _QUEUES.items():
-        if key in event:
-            records = event[key]
-            record = records[0] if isinstance(records, list) and records else None
-            for part in (event, record if isinstance(record, dict) else {}):
-                for source in ("eventSource", "EventSource", "source"):
-                    if isinstance(part.get(source), str):
-                        return str(part[source])
-            return name
-    return None
+    for part in objects:
+        for source in ("eventSource", "EventSource", "source"):
+            if isinstance(part.get(source), str):
+                return str(part[source])
+    return name
+
+
+def _caller(event: Any) -> str | None:
+    """Name another service that an event is from by its keys or its first ARN, or return None."""
+    if not (objects := _objects(event)):
+        return None
+    arn = _ARN.search(json.dumps(event))
+    return _first(_CALLERS, objects) or (arn[1] if arn else None)
+
+
+def _first(names: dict[str, str], objects: list[dict[str, Any]]) -> str | None:
+    keys = {key for part in objects for key in part}
+    return next((name for key, name in names.items() if key in keys), None)

@@ -90,15 +90,21 @@ def _embedded(document: Any) -> bytes | None:
 
 def _described(value: Any) -> str:
     """Say what a JSON value is, and how it came about where that is known."""
-    if isinstance(value, dict):
-        return _described_object(value)
-    if isinstance(value, list):
-        numbers = " of numbers, pixels or bytes; send the base64 of an image file"
-        return "a list" + (numbers if _are_numbers(value) else "")
+    if isinstance(value, dict | list):
+        from classifier.http import embedded  # noqa: PLC0415 - as above
+
+        mistake = embedded.mistake_in(value)
+        kind = _described_object(value) if isinstance(value, dict) else _described_list(value)
+        return f"{kind}: {mistake}" if mistake else kind
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity"
     names = {str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+def _described_list(value: list[Any]) -> str:
+    numbers = " of numbers, pixels or bytes; send the base64 of an image file"
+    return "a list" + (numbers if _are_numbers(value) else "")
 
 
 def _described_object(value: dict[str, Any]) -> str:
@@ -120,6 +126,8 @@ def _reason(error: Exception, body: bytes) -> str:
         return "it is nested too deeply"
     if re.match(rb"\s*\{\s*'", body):
         return "its strings are in single quotes: send what json.dumps or JSON.stringify makes"
+    if re.match(rb"\s*'\s*[{\[]", body):
+        return "it is in single quotes, which Windows' command line takes for a part of it"
     if re.match(rb"[\w\[\]]{1,40}=", body):
         return "it is form fields"
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):

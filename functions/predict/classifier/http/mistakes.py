@@ -20,7 +20,7 @@ _TEXTS = (
         "the text {text} was sent, JavaScript's name of an object; send what the file holds",
     ),
     (
-        r"b['\"]|\\x[0-9a-f]{2}\\x",
+        r"(?:bytearray\()?b['\"]|\\x[0-9a-f]{2}\\x",
         "a Python bytes repr, b'...', was sent; send base64.b64encode(data).decode()",
     ),
     (
@@ -28,7 +28,10 @@ _TEXTS = (
         "a Python object's repr, {text}, was sent; send the base64 of the file's bytes",
     ),
     (
-        r"(?:System|javax?|android)\.[\w.]+|\[[BCI]@|#<|Resource id #|[\w.$]+@[0-9a-f]{4,8}\Z",
+        (
+            r"(?:System|javax?|android)\.[\w.]+|\[[BCI]@|#<|<Buffer |Resource id #"
+            r"|[\w.$]+@[0-9a-f]{4,8}\Z"
+        ),
         "the name of an object was sent, {text}; send the base64 of what it holds",
     ),
     (
@@ -45,7 +48,7 @@ _TEXTS = (
         "a URL was sent, {text}; the service does not fetch it: send the file's bytes",
     ),
     (
-        r"\[?\s*-?\d+(?:\.\d+)?\s*,",
+        r"\[?\s*-?\d+(?:\.\d+)?\s*,|(?:\d{1,3}\s+){8}",
         "a list of numbers was sent; send the base64 of the image file's bytes",
     ),
     (
@@ -54,6 +57,7 @@ _TEXTS = (
     ),
 )
 _PATTERNS = tuple((re.compile(start, re.IGNORECASE | re.DOTALL), words) for start, words in _TEXTS)
+_URL = re.compile(r"(?:https?|blob|file|ftp|content|s3|gs):", re.IGNORECASE)
 _PATH = re.compile(rf"[^\0\r\n]*{_SUFFIX}", re.IGNORECASE)
 _DAMAGED_PNG = re.compile(rb"(?:\x89|\xef\xbf\xbd|\xc2\x89|\?)PNG[\r\n\x1a]")
 _HEX = re.compile(r"(?:0x|\\x)?((?:[0-9a-f]{2}[ :]?){8,16})", re.IGNORECASE)
@@ -70,6 +74,11 @@ def name_of_text(text: str) -> str | None:
     if len(text) <= _LONGEST_PATH and _PATH.fullmatch(text):
         return f"a file name or path was sent, {short(text)}, not the file's bytes"
     return None
+
+
+def name_of_url(text: str) -> str | None:
+    """Return the mistake of a text that is a URL, as a sentence, or None if it is another text."""
+    return name_of_text(text) if _URL.match(text) else None
 
 
 def name_of_bytes(data: bytes) -> str | None:

@@ -13,6 +13,7 @@ from classifier.mode import MODES, Mode
 _FILE_TYPES = formats.MEDIA_TYPES | {"application/octet-stream", ""}
 _URLENCODED = "application/x-www-form-urlencoded"
 _BYTES_TYPES = _FILE_TYPES | {_URLENCODED}  # curl calls any file a form
+_ENOUGH_BYTES = 1024  # of 1,000 files of random bytes none has no line end
 _ACCEPTED = (
     'application/json with {"image": "<base64>"}, multipart/form-data with a field "image", or the '
     f"image file itself as {formats.REGISTERED_TYPES}"
@@ -76,6 +77,11 @@ def _top_k(request: Request) -> int | None:
 def _images(declared: str, body: bytes) -> tuple[list[bytes], bool]:
     """Images of a body, and whether it is a batch. The bytes decide; the type is a hint."""
     if formats.recognise(body):
+        if declared == _URLENCODED and _lacks_line_ends(body):
+            raise UnreadableImage(
+                "the file was sent as text, which removed its line ends; send its bytes as they "
+                "are, with curl by --data-binary instead of -d"
+            )
         return [body], False
     # What follows is imported for bodies that are not the file itself.
     from classifier.http import json_body  # noqa: PLC0415
@@ -99,6 +105,11 @@ def _images(declared: str, body: bytes) -> tuple[list[bytes], bool]:
     return _from_text(kind, body)
 
 
+def _lacks_line_ends(body: bytes) -> bool:
+    """Whether a file is too long to hold neither of the bytes that `curl -d` leaves out."""
+    return len(body) >= _ENOUGH_BYTES and b"\n" not in body and b"\r" not in body
+
+
 def _from_text(kind: str, body: bytes) -> tuple[list[bytes], bool]:
     """Images of a body that is form fields or base64 text; any other one is refused or a file."""
     from classifier.http import base64_text, form, mistakes  # noqa: PLC0415
@@ -119,7 +130,10 @@ def _from_text(kind: str, body: bytes) -> tuple[list[bytes], bool]:
     if kind == _URLENCODED and body.isascii():
         return _from_fields(form.choose_images(form.read_urlencoded(body)))
     if kind not in _BYTES_TYPES:
-        raise UnsupportedMediaType(f"unsupported content type {short(kind)}; send {_ACCEPTED}")
+        raise UnsupportedMediaType(
+            f"unsupported content type {short(kind)} of a body that is neither an image file nor "
+            f"its base64; send {_ACCEPTED}"
+        )
     return [body], False
 
 
