@@ -331,14 +331,18 @@ class _Middle(NamedTuple):
 def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
     """Middles of digits: first the sure ones, which lie apart, then the unsure ones elsewhere."""
     middles: list[_Middle] = []
+    possible = scores > _IN_MIDDLE[-1]
+    if np.count_nonzero(possible) < _LEAST_MIDDLE:
+        return []
+    place = extent(possible.any(axis=1)), extent(possible.any(axis=0))
+    top, left = place[0].start, place[1].start
+    near = np.ascontiguousarray(scores[place])
     free = np.ones(scores.shape, dtype=bool)
     for threshold in _IN_MIDDLE:
-        mask = (scores > threshold) & free
+        mask = (near > threshold) & free[place]
         if np.count_nonzero(mask) < _LEAST_MIDDLE:
             continue
-        place = extent(mask.any(axis=1)), extent(mask.any(axis=0))
-        top, left = place[0].start, place[1].start
-        pieces, near = connected(mask[place]), scores[place]
+        pieces = connected(mask)
         for piece in sorted(set(pieces.ravel().tolist()) - {0}):
             own = pieces == piece
             if np.count_nonzero(own) < _LEAST_MIDDLE:
