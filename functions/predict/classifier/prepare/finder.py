@@ -76,6 +76,15 @@ class Findings(NamedTuple):
     has_other: bool
 
 
+def find_in(
+    box: Part, pixels: Pixels, maps_of: MapsOf, load_detail: DetailLoader | None
+) -> list[Digit]:
+    """Find the digits in a box at once as they show close by; none if there is other writing."""
+    part = _around(box, pixels)
+    digits, _, has_other = find(_detail(part, pixels, load_detail), maps_of)
+    return [] if has_other else [digit._replace(box=_within(digit.box, part)) for digit in digits]
+
+
 def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
     """Find the digits of a picture [H, W, C], 0 to 255, as they show at a first look."""
     small = _small(pixels)

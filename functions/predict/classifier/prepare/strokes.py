@@ -108,7 +108,9 @@ def filled(piece: Piece) -> Piece | None:
 
 def _has_hole(digit: Ink) -> bool:
     """Whether a digit encloses what is clearly broader than a stroke, as most 0s do."""
-    return _is_broad(_enclosed(connected(np.pad(digit <= _WRITTEN, 1, constant_values=True))), _HOLE)
+    return _is_broad(
+        _enclosed(connected(np.pad(digit <= _WRITTEN, 1, constant_values=True))), _HOLE
+    )
 
 
 def _is_broad(region: Mask, share: float) -> bool:
