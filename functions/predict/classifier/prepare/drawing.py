@@ -4,6 +4,7 @@ In microseconds that tells a stroke that is alone, and where the digits are if t
 """
 
 import contextlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def find_drawing(pixels: Pixels) -> NDArray[np.bool_] | None:
         drawn = other if drawn is None else drawn | other
         if drawn.any() and not is_upright(drawn) and not small_part(drawn):
             return None
-    is_clear = np.ptp(seen, axis=(0, 1)).max() > _CLEAR
+    is_clear = float(np.ptp(seen, axis=(0, 1)).max()) > _CLEAR
     return drawn if is_clear else None
 
 
@@ -71,10 +72,10 @@ def small_part(drawn: NDArray[np.bool_]) -> Part | None:
     return box_of(drawn) if least < longer_side / max(drawn.shape) < most else None
 
 
-def _seen(pixels: Pixels) -> Pixels:
+def _seen(pixels: Pixels) -> NDArray[Any]:
     step = _step(pixels)
     return pixels[::step, ::step]
 
 
 def _step(pixels: Pixels) -> int:
-    return -(-max(pixels.shape[:2]) // _SIDE)
+    return int(-(-max(pixels.shape[:2]) // _SIDE))

@@ -203,7 +203,9 @@ class Overview(NamedTuple):
         page = paper(overview)
         away = overview - page
         colour = direction(np.einsum("hwc,hw->c", away, np.einsum("hwc,hwc->hw", away, away)))
-        kept = without_specks(without_ruling(contrast(away @ colour) > _WRITTEN))
+        kept = without_specks(
+            without_ruling(contrast(np.asarray(away @ colour, np.float32)) > _WRITTEN)
+        )
         if not kept.any():
             raise BlankImage(BLANK)
         return cls(step, page, colour, kept)
