@@ -536,15 +536,15 @@ def test_a_small_file_that_is_cropped_to_its_digit_is_shown_with_paper_around(si
 
 def test_a_slender_digit_that_is_sure_is_taken_as_it_was_seen() -> None:
     page = PAGE.copy()
-    page[40:150, 92:100] = 0
-    located = MnistPipeline(28, 28, maps_of=Looks(maps_with((8, 40, 22, 26)))).locate(page)
+    page[40:150, 80:116] = 0
+    located = MnistPipeline(28, 28, maps_of=Looks(maps_with((8, 40, 20, 29)))).locate(page)
     assert located.score == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("is_seen", ["not at all", "in part"])
 def test_an_upright_stroke_alone_is_a_digit_whatever_is_seen_of_it(is_seen: str) -> None:
     page = PAGE.copy()
-    page[40:150, 92:100] = 0
+    page[40:150, 80:116] = 0  # too broad to be told without a network
     maps = maps_with((36, 38, 23, 25)) if is_seen == "in part" else maps_with()
     maps[36:38, 23:25, 1] = 0.5
     located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(page)

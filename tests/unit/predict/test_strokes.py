@@ -101,6 +101,18 @@ def test_a_nought_of_a_thin_pen_is_no_outline(width: int) -> None:
     assert filled(Piece(WHOLE, mask, mask.astype(np.float32))) is None
 
 
+def test_what_encloses_more_than_a_stroke_is_not_looked_at_as_an_outline() -> None:
+    page = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(page).rectangle((87, 50, 113, 150), outline=0, width=3)
+    is_hollow = []
+    for width in (9, 20):
+        ink = np.ones((24, width), np.float32)
+        ink[2:-2, 2:-2] = 0
+        piece = without_outline(ink, Part(0.25, 0.75, 0.4, 0.6), pixels_of(page))
+        is_hollow.append(piece is not None)
+    assert is_hollow == [True, False]
+
+
 def test_what_encloses_two_parts_or_nothing_is_no_outline() -> None:
     page = Image.new("L", (200, 200), 255)
     draw = ImageDraw.Draw(page)

@@ -294,14 +294,7 @@ def _convert(image: Image.Image, shrink: int, scale: Scale | None, page: str | N
     if scale:
         grey = scale(image)
         return np.asarray(grey.reduce(shrink) if shrink > 1 else grey)[:, :, np.newaxis]
-    if page:
-        image = _on_page(image, page)
-    if image.mode not in ("L", "RGB", "RGBA"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    if shrink == 1 and _is_grey(image):
-        image = image.getchannel(0)  # a third of the work from here on
-    elif image.mode == "RGBA":
-        image = image.convert("RGB")
+    image = _on_page(image, page, shrink) if page else _plain(image, shrink)
     if shrink > 1:
         image = image.reduce(shrink)
     samples = np.frombuffer(image.tobytes(), np.uint8)
@@ -344,10 +337,24 @@ def _edges(image: Image.Image) -> Pixels:
     return np.stack([np.asarray(row).reshape(image.width, -1) for row in rows])
 
 
-def _on_page(image: Image.Image, page: str) -> Image.Image:
-    """An image with transparency put on a colour, in mode RGBA."""
+def _on_page(image: Image.Image, page: str, shrink: int) -> Image.Image:
+    """An image with transparency put on a colour, then as `_plain`."""
     image = _in_rgba(image)
-    return Image.alpha_composite(Image.new("RGBA", image.size, page), image)
+    box = image.getbbox() or (0, 0, 1, 1)  # around it, there is nothing but the page
+    part = image.crop(box)
+    part = _plain(Image.alpha_composite(Image.new("RGBA", part.size, page), part), shrink)
+    flat = Image.new(part.mode, image.size, page)
+    flat.paste(part, box)
+    return flat
+
+
+def _plain(image: Image.Image, shrink: int) -> Image.Image:
+    """An image in mode L or RGB; in L where it is grey and is not reduced from here on."""
+    if image.mode not in ("L", "RGB", "RGBA"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if shrink == 1 and _is_grey(image):
+        return image.getchannel(0)  # a third of the work from here on
+    return image.convert("RGB") if image.mode == "RGBA" else image
 
 
 def _in_rgba(image: Image.Image) -> Image.Image:
@@ -368,18 +375,24 @@ def _page(image: Image.Image) -> str | None:
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         return None  # as of most canvases
     step = -(-max(image.size) // _PAGE_SIDE)
-    (width, height), band = image.size, step * _BAND  # in bands, as in _layers
+    width, height = image.size
+    drawn = image.getbbox() if image.mode[-1] in "Aa" else None  # around it, all is transparent
+    left, top, right, bottom = drawn or (0, 0, width, height)
+    left, top = left - left % step, top - top % step
+    right, bottom = min(right + -right % step, width), min(bottom + -bottom % step, height)
+    band = step * _BAND  # in bands, as in _layers
     layers = np.concatenate(
         [
             np.asarray(_in_rgba(part).convert("RGBa").reduce(step))
             for part in (
-                image.crop((0, top, width, min(top + band, height)))
-                for top in range(0, height, band)
+                image.crop((left, start, right, min(start + band, bottom)))
+                for start in range(top, bottom, band)
             )
         ]
     )
     alpha = layers[:, :, 3].astype(np.float32)
     darkest = np.minimum(np.minimum(layers[:, :, 0], layers[:, :, 1]), layers[:, :, 2])
     light = alpha[darkest >= _LIGHT * alpha].sum()
-    is_light_ink = 0.97 * alpha.sum() < light and alpha.mean() < 255 / 2
+    cells = math.ceil(width / step) * math.ceil(height / step)
+    is_light_ink = 0.97 * alpha.sum() < light and alpha.sum() < cells * 255 / 2
     return "black" if is_light_ink else "white"

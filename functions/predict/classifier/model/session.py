@@ -130,7 +130,7 @@ class LazyFinder:
         self._loading: Waiting[Session] | None = None
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Maps [H / 2, W / 2, 3] of a picture [H, W, 3], H and W multiples of 32.
+        """Maps [H / 2, W / 2, 3] of a picture [H, W, 3] of the size that the network takes.
 
         Raises ModelUnavailable if the file is missing or corrupt.
         """

@@ -76,6 +76,15 @@ class Findings(NamedTuple):
     has_other: bool
 
 
+def find_in(
+    box: Part, pixels: Pixels, maps_of: MapsOf, load_detail: DetailLoader | None
+) -> list[Digit]:
+    """Find the digits in a box at once as they show close by; none if there is other writing."""
+    part = _around(box, pixels)
+    digits, _, has_other = find(_detail(part, pixels, load_detail), maps_of)
+    return [] if has_other else [digit._replace(box=_within(digit.box, part)) for digit in digits]
+
+
 def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
     """Find the digits of a picture [H, W, C], 0 to 255, as they show at a first look."""
     small = _small(pixels)
@@ -331,14 +340,18 @@ class _Middle(NamedTuple):
 def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
     """Middles of digits: first the sure ones, which lie apart, then the unsure ones elsewhere."""
     middles: list[_Middle] = []
+    possible = scores > _IN_MIDDLE[-1]
+    if np.count_nonzero(possible) < _LEAST_MIDDLE:
+        return []
+    place = extent(possible.any(axis=1)), extent(possible.any(axis=0))
+    top, left = place[0].start, place[1].start
+    near = np.ascontiguousarray(scores[place])
     free = np.ones(scores.shape, dtype=bool)
     for threshold in _IN_MIDDLE:
-        mask = (scores > threshold) & free
+        mask = (near > threshold) & free[place]
         if np.count_nonzero(mask) < _LEAST_MIDDLE:
             continue
-        place = extent(mask.any(axis=1)), extent(mask.any(axis=0))
-        top, left = place[0].start, place[1].start
-        pieces, near = connected(mask[place]), scores[place]
+        pieces = connected(mask)
         for piece in sorted(set(pieces.ravel().tolist()) - {0}):
             own = pieces == piece
             if np.count_nonzero(own) < _LEAST_MIDDLE:

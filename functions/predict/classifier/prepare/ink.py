@@ -159,6 +159,15 @@ def _cells(box: Part, shape: tuple[int, ...]) -> tuple[slice, slice]:
     )
 
 
+def is_upright(written: NDArray[np.bool_]) -> bool:
+    """Whether what is written is as slender as a stroke, of some height, and reaches no border."""
+    rows, columns = reach(written)
+    tall, wide = rows.stop - rows.start, columns.stop - columns.start
+    height, width = written.shape
+    is_inside = rows.start and columns.start and rows.stop < height and columns.stop < width
+    return bool(is_inside and tall >= _SLENDER * wide and tall > _LEAST_STROKE * height)
+
+
 def shows_something(pixels: Pixels) -> bool:
     """Whether a picture [H, W, C] has ink besides dust, bars, frames, ruling, shadows, sheets."""
     try:
@@ -193,10 +202,10 @@ class Overview(NamedTuple):
         overview = _reduce(pixels, step)
         page = paper(overview)
         away = overview - page
-        colour = np.einsum("hwc,hw->c", away, np.einsum("hwc,hwc->hw", away, away))
-        colour /= max(float(np.linalg.norm(colour)), 1e-6)
-        colour *= (3 / len(colour)) ** 0.5  # grey ink is as dark in one channel as in three
-        kept = without_specks(without_ruling(contrast(away @ colour) > _WRITTEN))
+        colour = direction(np.einsum("hwc,hw->c", away, np.einsum("hwc,hwc->hw", away, away)))
+        kept = without_specks(
+            without_ruling(contrast(np.asarray(away @ colour, np.float32)) > _WRITTEN)
+        )
         if not kept.any():
             raise BlankImage(BLANK)
         return cls(step, page, colour, kept)
@@ -204,25 +213,16 @@ class Overview(NamedTuple):
     @property
     def extent(self) -> tuple[slice, slice]:
         """Rows and columns of what is written."""
-        return extent(self.kept.any(axis=1)), extent(self.kept.any(axis=0))
+        return reach(self.kept)
 
     @property
     def is_stroke(self) -> bool:
         """Whether what is written is tall, slender, and away from the border."""
-        rows, columns = self.extent
-        tall, wide = rows.stop - rows.start, columns.stop - columns.start
-        height, width = self.kept.shape
-        is_inside = rows.start and columns.start and rows.stop < height and columns.stop < width
-        return bool(is_inside and tall >= _SLENDER * wide and tall > _LEAST_STROKE * height)
+        return is_upright(self.kept)
 
     def piece(self, pixels: Pixels) -> Piece:
         """What is written, as one piece. Raises BlankImage as `ink` does."""
-        height, width = self.kept.shape
-        rows, columns = self.extent
-        box = Part(
-            rows.start / height, rows.stop / height, columns.start / width, columns.stop / width
-        )
-        return Piece(box, self.kept, self.ink(pixels))
+        return Piece(box_of(self.kept), self.kept, self.ink(pixels))
 
     def ink(self, pixels: Pixels) -> Ink:
         """Ink [h, w] of the picture, 0 to 1, cropped to what is written.
@@ -237,6 +237,20 @@ class Overview(NamedTuple):
         if not written.any():
             raise BlankImage(BLANK)
         return ink[extent(written.any(axis=1)), extent(written.any(axis=0))]
+
+
+def reach(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns of what is marked of a mask [H, W]."""
+    return extent(mask.any(axis=1)), extent(mask.any(axis=0))
+
+
+def box_of(mask: NDArray[np.bool_]) -> Part:
+    """The same as shares."""
+    height, width = mask.shape
+    rows, columns = reach(mask)
+    return Part(
+        rows.start / height, rows.stop / height, columns.start / width, columns.stop / width
+    )
 
 
 def _surroundings(rows: slice, columns: slice, shape: tuple[int, ...]) -> Part:
@@ -285,6 +299,12 @@ def _quadratic(cells: NDArray[np.float32]) -> NDArray[np.float32]:
         near = np.abs(planes - coefficients.T @ basis).max(axis=0) < tolerance
     surface = (coefficients.T @ basis).T + border
     return np.asarray(surface.reshape(cells.shape), dtype=np.float32)
+
+
+def direction(away: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Direction of an ink [C] from paper; grey ink is as dark in one channel as in three."""
+    length = max(float(np.linalg.norm(away)), 1e-6)
+    return np.asarray(away / length * (3 / len(away)) ** 0.5, dtype=np.float32)
 
 
 def contrast(signed: Ink) -> Ink:

@@ -112,6 +112,9 @@ class MnistPipeline(NamedTuple):
         """Samples of one digit or all, where the finder sees them, or rules see a lone stroke."""
         from classifier.prepare import finder  # noqa: PLC0415 - finished samples don't need it
 
+        located = self._of_drawing(pixels, maps_of, load_detail, many=many)
+        if located:
+            return located
         findings = finder.find(pixels, maps_of)
         first = findings.digits[0] if findings.digits else None
         if first is None or _may_be_stroke(first, pixels):
@@ -138,6 +141,27 @@ class MnistPipeline(NamedTuple):
             if not digits and shows_something(pixels):
                 return self._without_digit(pixels, load_detail, many=many)
         return self._located(digits, many=many)
+
+    def _of_drawing(
+        self, pixels: Pixels, maps_of: "MapsOf", load_detail: DetailLoader | None, *, many: bool
+    ) -> Located | None:
+        """Sample of a drawing that is one stroke, or of a small digit on it; None for others."""
+        from classifier.prepare import drawing, finder  # noqa: PLC0415 - as above
+
+        drawn = drawing.find_drawing(pixels)
+        if drawn is None:
+            return None
+        stroke = drawing.straight_stroke(drawn, pixels)
+        if stroke is not None:
+            return Located([self.normalise(stroke.ink)], [stroke.box])
+        box = None if many else drawing.small_part(drawn)
+        if box is None:
+            return None
+        digits = finder.find_in(box, pixels, maps_of, load_detail)
+        if not digits or digits[0].score < _SURE:
+            return None
+        closer = finder.look_closer(digits[0], pixels, maps_of, load_detail)
+        return self._located([_plain(closer, pixels), *digits[1:]], many=False)
 
     def _without_digit(
         self, pixels: Pixels, load_detail: DetailLoader | None, *, many: bool

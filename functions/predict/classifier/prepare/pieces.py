@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 def connected(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Label [H, W] of 8-connected pieces; 0 is background. Labels are not consecutive."""
     height, width = mask.shape
-    labels = np.zeros((height, width + 1), dtype=np.int64)  # no run goes on in the next row
-    labels[:, :width] = mask
-    flat = labels.ravel()
-    edges = np.flatnonzero(np.diff(flat, prepend=0))
+    marked = np.zeros(1 + height * (width + 1), dtype=bool)
+    rows = marked[1:].reshape(height, width + 1)  # no run goes on in the next row
+    rows[:, :width] = mask
+    edges = np.flatnonzero(marked[1:] != marked[:-1])
     starts, stops = edges[::2], edges[1::2]  # of marked cells in a row
     # The runs that each touches in the next row follow one another.
     first = np.searchsorted(stops, starts + width + 1)
@@ -18,6 +18,8 @@ def connected(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     runs = np.arange(len(starts))
     upper = runs.repeat(counts)
     lower = np.arange(len(upper)) + (first - np.cumsum(counts) + counts).repeat(counts)
+    if np.array_equal(lower, runs[1:]):  # each hangs on one before it
+        return mask.astype(np.int64)
     piece = runs
     while True:  # each run takes the largest label of those that it touches, and so do they
         largest = piece.copy()
@@ -27,8 +29,9 @@ def connected(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         if np.array_equal(largest, piece):
             break
         piece = largest
-    flat[flat > 0] = (piece + 1).repeat(stops - starts)
-    return labels[:, :width]
+    labels = np.zeros((height, width), dtype=np.int64)
+    labels[mask] = (piece + 1).repeat(stops - starts)
+    return labels
 
 
 def around[T: np.generic](padded: NDArray[T], combine: np.ufunc) -> NDArray[T]:
@@ -40,5 +43,5 @@ def around[T: np.generic](padded: NDArray[T], combine: np.ufunc) -> NDArray[T]:
 
 def extent(occupied: NDArray[np.bool_]) -> slice:
     """From the first to the last true value of flags [N]; at least one is true."""
-    indices = np.flatnonzero(occupied)
-    return slice(int(indices[0]), int(indices[-1]) + 1)
+    flags = occupied.tobytes()
+    return slice(flags.index(1), flags.rindex(1) + 1)

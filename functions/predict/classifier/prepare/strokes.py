@@ -29,6 +29,7 @@ _TWO_SIDED = (0.6, 0.45)  # of the rows and of the columns that cross ink twice
 _LEAST_WITHIN = 0.45  # of a ring's height
 _HOLLOW = 1.8  # times the ink: what an outline encloses. A 0 of a thin pen encloses as much,
 _BROAD = 0.29  # of the longer side, but that is broader than a stroke
+_HOLE = 0.12  # of a map's longer side: what is twice as broad is a hole and no hollow stroke
 _MARGIN = 6  # pixels: the outline may go on beyond what the network took for ink
 
 
@@ -72,7 +73,9 @@ def without_outline(digit: Ink, box: Part, pixels: Pixels) -> Piece | None:
     written, clear = digit > _ANY, digit > _CLEAR
     is_ringed = _crossing(written, 3) > _RINGED and _crossing(written.T, 3) > _RINGED
     rows, columns = _TWO_SIDED
-    is_two_sided = _crossing(clear, 2) > rows and _crossing(clear.T, 2) > columns
+    is_two_sided = (
+        _crossing(clear, 2) > rows and _crossing(clear.T, 2) > columns and not _has_hole(digit)
+    )
     if not is_ringed and not is_two_sided:
         return None
     try:
@@ -96,14 +99,25 @@ def filled(piece: Piece) -> Piece | None:
     inside = _grown(paper == regions[0]) & ~written
     if inside.sum() < _HOLLOW * written.sum():
         return None
-    core = inside
-    for _ in range(int(_BROAD / 2 * max(written.shape))):
-        core = _eroded(core)
-    if core.any():
+    if _is_broad(inside, _BROAD / 2):
         return None
     ink = inside | written
     ink = ink[extent(ink.any(axis=1)), extent(ink.any(axis=0))]
     return piece._replace(ink=ink.astype(np.float32))
+
+
+def _has_hole(digit: Ink) -> bool:
+    """Whether a digit encloses what is clearly broader than a stroke, as most 0s do."""
+    return _is_broad(
+        _enclosed(connected(np.pad(digit <= _WRITTEN, 1, constant_values=True))), _HOLE
+    )
+
+
+def _is_broad(region: Mask, share: float) -> bool:
+    """Whether anything is left of a region without its edges, each a share of the longer side."""
+    for _ in range(int(share * max(region.shape))):
+        region = _eroded(region)
+    return bool(region.any())
 
 
 def _crossing(written: Mask, times: int) -> float:
@@ -152,6 +166,7 @@ def _grown(mask: Mask) -> Mask:
 
 
 def _eroded(mask: Mask) -> Mask:
-    padded = np.pad(mask, 1)
-    upright = padded[:-2, 1:-1] & padded[2:, 1:-1]
-    return np.asarray(mask & upright & padded[1:-1, :-2] & padded[1:-1, 2:])
+    eroded = np.zeros_like(mask)
+    inner = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1]
+    eroded[1:-1, 1:-1] = inner & mask[1:-1, :-2] & mask[1:-1, 2:]
+    return eroded

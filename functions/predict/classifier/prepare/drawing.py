@@ -1,0 +1,81 @@
+"""Drawings: ink on a page of one colour, as on a canvas, found without an estimate of its paper.
+
+In microseconds that tells a stroke that is alone, and where the digits are if they are small.
+"""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.errors import BlankImage
+from classifier.image.pixels import Part, Pixels
+from classifier.prepare.ink import Overview, Piece, box_of, direction, is_upright, reach
+
+_SIDE = 128  # pixels on the longer side that are looked at
+_PLAIN = 24  # of 255, within which a pixel has the page's colour: some canvases are sent as JPEG
+_WHITE = 255
+_CLEAR = 96  # of 255: of fainter ink, a part would be taken for the page
+_BEND = 0.08  # of a stroke's height, by which it leaves the straight line
+_BROAD = 0.25  # of its height
+_SMALL = (0.1, 1 / 3)  # of the picture's longer side: below it is dust at times
+
+
+def find_drawing(pixels: Pixels) -> NDArray[np.bool_] | None:
+    """Where a picture [H, W, C] differs from its page [h, w], if that is upright or a small part.
+
+    None for any other picture, most often after a look at one channel. One pixel of each block is
+    looked at, so that a hairline has gaps.
+    """
+    seen = _seen(pixels)
+    drawn: NDArray[np.bool_] | None = None
+    for channel in range(seen.shape[2]):
+        values = np.ascontiguousarray(seen[:, :, channel])
+        page = int(values[0, 0])
+        other = values < page - _PLAIN
+        if page + _PLAIN < _WHITE:
+            other |= values > page + _PLAIN
+        drawn = other if drawn is None else drawn | other
+        if drawn.any() and not is_upright(drawn) and not small_part(drawn):
+            return None
+    is_clear = float(np.ptp(seen, axis=(0, 1)).max()) > _CLEAR
+    return drawn if is_clear else None
+
+
+def straight_stroke(drawn: NDArray[np.bool_], pixels: Pixels) -> Piece | None:
+    """The ink of a drawing that is nothing but a straight, upright stroke, most likely a 1."""
+    if not is_upright(drawn):
+        return None
+    written = drawn[reach(drawn)]
+    tall, wide = written.shape
+    left, right = written.argmax(axis=1), wide - written[:, ::-1].argmax(axis=1)
+    middle = (left + right) / 2
+    bend = np.abs(middle - np.linspace(middle[0], middle[-1], tall)).max()
+    is_solid = written.sum() == (right - left).sum()
+    if not is_solid or bend > _BEND * tall or (right - left).max() > _BROAD * tall:
+        return None
+    seen = _seen(pixels)
+    page = seen[0, 0].astype(np.float32)
+    ink = direction(seen[drawn].mean(axis=0, dtype=np.float32) - page)
+    with contextlib.suppress(BlankImage):
+        page = np.broadcast_to(page, seen.shape)
+        return Overview(_step(pixels), page, ink, drawn).piece(pixels)
+    return None
+
+
+def small_part(drawn: NDArray[np.bool_]) -> Part | None:
+    """Where all of a drawing is, if that is a small part of the picture."""
+    rows, columns = reach(drawn)
+    longer_side = max(rows.stop - rows.start, columns.stop - columns.start)
+    least, most = _SMALL
+    return box_of(drawn) if least < longer_side / max(drawn.shape) < most else None
+
+
+def _seen(pixels: Pixels) -> NDArray[Any]:
+    step = _step(pixels)
+    return pixels[::step, ::step]
+
+
+def _step(pixels: Pixels) -> int:
+    return int(-(-max(pixels.shape[:2]) // _SIDE))
