@@ -146,7 +146,7 @@ def serve(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             store = ModelStore(f"file://{tmp_path}")
             store.publish(document, content)
             store.promote("mnist", version, "production")
-        # Apart from the one that other tests import: it keeps its model, and so does the early load.
+        # Apart from the one that other tests import: it keeps its model, as does the early load.
         monkeypatch.setattr("classifier.model.early.loading", None)
         source = Path(hook.__file__).parents[1] / "predict/classifier/handler.py"
         spec = importlib.util.spec_from_file_location("app_of_a_version", source)
