@@ -92,7 +92,7 @@ def _from_pixels(quantisation: Quantisation) -> list[Step] | None:
     None if the integers' range is not one that authors scale all channels of pixels to.
     """
     scale, zero = quantisation
-    limits = np.iinfo(zero.dtype)
+    limits = np.iinfo(str(zero.dtype))
     least, most = ((float(one) - float(zero)) * float(scale) for one in (limits.min, limits.max))
     for low, high in _RANGES:
         near = _NEAR * (high - low)

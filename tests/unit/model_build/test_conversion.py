@@ -177,7 +177,7 @@ def test_a_tensorflow_lite_model_of_integers_is_converted_and_compared(
     """Pixels get what its own runtime answers, before that is rounded to a step of 256."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
-    import tensorflow as tf  # type: ignore[import-untyped]
+    import tensorflow as tf
 
     keras.utils.set_random_seed(3)
     layers = keras.layers
