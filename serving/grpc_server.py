@@ -26,7 +26,7 @@ from classifier.http import MAX_BODY, inference_protocol, tensors
 from classifier.http.event import Request
 from classifier.monitoring.telemetry import begin, logger
 from classifier.served import Served
-from serving import access_log, metrics
+from serving import access_log, metrics, triton_messages
 from serving.options import Options, bracketed
 
 _GRACE_SECONDS = 25.0  # for calls in progress when the server stops
@@ -62,6 +62,7 @@ class GrpcServer:
         limit = ("grpc.max_receive_message_length", MAX_BODY)
         self._server = grpc.aio.server(options=[limit, ("grpc.so_reuseport", 1)])
         add_GRPCInferenceServiceServicer_to_server(self._service, self._server)
+        self._server.add_generic_rpc_handlers([self._service.of_triton()])
         address = f"{bracketed(self._options.host)}:{self._options.grpc_port}"
         cert, key = self._options.tls_cert, self._options.tls_key
         if cert and key:
@@ -101,7 +102,7 @@ class _Service(GRPCInferenceServiceServicer):
             "ServerMetadata",
             lambda: (
                 _body(inference_protocol.server_metadata(_GET, self._served))
-                | {"extensions": ["classification"]}  # the others are REST's
+                | {"extensions": ["classification", "model_configuration", "statistics"]}
             ),
             waits=False,
         )
@@ -110,15 +111,40 @@ class _Service(GRPCInferenceServiceServicer):
         return await self._call(
             context,
             "ModelMetadata",
-            lambda: _body(
-                inference_protocol.metadata(
-                    _GET, self._served, request.name, request.version or None
-                )
-            ),
+            lambda: self._asked(inference_protocol.metadata, request),
         )
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - as above
         return await self._call(context, "ModelInfer", lambda: self._infer(request))
+
+    async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802 - Triton's
+        return await self._call(
+            context,
+            "ModelConfig",
+            lambda: {"config": self._asked(inference_protocol.config, request)},
+        )
+
+    async def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802 - Triton's
+        return await self._call(
+            context,
+            "ModelStatistics",
+            lambda: self._asked(inference_protocol.model_statistics, request),
+        )
+
+    def of_triton(self) -> grpc.GenericRpcHandler:
+        """Handler of the calls that the protocol itself does not have."""
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                getattr(self, name),
+                triton_messages.MESSAGES[f"{name}Request"].FromString,
+                triton_messages.MESSAGES[f"{name}Response"].SerializeToString,
+            )
+            for name in triton_messages.CALLS
+        }
+        return grpc.method_handlers_generic_handler(triton_messages.SERVICE, handlers)
+
+    def _asked(self, route: Callable[..., dict[str, Any]], request: Any) -> dict[str, Any]:
+        return _body(route(_GET, self._served, request.name or None, request.version or None))
 
     def _ready(self, name: str, version: str) -> dict[str, Any]:
         if self._served.models.is_unloaded(name):
@@ -191,7 +217,8 @@ class _Service(GRPCInferenceServiceServicer):
         if code is not grpc.StatusCode.OK:
             await context.abort(code, detail)
         if isinstance(answer, dict):
-            return getattr(messages, f"{method}Response")(**answer)
+            name = f"{method}Response"
+            return (triton_messages.MESSAGES.get(name) or getattr(messages, name))(**answer)
         return answer
 
 

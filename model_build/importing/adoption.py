@@ -18,7 +18,7 @@ from onnx import ModelProto, helper, version_converter
 from classifier.prepare import encoding
 from model_build.errors import ImportRefused
 from model_build.graph.convert import OUTPUT_NAME
-from model_build.importing import batching, probing, widening
+from model_build.importing import batching, probing, quantised_ends, widening
 from model_build.importing.description import Description, describe
 from model_build.importing.inputs import set_batch, take_input
 from model_build.importing.outputs import (
@@ -87,6 +87,7 @@ def adopt(
         notes.append(f"converted opset {opset(read_source.model)} to {OPSET}")
     model.ir_version = max(model.ir_version, 4)  # older ones list weights among the inputs
     drop_zip_maps(model.graph, notes)
+    quantised_ends.return_floats(model.graph, notes)
     taken = take_input(model, size, notes)
     forget_shapes(model.graph)
     pictures = probing.noise(encoder(taken.dtype, ["N", *taken.sides]))

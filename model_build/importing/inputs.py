@@ -8,6 +8,7 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 from model_build.errors import ImportRefused
 from model_build.graph.convert import INPUT_NAME
+from model_build.importing import quantised_ends
 from model_build.importing.rewriting import Step, prepend, rename
 
 type Side = int | str
@@ -56,7 +57,7 @@ def take_input(model: ModelProto, size: tuple[int, int] | None, notes: list[str]
     graph = model.graph
     image = image_input(graph)
     kind = image.type.tensor_type.elem_type
-    dtype = _DTYPES.get(kind) or ("uint8" if kind in _INTEGERS else "float32")
+    dtype, conversion = quantised_ends.steps_into(graph, image) or _conversion(kind)
     if kind not in _INTEGERS | _FLOATS | _DTYPES.keys():
         name = (
             TensorProto.DataType.Name(kind) if image.type.HasField("tensor_type") else "no tensor"
@@ -82,8 +83,8 @@ def take_input(model: ModelProto, size: tuple[int, int] | None, notes: list[str]
         notes.append(f"the model takes one picture {lone} without a batch: added a Reshape")
     elif length is not None:
         steps.append(("Reshape", {}, [np.array([-1, length])]))
-    if kind not in _DTYPES:
-        steps.append(("Cast", {"to": kind}, []))
+    if conversion:
+        steps += conversion
         name = TensorProto.DataType.Name(kind).lower()
         notes.append(f"the model takes {name}: added a conversion from {dtype}")
     if steps:
@@ -97,6 +98,13 @@ def set_batch(graph: GraphProto, batch: Side) -> None:
     tensor = image.type.tensor_type
     sides = [side.dim_value for side in tensor.shape.dim][1:]
     image.CopyFrom(helper.make_tensor_value_info(INPUT_NAME, tensor.elem_type, [batch, *sides]))
+
+
+def _conversion(kind: int) -> tuple[str, list[Step]]:
+    """The dtype to take for numbers of a kind, and the steps from one to the other."""
+    if kind in _DTYPES:
+        return _DTYPES[kind], []
+    return "uint8" if kind in _INTEGERS else "float32", [("Cast", {"to": kind}, [])]
 
 
 def _lone_picture(shape: list[Side]) -> list[int]:

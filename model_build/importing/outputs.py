@@ -234,6 +234,14 @@ def _nothing_usable(calls: dict[str, list[NDArray[Any]]], classes: int, name: st
             f"the model has {columns} classes, but the labels file has {classes} labels; write one "
             "label per line, in the order of the model's output"
         )
+    for output, shape in found.items():
+        dtype = np.asarray(calls[output][0]).dtype
+        if shape[-1:] == [classes] and dtype.kind in "iu":
+            return (
+                f"the output {output} has one number for each of the {classes} labels, but in "
+                f"{dtype}, and the graph does not say what they stand for; export the model with "
+                "a float32 output"
+            )
     shapes = ", ".join(f"{output} {shape}" for output, shape in found.items())
     return (
         f"no output has one number for each of the {classes} labels, got {shapes}; export the "

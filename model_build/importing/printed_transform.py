@@ -84,6 +84,12 @@ class _Reading:
             "interpolation": interpolation.removesuffix("_exact"),
         }
         if self._is_tensor and given.get("antialias") is not True:
+            if interpolation == "bicubic" and not self._is_share:
+                raise ImportRefused(
+                    f"{self._path}: a bicubic Resize of uint8 tensors without antialias can't be "
+                    "served, as PyTorch computes it in another way; resize with antialias=True, or "
+                    "after ToTensor"
+                )
             self._made["antialias"] = False
 
     def _crop(self, size: Any) -> None:

@@ -12,9 +12,9 @@ def read(path: Path, expected: str) -> str:
     Raises ImportRefused for a file in neither UTF-8 nor UTF-16 with its byte order mark.
     """
     try:
-        with path.open("rb") as file:
-            is_wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        return path.read_text(encoding="utf-16" if is_wide else "utf-8-sig")
+        content = path.read_bytes()  # once: it may be a pipe
+        is_wide = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return content.decode("utf-16" if is_wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ImportRefused(
             f"{path} is not a text file in UTF-8; expected {expected}; if it is text, save it as "

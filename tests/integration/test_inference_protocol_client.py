@@ -151,6 +151,11 @@ def test_statistics_count_inferences(
     assert count(MODEL, model_version) == count() == before + 5
 
 
+def test_the_configuration_is_read(client: InferenceServerClient) -> None:
+    configuration = client.get_model_config(MODEL)
+    assert (configuration["name"], configuration["max_batch_size"]) == (MODEL, 32)
+
+
 def test_fractions_are_refused_and_not_answered_wrongly(
     client: InferenceServerClient, digits: NDArray[np.uint8]
 ) -> None:

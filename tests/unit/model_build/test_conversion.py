@@ -38,6 +38,7 @@ def saved_model(path: Path) -> Path:
 ELSEWHERE: dict[str, tuple[Any, str]] = {
     "net.keras": (plain, r"has no keras .* keras.saving.load_model\('net.keras'\).export"),
     "net.h5": (plain, "is a Keras model, and this Python has no keras"),
+    "net.tflite": (plain, r"has no tensorflow .* --tflite net\.tflite --output my\.onnx"),
     "net": (saved_model, "has no tensorflow .* -m tf2onnx.convert --saved-model net --output"),
     "net.pt2": (
         lambda path: archive(path, "archive_format", "models/model.json"),
@@ -68,7 +69,6 @@ USELESS: dict[str, tuple[Any, str]] = {
     "net.pth": (lambda path: archive(path, "data.pkl", "data/0"), "weights without their network"),
     "net.safetensors": (plain, "weights without their network"),
     "forest.joblib": (plain, "is not an ONNX file; convert it first: skl2onnx.to_onnx"),
-    "net.tflite": (plain, r"--tflite /.*/net\.tflite --output my\.onnx"),
     "folder": (Path.mkdir, "a folder without a saved_model.pb"),
 }
 
@@ -165,3 +165,51 @@ def test_a_saved_model_is_converted_and_compared(tmp_path: Path, network: Any) -
     batch = np.random.default_rng(0).random((4, 12, 16, 3), dtype=np.float32) * 255
     (answers,) = ort.InferenceSession(tmp_path / "adopted.onnx").run(None, {"image": batch})
     np.testing.assert_allclose(answers, network(batch), atol=1e-5)
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's own
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_a_tensorflow_lite_model_of_integers_is_converted_and_compared(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pixels get what its own runtime answers, before that is rounded to a step of 256."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((12, 16, 3)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    generator = np.random.default_rng(0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [generator.random((1, 12, 16, 3), dtype=np.float32)] for _ in range(20)
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, kind)
+    (tmp_path / "net.tflite").write_bytes(converter.convert())
+    adopted = adopt(tmp_path / "net.tflite", tmp_path / "adopted.onnx", 3, encoder)
+    assert "TensorFlow Lite model: outputs differ by at most" in adopted.notes[0]
+    assert (adopted.dtype, adopted.shape) == ("uint8", ["N", 12, 16, 3])
+    pixels = generator.integers(0, 256, (4, 12, 16, 3), dtype=np.uint8)
+    (answers,) = ort.InferenceSession(tmp_path / "adopted.onnx").run(None, {"image": pixels})
+    lite = tf.lite.Interpreter(str(tmp_path / "net.tflite"))
+    lite.allocate_tensors()
+    (given,), (result,) = lite.get_input_details(), lite.get_output_details()
+    scale, zero = result["quantization"]
+    for picture, answer in zip(pixels, answers, strict=True):
+        numbers = picture.astype(np.int16) - (0 if kind == "uint8" else 128)
+        lite.set_tensor(given["index"], numbers[np.newaxis].astype(kind))
+        lite.invoke()
+        theirs = (lite.get_tensor(result["index"])[0].astype(np.float32) - zero) * scale
+        np.testing.assert_allclose(answer, theirs, atol=0.02)

@@ -2,6 +2,8 @@
 
 import codecs
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,16 @@ def test_labels_that_occur_twice_are_told_apart_by_their_index(tmp_path: Path) -
     assert [found.index(folder) for folder in folders] == [0, 2, 0, 2]
     with pytest.raises(ImportRefused, match=r"rename it to one of 'crane \(0\)', 'crane \(2\)'"):
         found.index("crane")
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    """As the shell's <(…) is."""
+    pipe = tmp_path / "labels"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"cat\ndog\n",), daemon=True)
+    writer.start()
+    assert labels.read(pipe).names == ["cat", "dog"]
+    writer.join()
 
 
 def test_numbers_that_occur_twice_become_text(tmp_path: Path) -> None:

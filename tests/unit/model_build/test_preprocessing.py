@@ -150,6 +150,10 @@ TIMM = {"input_size": [3, 224, 224], "crop_pct": 0.9, "mean": None, "std": None}
         ("Compose([Resize((9, 8)), PILToTensor(), ConvertImageDtype()])", {"scale": 1 / 255}),
         (PRINTED, {"interpolation": "bicubic", "frame": [8, 8]}),
         ("Compose([ToTensor(), Resize((9, 9), antialias=False)])", {"antialias": False}),
+        (
+            "Compose([ToTensor(), Resize((9, 9), interpolation=bicubic, antialias=False)])",
+            {"interpolation": "bicubic", "antialias": False},
+        ),
         ("Resize(size=(9, 8))", {"frame": [9, 8], "scale": 1.0}),
     ],
 )
@@ -162,6 +166,10 @@ def test_forms_of_files(read: Read, config: Any, expected: dict[str, Any]) -> No
     ("config", "sentence"),
     [
         (VIT | {"do_pad": True}, "do_pad True can't be served"),
+        (
+            "Compose([PILToTensor(), Resize((9, 9), interpolation=bicubic, antialias=False)])",
+            "bicubic Resize of uint8 tensors without antialias can't be served",
+        ),
         (VIT | {"do_resize": False}, "do_resize False can't be served"),
         (VIT | {"size": {"longest_edge": 9}}, "size {'longest_edge': 9} can't be served"),
         (VIT | {"size": {"shortest_edge": 9}}, "can't be served without do_center_crop"),
@@ -257,3 +265,19 @@ def test_without_antialias_a_picture_is_scaled_as_in_keras_s_data_sets(
     members = {"pipeline": "picture", "fit": fit, "antialias": False, "crop_rounding": "down"}
     found = sample(from_manifest(["N", 96, 80, 3], members), whole, "auto")
     assert np.abs(found - expected).max() < 0.51
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("fill", [0, 77])
+@pytest.mark.parametrize(("height", "width"), [(96, 80), (200, 64), (24, 301)])
+def test_a_picture_is_filled_up_as_keras_s_pad_to_aspect_ratio_does_it(
+    height: int, width: int, fill: int, photo: bytes
+) -> None:
+    import keras
+
+    whole = Picture(photo, is_whole=True)
+    resizing = keras.layers.Resizing(height, width, pad_to_aspect_ratio=True, fill_value=fill)
+    expected = np.asarray(resizing(np.asarray(whole.image, dtype=np.float32)))
+    members = {"pipeline": "picture", "fit": "pad", "antialias": False, "pad_colour": [fill]}
+    found = sample(from_manifest(["N", height, width, 3], members), whole, "auto")
+    assert np.abs(found - expected).max() < 0.53  # it counts places in float32

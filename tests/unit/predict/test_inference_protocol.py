@@ -105,6 +105,7 @@ def test_the_server_tells_its_name_and_extensions(server: Server) -> None:
     assert body["extensions"] == [
         "binary_tensor_data",
         "classification",
+        "model_configuration",
         "model_repository",
         "statistics",
     ]
@@ -615,6 +616,22 @@ def test_the_best_classes_can_be_asked_for(
 def test_more_classes_than_there_are_get_all(server: Server) -> None:
     wanted = {"outputs": [{"name": "probabilities", "parameters": {"classification": 99}}]}
     assert infer(server, inference(BLANK) | wanted)[1]["outputs"][0]["shape"] == [1, 10]
+
+
+def test_the_configuration_is_triton_s(server: Server, version: str) -> None:
+    for path in ("/v2/models/mnist/config", f"/v2/models/mnist/versions/{version}/config"):
+        assert server(path) == (
+            200,
+            {
+                "name": "mnist",
+                "platform": "onnxruntime_onnx",
+                "backend": "onnxruntime",
+                "max_batch_size": 32,
+                "input": [{"name": "image", "data_type": "TYPE_UINT8", "dims": [28, 28]}],
+                "output": [{"name": "probabilities", "data_type": "TYPE_FP32", "dims": [10]}],
+            },
+        )
+    assert server("/v2/models/other/config")[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/v2/models/stats", "/v2/models/mnist/stats"])

@@ -92,7 +92,7 @@ def test_metadata_is_that_of_rest(client: InferenceServerClient, server: OwnServ
     assert client.get_server_metadata(as_json=True) == {
         "name": "classifier-on-lambda",
         "version": "2",
-        "extensions": ["classification"],
+        "extensions": ["classification", "model_configuration", "statistics"],
     }
     described = client.get_model_metadata(MODEL, as_json=True)
     expected = json.loads(server.get(f"/v2/models/{MODEL}")[1])
@@ -243,6 +243,43 @@ def test_another_model_or_version_is_not_there(client: InferenceServerClient) ->
             call()
         assert refused.value.status() == "StatusCode.NOT_FOUND"
         assert "this function serves" in refused.value.message()
+
+
+def test_the_configuration_is_read(
+    client: InferenceServerClient, version: tuple[Path, str]
+) -> None:
+    for names in ((MODEL,), (MODEL, version[1])):
+        assert client.get_model_config(*names, as_json=True)["config"] == {
+            "name": MODEL,
+            "platform": "onnxruntime_onnx",
+            "backend": "onnxruntime",
+            "max_batch_size": 32,
+            "input": [{"name": "image", "data_type": "TYPE_UINT8", "dims": ["28", "28"]}],
+            "output": [{"name": "probabilities", "data_type": "TYPE_FP32", "dims": ["10"]}],
+        }
+    with pytest.raises(InferenceServerException, match="NOT_FOUND"):
+        client.get_model_config("other")
+
+
+def test_statistics_count_inferences(
+    client: InferenceServerClient, digits: NDArray[np.uint8], version: tuple[Path, str]
+) -> None:
+    def counted(*names: str) -> Any:
+        (counts,) = client.get_inference_statistics(*names).model_stats
+        return counts
+
+    before = counted(MODEL)
+    client.infer(MODEL, [tensor(digits[:3])])
+    after = counted(MODEL, version[1])
+    assert (after.name, after.version) == (MODEL, version[1])
+    assert after.inference_count == counted().inference_count == before.inference_count + 3
+    for part in ("success", "compute_input", "compute_infer"):
+        had, has = (getattr(one.inference_stats, part) for one in (before, after))
+        assert has.count == had.count + 1
+        assert has.ns > had.ns
+    assert after.last_inference > 10**12  # milliseconds since 1970
+    sizes = {batch.batch_size: batch.compute_infer.count for batch in after.batch_stats}
+    assert sizes[3] >= 1
 
 
 def test_calls_are_counted_and_logged(

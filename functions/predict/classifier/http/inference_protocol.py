@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import BadRequest, NotFound, TooLarge
-from classifier.http import MAX_BODY, coding, tensors
+from classifier.http import MAX_BODY, MAX_IMAGES, coding, tensors
 from classifier.http.event import Request
 from classifier.http.response import Response, ok, ok_binary
 from classifier.http.routes import Route
@@ -23,7 +23,13 @@ from classifier.monitoring import statistics
 from classifier.prepare.encoding import Tensor
 from classifier.served import Answers, Served
 
-EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "statistics"]
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+]
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _MAX_ID = 256  # characters; the id is echoed back
 
@@ -84,6 +90,26 @@ def metadata(_request: Request, served: Served, name: str, version: str | None =
             "platform": "onnx_onnxv1",
             "inputs": [_metadata(model.input_name, tensors.datatype_of(model), shape)],
             "outputs": [_metadata(model.output_name, "FP32", [-1, len(model.labels)])],
+        }
+    )
+
+
+def config(_request: Request, served: Served, name: str, version: str | None = None) -> Response:
+    """GET …/config: Triton's model configuration, as far as it is a client's business."""
+    model = model_of(served, name, version)
+    data_type = f"TYPE_{tensors.datatype_of(model)}"
+    return ok(
+        {
+            "name": model.name,
+            "platform": "onnxruntime_onnx",  # Triton's own name of it
+            "backend": "onnxruntime",
+            "max_batch_size": MAX_IMAGES,
+            "input": [
+                {"name": model.input_name, "data_type": data_type, "dims": [*model.encode.shape]}
+            ],
+            "output": [
+                {"name": model.output_name, "data_type": "TYPE_FP32", "dims": [len(model.labels)]}
+            ],
         }
     )
 
@@ -155,6 +181,7 @@ ROUTES: list[Route] = [
     (re.compile("/v2/models/stats"), "GET", model_statistics),
     (re.compile(_NAMED), "GET", metadata),
     (re.compile(f"{_NAMED}/ready"), "GET", model_ready),
+    (re.compile(f"{_NAMED}/config"), "GET", config),
     (re.compile(f"{_NAMED}/stats"), "GET", model_statistics),
     (re.compile(f"{_NAMED}/infer"), "POST", infer),
 ]

@@ -15,11 +15,13 @@ from classifier.prepare.encoding import Sample
 from classifier.prepare.exact import require_size
 
 type Background = Literal["dark", "light"]
-Fit = Literal["shorter", "longer", "squash", "cover"]
+Fit = Literal["shorter", "longer", "squash", "cover", "pad"]
 CropRounding = Literal["even", "down"]
 PadPlace = Literal["centre", "start"]
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+_TAPS = {"bilinear": (0, 1), "bicubic": (-1, 0, 1, 2)}  # pixels that one depends on, from before it
+_CUBIC = -0.75  # the kernel's slope at 1, of PyTorch and OpenCV; Pillow's is -0.5
 _USUAL_CROP = 224 / 256  # of `imagenet`
 _MOST_PIXELS = 16  # times the frame's: a picture that becomes larger is resampled in part
 
@@ -36,9 +38,11 @@ class PicturePipeline(NamedTuple):
     - `squash`: stretched to `size`, and the frame is cut from its middle.
     - `cover`: the largest part of the frame's proportions, times `crop`, is cut from its middle and
       scaled to the frame.
+    - `pad`: filled up to the frame's proportions with `pad_colour`, then scaled to the frame.
 
     interpolation, antialias: as Pillow does it; without antialias, a pixel of the sample depends on
-    the nearest pixels of the picture only, as in TensorFlow's resize. pad_colour: by channel, in
+    the nearest pixels of the picture only, as in the resize of TensorFlow and, for bicubic, of
+    PyTorch. pad_colour: by channel, in
     the order R, G, B; None is the colour of the picture's border. pad_place: where the picture is
     in the frame. crop_rounding: where the middle is if half a pixel is left over: `even` as in
     torchvision, `down` as in Hugging Face's processors and Keras. background: a picture whose
@@ -87,8 +91,13 @@ class PicturePipeline(NamedTuple):
             raise ValueError(f'background must be "dark" or "light", got {background!r}')
         interpolation = _choice(given, "interpolation", INTERPOLATIONS, "bilinear")
         antialias = bool(given.get("antialias", True))
-        if not antialias and interpolation not in ("nearest", "bilinear"):
+        if not antialias and interpolation not in ("nearest", *_TAPS):
             raise ValueError(f"antialias must be true for interpolation {interpolation!r}")
+        if fit == "pad" and (antialias or interpolation not in _TAPS):
+            raise ValueError(
+                f"fit pad goes with antialias false and {' or '.join(_TAPS)}, got antialias "
+                f"{str(antialias).lower()} and {interpolation}"
+            )
         return cls(
             height,
             width,
@@ -122,6 +131,8 @@ class PicturePipeline(NamedTuple):
 
     def _fitted(self, image: Image.Image) -> Image.Image:
         """Scale and crop an image to the frame, or to what of the frame it fills."""
+        if self.fit == "pad":
+            return self._filled_up(image)
         if self.fit == "cover":
             image = image.crop(self._part(image.height, image.width))
         height, width = self._scaled(image.height, image.width)
@@ -139,6 +150,23 @@ class PicturePipeline(NamedTuple):
             (top + self.height) * down,
         )
         return self._resampled(image, self.height, self.width, box)
+
+    def _filled_up(self, image: Image.Image) -> Image.Image:
+        """Scale a picture with what it lacks of the frame's proportions, half on either side.
+
+        One line of that is enough: places beyond it take its colour.
+        """
+        image = image.convert("L" if self.channels == 1 else "RGB")
+        down = max(0, image.width * self.height // self.width - image.height) // 2
+        across = max(0, image.height * self.width // self.height - image.width) // 2
+        top, left = min(1, down), min(1, across)
+        sides = (image.width + 2 * left, image.height + 2 * top)
+        colour = self.pad_colour or np.median(_border(np.asarray(image)), axis=0).flat
+        values = tuple(int(value) for value in colour)
+        filled = Image.new(image.mode, sides, values * (self.channels // len(values)))
+        filled.paste(image, (left, top))
+        box = (left - across, top - down, sides[0] - left + across, sides[1] - top + down)
+        return _sampled(filled, self.height, self.width, box, self.interpolation)
 
     def _scaled(self, rows: int, columns: int) -> tuple[int, int]:
         """Height and width of the whole picture once it is scaled."""
@@ -173,8 +201,9 @@ class PicturePipeline(NamedTuple):
         width: int,
         box: tuple[float, float, float, float] | None = None,
     ) -> Image.Image:
-        if self.interpolation == "bilinear" and not self.antialias:
-            return _sampled(image, height, width, box or (0, 0, image.width, image.height))
+        if self.interpolation in _TAPS and not self.antialias:
+            box = box or (0, 0, image.width, image.height)
+            return _sampled(image, height, width, box, self.interpolation)
         resample = Image.Resampling[self.interpolation.upper()]
         return image.resize((width, height), resample, box)
 
@@ -226,14 +255,14 @@ def _crop(given: dict[str, Any], fit: str) -> float:
     crop = float(given.get("crop", 1))
     if not 0 < crop <= 1:
         raise ValueError(f"crop must be in (0, 1], got {crop}")
-    if crop != 1 and (fit == "longer" or "size" in given):
-        raise ValueError(f"crop does not go with {'size' if 'size' in given else 'fit longer'}")
+    if crop != 1 and (fit in ("longer", "pad") or "size" in given):
+        raise ValueError(f"crop does not go with {'size' if 'size' in given else f'fit {fit}'}")
     return crop
 
 
 def _size(given: dict[str, Any], fit: str, frame: tuple[int, int], crop: float) -> tuple[int, int]:
     """Height and width that the picture is scaled to or made to cover, before it is cropped."""
-    if fit in ("longer", "cover"):
+    if fit in ("longer", "cover", "pad"):
         if "size" in given:
             raise ValueError(f"size does not go with fit {fit}, got {given['size']}")
         return frame
@@ -261,27 +290,43 @@ def _pad_colour(colour: Any, channels: int) -> tuple[int, ...] | None:
 
 
 def _sampled(
-    image: Image.Image, height: int, width: int, box: tuple[float, float, float, float]
+    image: Image.Image,
+    height: int,
+    width: int,
+    box: tuple[float, float, float, float],
+    interpolation: str,
 ) -> Image.Image:
     """Scale a part of an image without antialias: Pillow's own way to do it rounds down."""
     pixels = np.asarray(image)
-    rows, down = _neighbours(box[1], box[3], height, image.height)
-    columns, across = _neighbours(box[0], box[2], width, image.width)
-    corners = pixels[rows[:, np.newaxis, :, np.newaxis], columns[:, np.newaxis]]  # [2, 2, H, W, …]
-    weights = down[:, np.newaxis, :, np.newaxis] * across[:, np.newaxis]
-    weighted = "abij,abij...->ij..."
-    return Image.fromarray(np.rint(np.einsum(weighted, weights, corners)).astype(np.uint8))
+    taps = _TAPS[interpolation]
+    rows, down = _neighbours(box[1], box[3], height, image.height, taps)
+    columns, across = _neighbours(box[0], box[2], width, image.width, taps)
+    total = sum(
+        np.einsum("bij,bij...->ij...", weights[:, np.newaxis] * across[:, np.newaxis], nearby)
+        for weights, nearby in zip(
+            down, (pixels[row[:, np.newaxis], columns[:, np.newaxis]] for row in rows), strict=True
+        )
+    )
+    return Image.fromarray(np.rint(total).clip(0, 255).astype(np.uint8))
 
 
 def _neighbours(
-    start: float, stop: float, count: int, length: int
+    start: float, stop: float, count: int, length: int, taps: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The two pixels between which each of `count` lies, and their weights [2, count]."""
+    """The pixels near each of `count` places, and their weights [taps, count]."""
     places = start + (np.arange(count) + 0.5) * (stop - start) / count - 0.5
-    before = np.floor(places)
-    pixels = np.stack([before, before + 1]).clip(0, length - 1).astype(np.int64)
-    after = (places - before).astype(np.float32)
-    return pixels, np.stack([1 - after, after])
+    near = np.floor(places) + np.array(taps)[:, np.newaxis]
+    distance = np.abs(places - near)
+    weights = 1 - distance if len(taps) == 2 else _cubic(distance)
+    return near.clip(0, length - 1).astype(np.int64), weights.astype(np.float32)
+
+
+def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of the cubic convolution. Source: Keys 1981, equation 4, with a of _CUBIC."""
+    a = _CUBIC
+    inner = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    outer = a * (((distance - 5) * distance + 8) * distance - 4)
+    return np.where(distance <= 1, inner, outer)
 
 
 def _background(sample: Sample) -> Background:
