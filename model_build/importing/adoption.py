@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, helper, version_converter
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper, version_converter
 
 from classifier.prepare import encoding
 from model_build.errors import ImportRefused
@@ -37,6 +37,7 @@ __all__ = ["Adopted", "Description", "adopt", "describe"]
 
 OPSET = 13  # the oldest with per-channel scales, which the quantiser writes
 _OLDEST = 7  # that onnxruntime runs
+_TINY = 1e-30
 _HALF_ROUNDING = 0.05  # in a probability, that float16 may explain
 
 
@@ -88,6 +89,7 @@ def adopt(
     model.ir_version = max(model.ir_version, 4)  # older ones list weights among the inputs
     drop_zip_maps(model.graph, notes)
     quantised_ends.return_floats(model.graph, notes)
+    _drop_tiny_weights(model.graph, notes)
     taken = take_input(model, size, notes)
     forget_shapes(model.graph)
     pictures = probing.noise(encoder(taken.dtype, ["N", *taken.sides]))
@@ -104,6 +106,25 @@ def adopt(
     return Adopted(
         taken.dtype, [batch, *taken.sides], activation, notes, quantised, read_source.lineage
     )
+
+
+def _drop_tiny_weights(graph: GraphProto, notes: list[str]) -> None:
+    """Set weights to zero whose products are too small for a processor's normal numbers.
+
+    It computes with such numbers many times more slowly, and nothing can depend on them.
+    """
+    count = 0
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:  # not a constant
+            continue
+        weights = numpy_helper.to_array(tensor)
+        is_tiny = (weights != 0) & (np.abs(weights) < _TINY)
+        if is_tiny.any():
+            kept = np.where(is_tiny, np.float32(0), weights)
+            tensor.CopyFrom(numpy_helper.from_array(kept, tensor.name))
+            count += int(is_tiny.sum())
+    if count:
+        notes.append(f"set {count:,} weights below {_TINY} to zero: they only made it slow")
 
 
 def _first_calls(

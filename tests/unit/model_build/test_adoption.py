@@ -76,6 +76,16 @@ def test_probabilities_stay_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before, after)
 
 
+def test_weights_so_small_that_they_only_make_a_model_slow_are_dropped(tmp_path: Path) -> None:
+    weight = np.random.default_rng(1).normal(0, 0.3, (36, CLASSES)).astype(np.float32)
+    weight[::5] *= np.float32(1e-36)
+    model = linear(weight=weight, end="Softmax")
+    adopted, target = take(model, tmp_path)
+    assert adopted.notes == ["set 32 weights below 1e-30 to zero: they only made it slow"]
+    stored = {one.name: numpy_helper.to_array(one) for one in onnx.load(target).graph.initializer}
+    np.testing.assert_array_equal(stored["weight"], np.where(np.abs(weight) < 1e-30, 0, weight))
+
+
 def test_a_batch_that_is_fixed_to_one_is_made_dynamic(tmp_path: Path) -> None:
     adopted, target = take(linear(shape=(1, 1, 6, 6), end="Softmax"), tmp_path)
     assert adopted.notes == ["changed the fixed batch size of 1 to a dynamic one"]
