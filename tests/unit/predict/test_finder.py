@@ -439,6 +439,43 @@ def test_a_digit_whose_middle_was_not_seen_is_one_by_its_ink() -> None:
     assert [digit.ink.shape[1] for digit in digits] == pytest.approx([40, 12], abs=2)
 
 
+ROW_OF_FOUR = ((10, 30, 4, 14), (10, 30, 18, 20), (11, 30, 24, 34), (10, 29, 38, 46))
+
+
+def as_one_blur(ink: float = 0.35) -> Maps:
+    """Maps of a row that the network takes for one digit, of whose ink it sees little."""
+    maps = maps_with((10, 30, 4, 46), score=0.4)
+    maps[:, :, 0] *= ink
+    maps[20, 20, 0] = 0.9  # some of it is clear
+    return maps
+
+
+def test_a_row_of_ink_is_digits_however_few_of_their_middles_were_seen() -> None:
+    digits = finder.of_pieces(pieces_of(*ROW_OF_FOUR), findings_of(as_one_blur()))
+    assert {digit.box for digit in digits} == {box(*rectangle) for rectangle in ROW_OF_FOUR}
+
+
+@pytest.mark.parametrize("case", ["faint", "other writing", "heights", "touching"])
+def test_other_ink_is_no_row(case: str) -> None:
+    rectangles = list(ROW_OF_FOUR)
+    findings = findings_of(as_one_blur(0.28 if case == "faint" else 0.35))
+    if case == "other writing":
+        findings = findings._replace(has_other=True)
+    elif case == "heights":
+        rectangles[0] = (18, 30, 4, 14)
+        rectangles[3] = (9, 30, 38, 46)
+    elif case == "touching":
+        rectangles[2:] = [(10, 30, 20, 46)]
+    assert finder.of_pieces(pieces_of(*rectangles), findings) == []
+
+
+def test_one_digit_of_a_row_is_read_and_the_others_counted() -> None:
+    page = PAGE.copy()
+    for top, bottom, left, right in ROW_OF_FOUR:
+        page[4 * top : 4 * bottom, 4 * left : 4 * right] = 0
+    assert locate(as_one_blur(0.5), pixels=page) == (1, 3)
+
+
 def test_ink_that_is_no_digits_is_left_out() -> None:
     digit, other = (10, 30, 4, 14), (10, 30, 20, 30)
     assert len(finder.of_pieces(pieces_of(digit, other), findings_of(maps_with(digit)))) == 1

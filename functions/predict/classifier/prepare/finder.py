@@ -44,8 +44,10 @@ _MOST_WINDOWS = 64
 _MIDDLE_SHARE = 0.6  # of a digit's height and width that its middle takes (model_build/finding)
 _REACH = 1.5  # times the digit's half height and width: ink further away is another's
 _LEAST_OTHER = 4  # cells of other writing that count
-_WIDE = 1.3  # times its height: a piece of two digits, and not a broad 2
+WIDE = 1.3  # times its height: a piece of two digits, and not a broad 2
 _LEAST_SCORE = 0.4  # mean of the map of digits' ink over a piece of ink that is a digit
+_LEAST_ROW = (0.2, 0.3)  # the same of each piece of a row; their mean
+_LEAST_HEIGHT = 0.6  # of the highest, in a row
 
 
 class Digit(NamedTuple):
@@ -100,24 +102,54 @@ def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
 def of_pieces(pieces: list[Piece], findings: Findings) -> list[Digit]:
     """Pieces of ink that a first look took for digits: a digit each, and none is lost among others.
 
-    Empty where they don't account for every digit that it saw, or where two of these touch.
+    Unless they are a row: empty where they don't account for every digit that it saw, or where two
+    of these touch.
     """
+    if (row := _row(pieces, findings)) is not None:
+        return row
     digits: list[Digit] = []
     accounted: set[int] = set()
     for box, mask, ink in pieces:
-        shares = _shrunk(mask, findings.ink.shape)
-        score = float((shares * findings.ink).sum() / shares.sum())
+        score = _score(mask, findings)
         if score < _LEAST_SCORE:
             continue
         within = {
             index for index, digit in enumerate(findings.digits) if _covered(digit.box, box) > _SAME
         }
         height, width = ink.shape
-        if len(within - accounted) > 1 and width > _WIDE * height:
+        if len(within - accounted) > 1 and width > WIDE * height:
             return []
         accounted |= within
         digits.append(Digit(box, ink, score, score))
     return digits if len(accounted) == len(findings.digits) else []
+
+
+def _row(pieces: list[Piece], findings: Findings) -> list[Digit] | None:
+    """Pieces of nearly the same height as digits, if a first look took their ink for such.
+
+    In a row, a 1 is a hair to the network, and others run together. None for any other pieces, and
+    beside other writing.
+    """
+    heights = sorted(piece.box.bottom - piece.box.top for piece in pieces)
+    is_row = (
+        len(pieces) > 1
+        and not findings.has_other
+        and heights[0] > _LEAST_HEIGHT * heights[-1]
+        and all(ink.shape[1] <= WIDE * ink.shape[0] for _, _, ink in pieces)
+    )
+    if not is_row:
+        return None
+    scores = [_score(mask, findings) for _, mask, _ in pieces]
+    score, (each, mean) = sum(scores) / len(scores), _LEAST_ROW
+    if min(scores) < each or score < mean:
+        return None
+    return [Digit(box, ink, score, float(ink.sum())) for box, _, ink in pieces]
+
+
+def _score(mask: NDArray[np.bool_], findings: Findings) -> float:
+    """Mean of the map of digits' ink over a piece."""
+    shares = _shrunk(mask, findings.ink.shape)
+    return float((shares * findings.ink).sum() / shares.sum())
 
 
 def _shrunk(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> Ink:

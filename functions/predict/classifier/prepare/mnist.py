@@ -23,7 +23,7 @@ from classifier.prepare.ink import (
 )
 
 if TYPE_CHECKING:
-    from classifier.prepare.finder import Digit, MapsOf
+    from classifier.prepare.finder import Digit, Findings, MapsOf
 
 MAX_DIGITS = 32
 _SURE = 0.6  # score of a digit that is not looked at as a stroke, too
@@ -133,6 +133,8 @@ class MnistPipeline(NamedTuple):
                 or finder.find_all(findings.digits, pixels, maps_of)
                 or findings.digits
             )
+        elif first is not None and (row := _row(first, pixels, findings)):
+            digits = sorted(row, key=lambda digit: -digit.prominence)
         elif first is not None:
             closer = finder.look_closer(first, pixels, maps_of, load_detail)
             digits = [_plain(closer, pixels), *findings.digits[1:]]
@@ -291,6 +293,16 @@ def _may_be_stroke(digit: "Digit", pixels: Pixels) -> bool:
     (height, width, _), box = pixels.shape, digit.box
     is_slender = (box.bottom - box.top) * height > 2 * (box.right - box.left) * width
     return digit.score < _SURE and (digit.cells <= _TINY or is_slender)
+
+
+def _row(first: "Digit", pixels: Pixels, findings: "Findings") -> "list[Digit]":
+    """Digits of a row that a first look took for one digit, as it is so wide."""
+    from classifier.prepare.finder import WIDE, of_pieces  # noqa: PLC0415 - as in _plain
+
+    (height, width, _), box = pixels.shape, first.box
+    is_wide = (box.right - box.left) * width > WIDE * (box.bottom - box.top) * height
+    row = of_pieces(find_pieces(pixels), findings) if is_wide else []
+    return row if len(row) > 1 else []
 
 
 def _offset(frame: int, length: int, center: float) -> int:
