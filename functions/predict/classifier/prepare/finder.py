@@ -46,7 +46,7 @@ _REACH = 1.5  # times the digit's half height and width: ink further away is ano
 _LEAST_OTHER = 4  # cells of other writing that count
 WIDE = 1.3  # times its height: a piece of two digits, and not a broad 2
 _LEAST_SCORE = 0.4  # mean of the map of digits' ink over a piece of ink that is a digit
-_LEAST_ROW = (0.2, 0.3)  # the same of each piece of a row; their mean
+_LEAST_ROW = (0.1, 0.3)  # the same of each piece of a row; their mean
 _LEAST_HEIGHT = 0.6  # of the highest, in a row
 
 
