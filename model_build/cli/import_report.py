@@ -99,7 +99,7 @@ def next_steps(name: str, version: str, store: str, channel: str, *, doubted: bo
     is_usual = store == DEFAULT_STORE
     serve = "" if is_usual else f"MODEL_STORE_URL={store} "
     pinned = "" if channel == "production" else f"MODEL_VERSION={channel or version} "
-    lines = {"serve": f"{serve}MODEL_NAME={name} {pinned}python -m tools.serve"}
+    lines = {"serve": f"{serve}MODEL_NAME={name} {pinned}make serve"}
     if channel != "production":
         options = ("" if is_usual else f" --store {store}") + (" --force" if doubted else "")
         lines["promote"] = f"python -m model_build promote {version} --name {name}{options}"

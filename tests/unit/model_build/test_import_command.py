@@ -176,7 +176,7 @@ def test_the_graph_is_described_before_and_the_next_commands_after(
     chosen = f"MODEL_STORE_URL={models.url} MODEL_NAME=my-digits-v2 MODEL_VERSION={version}"
     asked = f"promote {version} --name my-digits-v2 --store {models.url}"
     assert lines[lines.index("next:") + 1 :] == [
-        f"serve    {chosen} python -m tools.serve",
+        f"serve    {chosen} make serve",
         f"promote  python -m model_build {asked}",
         f'deploy   make deploy PARAMETERS="ModelName=my-digits-v2" STORE={models.url}',
     ]
