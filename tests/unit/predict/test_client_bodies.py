@@ -271,6 +271,7 @@ MISTAKES = [
     Way("JSON: twice", JSON, json.dumps(document(TEXT).decode()).encode(), 400, "encoded twice"),
     Way("JSON: another name", JSON, b'{"picture": "Zm9v"}', 400, "picture"),
     Way("JSON: no image", JSON, b'["c2V2ZW4="]', 400, "got a list"),
+    Way("JSON: no images", JSON, b'{"images": []}', 400, "got an empty list"),
     Way("JSON: two of another name", JSON, json.dumps([TEXT] * 2).encode(), 400, 'as "images"'),
     Way("JSON: URL of another name", JSON, b'{"event": {"url": "https://-"}}', 400, "http(s) URL"),
     Way("JSON: cmd's quotes", JSON, b"'" + document(TEXT) + b"'", 400, "in single quotes"),

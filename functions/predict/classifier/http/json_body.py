@@ -103,6 +103,8 @@ def _described(value: Any) -> str:
 
 
 def _described_list(value: list[Any]) -> str:
+    if not value:
+        return "an empty list"
     numbers = " of numbers, pixels or bytes; send the base64 of an image file"
     return "a list" + (numbers if _are_numbers(value) else "")
 
