@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from model_build.data.datasets import Dataset
+from model_build.engine.stage import SAMPLES, StageContext
 from model_build.evaluation.evaluate import expected_calibration_error
 from model_build.graph import temperature
 from model_build.graph.optimise import EXTENDED, optimise
@@ -32,6 +33,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory, mnist: Dataset, classifier:
     dynamic.quantise(folder / "parent.onnx", folder / "dynamic.onnx")
     weight_only.quantise(folder / "parent.onnx", folder / "weight-only.onnx")
     return folder
+
+
+@pytest.mark.parametrize("has_pages", [True, False])
+def test_a_reader_of_pages_is_not_made_surer(
+    mnist: Dataset, classifier: bytes, tmp_path: Path, *, has_pages: bool
+) -> None:
+    """However sure it may be of the data set's samples, which are easier."""
+    for name in ("source", "samples", "target"):
+        (tmp_path / name).mkdir()
+    graph = tmp_path / "source/model.onnx"
+    graph.write_bytes(classifier)
+    temperature.calibrate(graph, graph, mnist.validation_images, mnist.validation_labels)
+    temperature.apply(graph, graph, 2.0)
+    others = np.random.default_rng(0).integers(0, 256, (200, 28, 28), dtype=np.uint8)
+    np.savez(
+        tmp_path / "samples" / SAMPLES,
+        validation_images=np.concatenate([mnist.validation_images, others]),
+        validation_labels=np.concatenate([mnist.validation_labels, np.full(200, -1)]),
+        validation_scores=np.full(len(mnist.validation_images) + 200, 0.9, np.float32),
+    )
+    context = StageContext(
+        mnist,
+        0,
+        lambda *_: None,
+        tmp_path / "source",
+        (),
+        tmp_path / "target",
+        tmp_path / "samples" if has_pages else None,
+    )
+    result = temperature.build_stage(context)
+    assert result["temperature"] == pytest.approx(1.0 if has_pages else 0.5, rel=0.02)
+    assert ("rejection" in result) == has_pages
 
 
 @settings(max_examples=15)

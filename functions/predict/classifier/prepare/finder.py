@@ -81,7 +81,7 @@ class Findings(NamedTuple):
 def find_in(
     box: Part, pixels: Pixels, maps_of: MapsOf, load_detail: DetailLoader | None
 ) -> list[Digit]:
-    """Find the digits in a box at once as they show close by; none if there is other writing."""
+    """Find the digits in a box by a close look alone; none if there is other writing."""
     part = _around(box, pixels)
     digits, _, has_other = find(_detail(part, pixels, load_detail), maps_of)
     return [] if has_other else [digit._replace(box=_within(digit.box, part)) for digit in digits]
@@ -247,8 +247,8 @@ def look_closer(
 def with_stroke(digits: list[Digit], pixels: Pixels) -> list[Digit]:
     """The same digits, the first with all of its ink, if rules see that it is an upright stroke.
 
-    Empty for any other. What else was seen on the stroke belongs to it. On a tile or a
-    desk, the rules see the stroke only near by.
+    Empty for any other. What else was seen on the stroke belongs to it. On a tile or a desk, the
+    rules see the stroke only near by.
     """
     if not digits:
         return []

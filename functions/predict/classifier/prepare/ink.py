@@ -36,7 +36,7 @@ BLANK = (
 )
 _SLENDER = 2.2  # height by width, from which on a stroke alone may be a 1
 _LEAST_STROKE = 0.15  # of the picture's height
-_MOST_BESIDE = 3  # pieces of ink, the stroke among them
+_MOST_BESIDE = 2  # pieces of ink that are not the stroke
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 _LOW = 0.55  # of the usual height: a lower piece is a part of a digit
 _MOST_PIECES = 64
@@ -126,7 +126,7 @@ def lone_stroke(pixels: Pixels) -> Piece | None:
     """
     try:
         overview = Overview.of(pixels, _STROKE_OVERVIEW)
-        return overview.piece(pixels) if overview.is_stroke else None
+        return overview.piece(pixels) if is_upright(overview.kept) else None
     except BlankImage:
         return None
 
@@ -139,13 +139,13 @@ def stroke_at(box: Part, pixels: Pixels) -> Piece | None:
     try:
         overview = Overview.of(pixels, _STROKE_OVERVIEW)
         labels = connected(overview.kept)
-        if len(np.unique(labels)) > 1 + _MOST_BESIDE:  # and the paper
+        if len(np.unique(labels)) > 2 + _MOST_BESIDE:  # the paper and the stroke
             return None
         there = labels[_cells(box, labels.shape)]
         if not there.any():
             return None
         overview = overview._replace(kept=labels == np.bincount(there[there > 0]).argmax())
-        return overview.piece(pixels) if overview.is_stroke else None
+        return overview.piece(pixels) if is_upright(overview.kept) else None
     except BlankImage:
         return None
 
@@ -215,11 +215,6 @@ class Overview(NamedTuple):
         """Rows and columns of what is written."""
         return reach(self.kept)
 
-    @property
-    def is_stroke(self) -> bool:
-        """Whether what is written is tall, slender, and away from the border."""
-        return is_upright(self.kept)
-
     def piece(self, pixels: Pixels) -> Piece:
         """What is written, as one piece. Raises BlankImage as `ink` does."""
         return Piece(box_of(self.kept), self.kept, self.ink(pixels))
@@ -245,7 +240,7 @@ def reach(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def box_of(mask: NDArray[np.bool_]) -> Part:
-    """The same as shares."""
+    """Where a mask [H, W] is marked, as a box."""
     height, width = mask.shape
     rows, columns = reach(mask)
     return Part(
