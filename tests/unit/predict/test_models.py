@@ -78,6 +78,19 @@ def test_the_bytes_of_a_file_are_not_kept_once_it_is_open(store: Path) -> None:
     assert held < size / 2
 
 
+@pytest.mark.parametrize("first", ["load", "unload"])
+def test_what_was_loaded_early_is_not_served_where_a_load_is_asked_for(
+    store: Path, first: str
+) -> None:
+    publish(store, "mnist", 1, 0.9)
+    early = Waiting(lambda: load_configured(None))
+    early.result()
+    newer = publish(store, "mnist", 2, 0.9)
+    models = Models(early)
+    getattr(models, first)("mnist")
+    assert models.get().version == newer.version
+
+
 def test_the_first_name_is_the_default(three: dict[str, Sure]) -> None:
     models = Models()
     assert models.get().name == "mnist"

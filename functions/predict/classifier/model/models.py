@@ -139,6 +139,8 @@ class Models:
         Raises as `get` does, and ModelUnavailable if another refresh takes too long.
         """
         entry = self._entries.get(self.resolve(name))
+        if not entry:
+            self._forget_early()
         if not entry or not entry.may_leave or _is_pinned():
             return self.get(name)
         if self._refreshing:
@@ -149,6 +151,7 @@ class Models:
     def unload(self, name: str) -> None:
         """Drop a model; the next request for it loads it again. Raises as `resolve` does."""
         name = self.resolve(name)
+        self._forget_early()
         with self._lock:
             self._entries.pop(name, None)
             self._unloaded.add(name)
@@ -164,6 +167,10 @@ class Models:
             with contextlib.suppress(IndexError):  # another request was quicker
                 events.append(self._events.popleft())
         return events
+
+    def _forget_early(self) -> None:
+        """Load the first model anew: its channel may have moved since the process began."""
+        self._early = None
 
     def _new(self, name: str) -> _Entry:
         early = None
