@@ -636,6 +636,26 @@ def test_a_part_is_that_of_the_upright_picture(orientation: int, kind: str) -> N
     assert np.abs(grey(part) - grey(expected)).mean() < 1
 
 
+@pytest.mark.parametrize("side", [512, 513, 767, 1600, 2047])
+def test_a_jpeg_is_decoded_anew_only_for_more_detail(
+    side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    load = Picture._load
+
+    def counted(self: Picture, image: Image.Image, shrink: int) -> Image.Image:
+        loaded = load(self, image, shrink)
+        sizes.append(max(loaded.size))
+        return loaded
+
+    monkeypatch.setattr(Picture, "_load", counted)
+    picture = Picture(encode(drawn(side), "JPEG"))
+    for reach in (0.9, 0.1, 0.05, 0.1, 0.9):
+        picture.detail(Part(0, reach, 0, reach))
+    assert sizes == sorted(set(sizes)), "each time with more detail"
+    assert sizes[-1] == side
+
+
 def test_a_picture_at_its_full_size_has_no_more_detail() -> None:
     assert Picture(encode(bars(), "PNG")).detail(Part(0, 0.5, 0, 0.5)) is None
 

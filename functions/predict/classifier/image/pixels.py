@@ -150,13 +150,10 @@ class Picture:
         if self._is_whole:
             return None
         rows, columns = self._stored(part)
-        image = self._image
         with _refusals():
             if self._drafted:
-                image = _open(self._data)
-                width, height = image.size
-                side = max((rows[1] - rows[0]) * height, (columns[1] - columns[0]) * width)
-                image = self._load(image, int(side) // _PART_SIDE)
+                self._draft_finer(rows, columns)
+            image = self._image
             width, height = image.size
             box = (
                 int(columns[0] * width),
@@ -167,6 +164,15 @@ class Picture:
             image = image.crop(box)
             shrink = max(1, max(image.size) // _PART_SIDE)
             return self._turned(_layers(image, shrink, self._scale, self._page))
+
+    def _draft_finer(self, rows: tuple[float, float], columns: tuple[float, float]) -> None:
+        """Decode a JPEG with the detail that a part needs, and keep it for other parts."""
+        image = _open(self._data)
+        width, height = image.size
+        side = max((rows[1] - rows[0]) * height, (columns[1] - columns[0]) * width)
+        shrink = max(int(side) // _PART_SIDE, 1)
+        if shrink < round(max(image.size) / max(self._image.size)):
+            self._image = self._load(image, shrink)
 
     def _load(self, image: Image.Image, shrink: int) -> Image.Image:
         """Decode; a JPEG's own decoder reduces it by the largest of 2, 4 and 8 within `shrink`."""

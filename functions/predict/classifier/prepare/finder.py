@@ -420,7 +420,7 @@ def _strengthened(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _small(pixels: Pixels) -> NDArray[np.uint8]:
-    """A picture in colour, its longer side brought to 96 pixels."""
+    """A picture [h, w, C], its longer side brought to 96 pixels."""
     height, width, channels = pixels.shape
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -428,9 +428,7 @@ def _small(pixels: Pixels) -> NDArray[np.uint8]:
     image = Image.fromarray(whole[:, :, 0] if channels == 1 else whole)
     method = Image.Resampling.BILINEAR if scale < 1 else Image.Resampling.BICUBIC
     small = np.asarray(image.resize(size, method, reducing_gap=1.0))
-    if channels == 1:
-        small = small[:, :, np.newaxis].repeat(3, axis=2)
-    return small
+    return small[:, :, np.newaxis] if channels == 1 else small
 
 
 def _maps(small: NDArray[np.uint8], maps_of: MapsOf) -> Maps:

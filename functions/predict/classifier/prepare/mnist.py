@@ -117,7 +117,13 @@ class MnistPipeline(NamedTuple):
             return located
         findings = finder.find(pixels, maps_of)
         first = findings.digits[0] if findings.digits else None
-        if first is None or _may_be_stroke(first, pixels):
+        # A look costs less than the rules for strokes do.
+        closer = (
+            first
+            if many or first is None
+            else finder.look_closer(first, pixels, maps_of, load_detail)
+        )
+        if closer is None or (closer.score < _SURE and _may_be_stroke(findings.digits[0], pixels)):
             stroke = lone_stroke(pixels)
             if stroke is not None:
                 return Located([self.normalise(_solid(stroke))], [stroke.box])
@@ -135,8 +141,7 @@ class MnistPipeline(NamedTuple):
             )
         elif first is not None and (row := _row(first, pixels, findings)):
             digits = sorted(row, key=lambda digit: -digit.prominence)
-        elif first is not None:
-            closer = finder.look_closer(first, pixels, maps_of, load_detail)
+        elif closer is not None:
             digits = [_plain(closer, pixels), *findings.digits[1:]]
         else:
             digits = finder.find_small(find_pieces(pixels), pixels, maps_of, load_detail)
@@ -289,10 +294,10 @@ def _plain(digit: "Digit", pixels: Pixels) -> "Digit":
 
 
 def _may_be_stroke(digit: "Digit", pixels: Pixels) -> bool:
-    """Whether an unsure digit is slender, or so small that it may be a part of a stroke."""
+    """Whether a digit is slender, or so small that it may be a part of a stroke."""
     (height, width, _), box = pixels.shape, digit.box
     is_slender = (box.bottom - box.top) * height > 2 * (box.right - box.left) * width
-    return digit.score < _SURE and (digit.cells <= _TINY or is_slender)
+    return digit.cells <= _TINY or is_slender
 
 
 def _row(first: "Digit", pixels: Pixels, findings: "Findings") -> "list[Digit]":
