@@ -25,6 +25,7 @@ from model_build.finding.letters import letters
 from model_build.finding.maps import MAPS, PICTURE
 from model_build.finding.page import Page, draw_page
 from model_build.finding.shapes import SIDE
+from model_build.finding.simplify import simplify
 from model_build.finding.strokes import trace
 from model_build.finding.writing import Pens
 from model_build.graph.convert import name_input_and_output
@@ -188,6 +189,7 @@ def write(network: Any, target: Path, calibration: NDArray[np.uint8]) -> None:
         )
         optimise_integers(quantised, target)
         graph = onnx.load(target)
+        simplify(graph.graph)
         name_constants(graph.graph)
         onnx.save(graph, target)
 
