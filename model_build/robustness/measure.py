@@ -22,6 +22,7 @@ from model_build.robustness.service import Answer, Send
 SURE = 0.99  # a wrong answer with more confidence counts as sure and wrong
 _SEED = 2019
 _LENGTHS = (2, 7)  # of numbers; the second is not included
+_NUMBERS = 4  # times as many as pictures of a family: their one figure gets a narrower interval
 
 type Advance = Callable[[int], object]  # told how many pictures have been sent
 type Classify = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
@@ -90,7 +91,7 @@ def load_samples(part: str) -> Samples:
 def measure(
     send: Send, part: str, count: int, article: Classify, advance: Advance = lambda _: None
 ) -> Results:
-    """Send `count` pictures of each family, and as many numbers, and count the answers.
+    """Send `count` pictures of each family, and four times as many numbers, and count the answers.
 
     article: reads samples uint8 [N, 28, 28] as the network of the article on MNIST-C's baseline
     does. Outliers are sent with the test part only, so that no threshold is chosen on them.
@@ -117,14 +118,14 @@ def measure(
         outliers,
         auroc(probabilities, odd) if odd else None,
         rejected_at(probabilities, odd) if odd else None,
-        _measure_numbers(send, samples, count, advance),
+        _measure_numbers(send, samples, _NUMBERS * count, advance),
         _measure_corruptions(send, samples, article, advance),
     )
 
 
 def size(part: str, count: int) -> int:
     """How many pictures `measure` sends."""
-    kinds = sum(map(len, families.GROUPS.values())) + len(EMPTY) + 1
+    kinds = sum(map(len, families.GROUPS.values())) + len(EMPTY) + _NUMBERS
     kinds += len(OUTLIERS) if part == "test" else 0
     samples = len(load_samples(part).images)
     return kinds * count + len(corruptions.CORRUPTIONS) * samples

@@ -214,7 +214,7 @@ def test_every_picture_is_sent_once_and_reported(part: str) -> None:
     assert results.empty == {"white": Counts(4, 0, 0, 0, 4)}
     assert bool(results.outliers) == (part == "test")
     assert results.numbers is not None
-    assert sum(sent for _, sent in results.numbers.values()) == 4
+    assert sum(sent for _, sent in results.numbers.values()) == 16
     assert results.errors["fog"] == (0, 0.9)
     assert {"preprocess": "none"} in reader.queries
 
