@@ -82,7 +82,7 @@ def _answers(loaded: Model, pictures: list[Located]) -> list[dict[str, Any]]:
             answer,
             loaded.manifest.rejection,
             loaded.manifest.score_name,
-            picture.score,
+            picture.score_of(0),
             reject=False,
         )
         for answer, picture in zip(answers, pictures, strict=True)

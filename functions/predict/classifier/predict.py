@@ -112,9 +112,9 @@ def _results(
     results = []
     for located, size, _ in pictures:
         digits = [
-            judged(answer, rejection, score_name, located.score, reject=payload.reject)
-            for _, answer in zip(
-                located.samples, remaining, strict=False
+            judged(answer, rejection, score_name, located.score_of(index), reject=payload.reject)
+            for index, answer in zip(
+                range(len(located.samples)), remaining, strict=False
             )  # one per sample, no more
         ]
         if top_k:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from classifier.prepare.drawing import find_drawing, straight_stroke
+from classifier.prepare.drawing import fills, find_drawing, straight_stroke
 from classifier.prepare.ink import Piece
 from classifier.prepare.mnist import Located, MnistPipeline
 
@@ -144,3 +144,47 @@ def test_where_that_look_is_not_clear_the_whole_is_looked_at(first: NDArray[np.f
 def test_many_digits_are_looked_for_everywhere() -> None:
     heights, _ = looks_at(maps_of(), many=True)
     assert heights[0] < 48
+
+
+# Ink that fills the picture
+
+type Mark = tuple[int, int, int, int]  # top, bottom, left and right in pixels
+
+
+def marked(*marks: Mark) -> NDArray[np.uint8]:
+    """A white page [400, 400, 1] with black marks."""
+    page = np.full((400, 400, 1), 255, np.uint8)
+    for top, bottom, left, right in marks:
+        page[top:bottom, left:right] = 0
+    return page
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [(0, 400, 180, 220)],
+        [(20, 60, 20, 380), (340, 380, 20, 380)],
+        [(8, 200, 10, 30), (180, 200, 10, 150)],
+    ],
+    ids=["cropped", "rows", "corner"],
+)
+@pytest.mark.parametrize("is_light", [False, True])
+def test_ink_near_the_border_fills_a_picture(marks: list[Mark], *, is_light: bool) -> None:
+    page = marked(*marks)
+    assert fills(255 - page if is_light else page)
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [],
+        [(100, 300, 180, 220)],
+        [(4, 80, 4, 10)],
+        [(0, 60, 0, 400), (0, 400, 0, 20)],
+        [(20, 380, 20, 380)],
+        [(0, 400, 0, 20), (0, 400, 380, 400), (0, 20, 0, 400), (380, 400, 0, 400)],
+    ],
+    ids=["empty", "margin", "small", "bars", "sheet", "frame"],
+)
+def test_nothing_else_does(marks: list[Mark]) -> None:
+    assert not fills(marked(*marks))

@@ -328,7 +328,7 @@ def test_dust_grain_and_what_is_unclear_are_no_digits(side: int, count: int, sco
             pipeline.locate(marks(side, count), None)
     else:
         located = pipeline.locate(marks(side, count), None)
-        assert (located.score, located.boxes) == (0, [])
+        assert (located.score_of(0), located.boxes) == (0, [])
 
 
 def test_a_digit_at_the_edge_is_looked_at_as_far_as_the_picture_goes() -> None:
@@ -455,12 +455,19 @@ def test_a_row_of_ink_is_digits_however_few_of_their_middles_were_seen() -> None
     assert {digit.box for digit in digits} == {box(*rectangle) for rectangle in ROW_OF_FOUR}
 
 
+def test_between_digits_a_stroke_that_was_not_seen_is_one() -> None:
+    maps = maps_with(ROW_OF_FOUR[0])
+    assert len(finder.of_pieces(pieces_of(*ROW_OF_FOUR[:2]), findings_of(maps))) == 2
+    broad = (10, 30, 18, 28)
+    assert len(finder.of_pieces(pieces_of(ROW_OF_FOUR[0], broad), findings_of(maps))) == 1
+
+
 @pytest.mark.parametrize("case", ["faint", "other writing", "heights", "touching"])
 def test_other_ink_is_no_row(case: str) -> None:
     rectangles = list(ROW_OF_FOUR)
     findings = findings_of(as_one_blur(0.28 if case == "faint" else 0.35))
     if case == "other writing":
-        findings = findings._replace(has_other=True)
+        findings = findings._replace(other=np.ones_like(findings.other))
     elif case == "heights":
         rectangles[0] = (18, 30, 4, 14)
         rectangles[3] = (9, 30, 38, 46)
@@ -520,7 +527,12 @@ def test_samples_hold_the_digits_in_reading_order() -> None:
     assert located.boxes == [box(*wide), box(*narrow)]
     widths = [sample.any(axis=0).sum() for sample in located.samples]
     assert widths == [16, 5]  # of a box of 20
-    assert located.score > 0
+
+
+def test_each_of_many_digits_has_its_own_score() -> None:
+    maps = np.maximum(maps_with((10, 40, 2, 26)), maps_with((10, 40, 30, 44), score=0.7))
+    located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(PAGE, many=True)
+    assert located.scores == pytest.approx([0.9, 0.7])
 
 
 def test_a_page_of_digits_is_read_up_to_a_limit() -> None:
@@ -542,8 +554,7 @@ def test_other_writing_alone_is_no_digit_but_still_a_sample_to_judge() -> None:
     maps = maps_with(other=(15, 30, 15, 30))
     for many, count in ((False, 1), (True, 0)):
         located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(page, many=many)
-        assert len(located.samples) == count
-        assert located.score == 0
+        assert [located.score_of(index) for index in range(len(located.samples))] == [0] * count
         assert located.boxes == []
 
 
@@ -552,7 +563,7 @@ def test_a_finished_sample_is_not_looked_at(digits: NDArray[np.uint8]) -> None:
     for digit in digits:
         located = pipeline.locate(digit[:, :, np.newaxis])
         np.testing.assert_array_equal(located.samples[0], digit)
-        assert located.score > 0
+        assert located.score_of(0) == 1
 
 
 @pytest.mark.parametrize("side", [8, 20, 64])
@@ -571,11 +582,52 @@ def test_a_small_file_that_is_cropped_to_its_digit_is_shown_with_paper_around(si
     assert 0.3 < where.left < 0.4
 
 
+def page_with(*marks: Rectangle, side: int = 400) -> NDArray[np.uint8]:
+    """A white page with black marks, in pixels."""
+    page = np.full((side, side, 1), 255, np.uint8)
+    for top, bottom, left, right in marks:
+        page[top:bottom, left:right] = 0
+    return page
+
+
+def test_a_picture_that_its_ink_fills_is_shown_with_paper_around() -> None:
+    looks = Looks(maps_with((8, 40, 8, 40)))
+    located = MnistPipeline(28, 28, maps_of=looks).locate(
+        page_with((40, 360, 0, 30), (330, 360, 0, 360))
+    )
+    (shown,) = looks.pictures
+    edges = np.concatenate([shown[:15], shown[-15:]])
+    np.testing.assert_array_equal(edges, np.full_like(edges, 255))
+    assert shown.min() == 0
+    assert located.boxes == [pytest.approx((0, 1, 0, 1), abs=0.02)]
+
+
+# Small writing
+
+
+def test_many_small_digits_are_looked_at_together_and_large() -> None:
+    page = page_with((500, 530, 100, 120), (500, 530, 140, 160), side=1000)
+    looks = Looks(maps_with((24, 26, 5, 6)), maps_with((16, 32, 10, 18), (16, 32, 28, 36)))
+    located = MnistPipeline(28, 28, maps_of=looks).locate(page, many=True)
+    assert len(located.boxes) == 2
+    for where, left in zip(located.boxes, (100, 140), strict=True):
+        assert (where.top * 1000, where.bottom * 1000) == pytest.approx((500, 530), abs=3)
+        assert (where.left * 1000, where.right * 1000) == pytest.approx((left, left + 20), abs=3)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_small_stroke_alone_is_a_digit_though_nothing_is_seen_of_it(*, many: bool) -> None:
+    page = page_with((500, 540, 100, 106), side=1000)
+    located = MnistPipeline(28, 28, maps_of=Looks()).locate(page, many=many)
+    (where,) = located.boxes
+    assert (where.top * 1000, where.bottom * 1000) == pytest.approx((500, 540), abs=4)
+
+
 def test_a_slender_digit_that_is_sure_is_taken_as_it_was_seen() -> None:
     page = PAGE.copy()
     page[40:150, 80:116] = 0
     located = MnistPipeline(28, 28, maps_of=Looks(maps_with((8, 40, 20, 29)))).locate(page)
-    assert located.score == pytest.approx(0.9)
+    assert located.scores == pytest.approx([0.9])
 
 
 @pytest.mark.parametrize("is_seen", ["not at all", "in part"])
@@ -616,19 +668,21 @@ def test_an_upright_stroke_beside_something_else_is_taken_whole(kind: str) -> No
     (where,) = located.boxes
     assert (where.top * 192, where.bottom * 192) == pytest.approx((60, 130), abs=2)
     assert (where.left * 192, where.right * 192) == pytest.approx((92, 100), abs=2)
-    assert (located.others, located.score) == (0, 1)
+    assert (located.others, located.scores) == (0, [1])
 
 
 def test_a_stroke_among_many_is_a_letter_rather_than_a_one() -> None:
     located = MnistPipeline(28, 28, maps_of=Looks(PART_OF_STROKE)).locate(
         stroke_page("among letters")
     )
-    assert located.score == 0.5
+    assert located.scores == [0.5]
 
 
 def test_a_stroke_hides_no_other_digit() -> None:
-    maps = np.maximum(maps_with((21, 26, 23, 26), score=0.5), maps_with((16, 30, 2, 6), score=0.13))
+    maps = np.maximum(
+        maps_with((21, 26, 23, 26), score=0.5), maps_with((16, 30, 7, 11), score=0.13)
+    )
     page = stroke_page("alone")
-    page[64:120, 8:24] = 0
+    page[64:120, 28:44] = 0
     assert locate(maps, pixels=page) == (1, 1)
     assert locate(maps, pixels=page, many=True) == (2, 0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from classifier.errors import BlankImage
 from classifier.image.pixels import Part, Pixels
 from classifier.prepare.ink import Overview, Piece, box_of, direction, is_upright, reach
+from classifier.prepare.pieces import connected
 
 _SIDE = 128  # pixels on the longer side that are looked at
 _PLAIN = 24  # of 255, within which a pixel has the page's colour: some canvases are sent as JPEG
@@ -20,6 +21,11 @@ _CLEAR = 96  # of 255: of fainter ink, a part would be taken for the page
 _BEND = 0.08  # of a stroke's height, by which it leaves the straight line
 _BROAD = 0.25  # of its height
 _SMALL = (0.1, 1 / 3)  # of the picture's longer side: below it is dust at times
+_PAGE = 0.75  # of the border
+_LARGE = 1 / 3  # of the longer side: smaller ink has to be looked at in detail
+_SHEET = 0.25  # of the picture: no pen covers as much
+_DARK = 0.6  # of the most contrast
+_NARROW = 0.1  # of the longer side: ink nearer to the border is taken for what lies there
 
 
 def find_drawing(pixels: Pixels) -> NDArray[np.bool_] | None:
@@ -41,6 +47,33 @@ def find_drawing(pixels: Pixels) -> NDArray[np.bool_] | None:
             return None
     is_clear = float(np.ptp(seen, axis=(0, 1)).max()) > _CLEAR
     return drawn if is_clear else None
+
+
+def fills(pixels: Pixels) -> bool:
+    """Whether a picture [H, W, C] is so tightly cropped that most of its ink is near the border.
+
+    Never if most of the border is not of one colour, as that of a page, or lies around a sheet.
+    """
+    seen = _seen(pixels)
+    border = np.concatenate([seen[0], seen[-1], seen[1:-1, 0], seen[1:-1, -1]])
+    page = np.partition(border, len(border) // 2, axis=0)[len(border) // 2].astype(np.int16)
+    if (np.abs(border - page).max(axis=1) <= _PLAIN).mean() < _PAGE:
+        return False
+    contrast = np.abs(seen - page).max(axis=2)
+    drawn = contrast > max(_CLEAR, _DARK * int(contrast.max()))  # ruling is paler than ink
+    if not drawn.any() or (contrast > 2 * _PLAIN).mean() > _SHEET:
+        return False
+    rows, columns = reach(drawn)
+    longer_side = max(drawn.shape)
+    if max(rows.stop - rows.start, columns.stop - columns.start) < _LARGE * longer_side:
+        return False
+    near = int(_NARROW * longer_side)
+    pieces = connected(drawn)
+    outer = pieces.copy()
+    outer[near : len(pieces) - near, near : len(pieces[0]) - near] = 0
+    amounts = np.bincount(pieces.ravel())
+    amounts[0] = 0
+    return bool(amounts[np.unique(outer)].sum() > amounts.sum() / 2)
 
 
 def straight_stroke(drawn: NDArray[np.bool_], pixels: Pixels) -> Piece | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.image.pixels import DetailLoader, Part, Pixels
-from classifier.prepare.ink import Piece, quantile, stroke_at
+from classifier.prepare.ink import SLENDER, Piece, quantile, stroke_at
 from classifier.prepare.pieces import connected, extent
 
 type Maps = NDArray[np.float32]  # [h, w, 3], 0 to 1: a digit's ink, a digit's middle, other writing
@@ -68,14 +68,19 @@ class Digit(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """Digits of a picture, the most prominent first, and whether there is other writing.
+    """Digits of a picture, the most prominent first.
 
-    ink: [h, w] of all digits.
+    ink: [h, w] of all digits. other: [h, w] of other writing.
     """
 
     digits: list[Digit]
     ink: Ink
-    has_other: bool
+    other: Ink
+
+    @property
+    def has_other(self) -> bool:
+        """Whether there is other writing."""
+        return bool((self.other > _OTHER).sum() >= _LEAST_OTHER)
 
 
 def find_in(
@@ -83,8 +88,17 @@ def find_in(
 ) -> list[Digit]:
     """Find the digits in a box by a close look alone; none if there is other writing."""
     part = _around(box, pixels)
-    digits, _, has_other = find(_detail(part, pixels, load_detail), maps_of)
-    return [] if has_other else [digit._replace(box=_within(digit.box, part)) for digit in digits]
+    findings = find(_detail(part, pixels, load_detail), maps_of)
+    if findings.has_other:
+        return []
+    return [digit._replace(box=within(digit.box, part)) for digit in findings.digits]
+
+
+def zoomed(box: Part, pixels: Pixels, load_detail: DetailLoader | None) -> tuple[Part, Pixels]:
+    """The surroundings of a box, and what they show in all detail that there is."""
+    part = _around(box, pixels)
+    detail = load_detail(part) if load_detail else None
+    return part, _cut(pixels, part) if detail is None else detail
 
 
 def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
@@ -96,7 +110,7 @@ def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
         maps = _maps(_strengthened(small), maps_of)
         digits = digits_of(maps)
     digits.sort(key=lambda digit: -digit.prominence)
-    return Findings(digits, maps[:, :, 0], int((maps[:, :, 2] > _OTHER).sum()) >= _LEAST_OTHER)
+    return Findings(digits, maps[:, :, 0], maps[:, :, 2])
 
 
 def of_pieces(pieces: list[Piece], findings: Findings) -> list[Digit]:
@@ -110,7 +124,7 @@ def of_pieces(pieces: list[Piece], findings: Findings) -> list[Digit]:
     digits: list[Digit] = []
     accounted: set[int] = set()
     for box, mask, ink in pieces:
-        score = _score(mask, findings)
+        score = _mean(findings.ink, mask)
         if score < _LEAST_SCORE:
             continue
         within = {
@@ -127,29 +141,31 @@ def of_pieces(pieces: list[Piece], findings: Findings) -> list[Digit]:
 def _row(pieces: list[Piece], findings: Findings) -> list[Digit] | None:
     """Pieces of nearly the same height as digits, if a first look took their ink for such.
 
-    In a row, a 1 is a hair to the network, and others run together. None for any other pieces, and
-    beside other writing.
+    In a row, a 1 is a hair to the network, and others run together. None for any other pieces.
     """
     heights = sorted(piece.box.bottom - piece.box.top for piece in pieces)
     is_row = (
         len(pieces) > 1
-        and not findings.has_other
         and heights[0] > _LEAST_HEIGHT * heights[-1]
         and all(ink.shape[1] <= WIDE * ink.shape[0] for _, _, ink in pieces)
     )
     if not is_row:
         return None
-    scores = [_score(mask, findings) for _, mask, _ in pieces]
+    # Between other digits, any upright stroke is a 1.
+    broad = [piece for piece in pieces if piece.ink.shape[0] < SLENDER * piece.ink.shape[1]]
+    masks = [piece.mask for piece in broad or pieces]
+    scores = [_mean(findings.ink, mask) for mask in masks]
     score, (each, mean) = sum(scores) / len(scores), _LEAST_ROW
-    if min(scores) < each or score < mean:
+    other = sum(_mean(findings.other, mask) for mask in masks) / len(masks)
+    if min(scores) < each or score < max(mean, other):
         return None
     return [Digit(box, ink, score, float(ink.sum())) for box, _, ink in pieces]
 
 
-def _score(mask: NDArray[np.bool_], findings: Findings) -> float:
-    """Mean of the map of digits' ink over a piece."""
-    shares = _shrunk(mask, findings.ink.shape)
-    return float((shares * findings.ink).sum() / shares.sum())
+def _mean(values: Ink, mask: NDArray[np.bool_]) -> float:
+    """Mean of a map [h, w] over a piece."""
+    shares = _shrunk(mask, values.shape)
+    return float((shares * values).sum() / shares.sum())
 
 
 def _shrunk(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> Ink:
@@ -256,7 +272,7 @@ def with_stroke(digits: list[Digit], pixels: Pixels) -> list[Digit]:
     for part in (_WHOLE, _around(first.box, pixels)):
         stroke = stroke_at(_of_part(first.box, part), _cut(pixels, part))
         if stroke is not None:
-            box = _within(stroke.box, part)
+            box = within(stroke.box, part)
             apart = [other for other in others if _covered(other.box, box) < _SAME]
             return [Digit(box, stroke.ink, 1.0, first.prominence), *apart]
     return []
@@ -296,7 +312,7 @@ def _detail(part: Part, pixels: Pixels, load_detail: DetailLoader | None) -> Pix
 
 def _digits_in(part: Part, maps: Maps) -> list[Digit]:
     """Digits that the maps of a part of the picture show, in their places on the picture."""
-    return [digit._replace(box=_within(digit.box, part)) for digit in digits_of(maps)]
+    return [digit._replace(box=within(digit.box, part)) for digit in digits_of(maps)]
 
 
 def in_reading_order(digits: list[Digit]) -> list[Digit]:
@@ -469,7 +485,7 @@ def _sides(box: Part, pixels: Pixels) -> tuple[float, float]:
     return (box.bottom - box.top) * height, (box.right - box.left) * width
 
 
-def _within(box: Part, part: Part) -> Part:
+def within(box: Part, part: Part) -> Part:
     """A box of a part of the picture, as a box of the picture."""
     height, width = part.bottom - part.top, part.right - part.left
     return Part(

@@ -34,12 +34,14 @@ BLANK = (
     "the image is blank, or nothing on it looks like a digit; send one dark digit on light "
     "paper, or a light one on dark"
 )
-_SLENDER = 2.2  # height by width, from which on a stroke alone may be a 1
+SLENDER = 2.2  # height by width, from which on a stroke alone may be a 1
 _LEAST_STROKE = 0.15  # of the picture's height
 _MOST_BESIDE = 2  # pieces of ink that are not the stroke
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 _LOW = 0.55  # of the usual height: a lower piece is a part of a digit
+_SPECK = 0.15  # of the usual height: what is smaller belongs to no digit
 _MOST_PIECES = 64
+_SMALL_WRITING = 0.5  # of the picture's longer side
 _ICON = 64  # pixels: on a picture this small, anything is drawn on purpose
 _DUST = 10  # pixels
 _SPANNING = 0.9  # of a side: ink that long is a frame, a line or a shadow
@@ -94,18 +96,29 @@ def find_pieces(pixels: Pixels) -> list[Piece]:
 
 
 def _joined(masks: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
-    """Masks of pieces, each low one joined with the nearest that is not."""
-    extents = [(extent(mask.any(axis=1)), extent(mask.any(axis=0))) for mask in masks]
-    heights = [rows.stop - rows.start for rows, _ in extents]
-    least = _LOW * sorted(heights)[len(heights) // 2] if heights else 0.0
-    high = [index for index, height in enumerate(heights) if height >= least]
+    """Masks of pieces, each low one joined with the nearest that is not, and specks left out."""
+    extents = [reach(mask) for mask in masks]
+    sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in extents]
+    usual = _usual([height for height, _ in sizes], [int(mask.sum()) for mask in masks])
+    high = [index for index, (height, _) in enumerate(sizes) if height >= _LOW * usual]
     joined = {index: masks[index] for index in high}
-    for index, height in enumerate(heights):
-        if height < least:
+    for index, size in enumerate(sizes):
+        if index not in joined and max(size) >= _SPECK * usual:
             distance, nearest = min((_distance(extents[index], extents[i]), i) for i in high)
-            if distance < least:
+            if distance < _LOW * usual:
                 joined[nearest] = joined[nearest] | masks[index]
     return list(joined.values())
+
+
+def _usual(heights: list[int], amounts: list[int]) -> int:
+    """Median of heights, each weighted by an amount of ink: specks may be many."""
+    ordered = sorted(zip(heights, amounts, strict=True))
+    remaining = sum(amounts) / 2
+    for height, amount in ordered:
+        remaining -= amount
+        if remaining <= 0:
+            return height
+    return 0
 
 
 def _distance(first: tuple[slice, slice], second: tuple[slice, slice]) -> int:
@@ -165,7 +178,20 @@ def is_upright(written: NDArray[np.bool_]) -> bool:
     tall, wide = rows.stop - rows.start, columns.stop - columns.start
     height, width = written.shape
     is_inside = rows.start and columns.start and rows.stop < height and columns.stop < width
-    return bool(is_inside and tall >= _SLENDER * wide and tall > _LEAST_STROKE * height)
+    return bool(is_inside and tall >= SLENDER * wide and tall > _LEAST_STROKE * height)
+
+
+def small_writing(pixels: Pixels) -> Part | None:
+    """Where all ink of a picture is, if that is a small part of it."""
+    height, width, _ = pixels.shape
+    if max(height, width) <= _ICON:
+        return None
+    try:
+        box = box_of(Overview.of(pixels).kept)
+    except BlankImage:
+        return None
+    longer_side = max((box.bottom - box.top) * height, (box.right - box.left) * width)
+    return box if longer_side < _SMALL_WRITING * max(height, width) else None
 
 
 def shows_something(pixels: Pixels) -> bool:

@@ -1,5 +1,6 @@
 """Pixels → samples: the digits of any picture become samples like those of the training set."""
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from classifier.prepare.ink import (
     lone_stroke,
     quantile,
     shows_something,
+    small_writing,
 )
 
 if TYPE_CHECKING:
@@ -36,14 +38,18 @@ class Located(NamedTuple):
     """Samples of a picture and where they come from.
 
     boxes: of each sample; empty where the whole picture was taken. others: digits beside the one
-    that was asked for. score: how sure the finder is of that one, 0.0 to 1.0; 0.0 where it saw
-    something, but no digit, and 1.0 where it had no choice.
+    that was asked for. scores: how sure the finder is of each sample, 0.0 to 1.0; 0.0 where it saw
+    something, but no digit. Empty, as 1.0 for each, where it had no choice.
     """
 
     samples: list[Sample]
     boxes: list[Part] = []  # noqa: RUF012 - never changed
     others: int = 0
-    score: float = 1.0
+    scores: list[float] = []  # noqa: RUF012 - as above
+
+    def score_of(self, index: int) -> float:
+        """How sure the finder is of a sample."""
+        return self.scores[index] if self.scores else 1.0
 
 
 class MnistPipeline(NamedTuple):
@@ -97,11 +103,11 @@ class MnistPipeline(NamedTuple):
                 return Located([sample])
         if not self.maps_of:
             return Located([self.normalise(find_ink(pixels, load_detail))])
-        height, width, _ = pixels.shape
-        if max(height, width) > _SMALL_FILE:
+        margin = _margin(pixels)
+        if not margin:
             return self._find(pixels, self.maps_of, load_detail, many=many)
-        margin = max(height, width) // 10 + 2
         located = self._find(_with_margin(pixels, margin), self.maps_of, None, many=many)
+        height, width, _ = pixels.shape
         return located._replace(
             boxes=[_without_margin(box, height, width, margin) for box in located.boxes]
         )
@@ -116,37 +122,108 @@ class MnistPipeline(NamedTuple):
         if located:
             return located
         findings = finder.find(pixels, maps_of)
-        first = findings.digits[0] if findings.digits else None
-        # A look costs less than the rules for strokes do.
-        closer = (
-            first
-            if many or first is None
-            else finder.look_closer(first, pixels, maps_of, load_detail)
-        )
-        if closer is None or (closer.score < _SURE and _may_be_stroke(findings.digits[0], pixels)):
-            stroke = lone_stroke(pixels)
-            if stroke is not None:
-                return Located([self.normalise(_solid(stroke))], [stroke.box])
-            digits = finder.with_stroke(findings.digits, pixels)
-            if len(digits) == 1 or (digits and not many):
-                return self._located(digits, many=many)
-            findings = findings._replace(digits=digits or findings.digits)
-        if first is None and findings.has_other:
-            return self._without_digit(pixels, load_detail, many=many)
-        if many and first is not None:
-            digits = (
-                finder.of_pieces(find_pieces(pixels), findings)
-                or finder.find_all(findings.digits, pixels, maps_of)
-                or findings.digits
+        if not findings.digits:
+            located = self._lone_stroke(pixels) or self._zoom(
+                pixels, maps_of, load_detail, many=many
             )
-        elif first is not None and (row := _row(first, pixels, findings)):
-            digits = sorted(row, key=lambda digit: -digit.prominence)
-        elif closer is not None:
-            digits = [_plain(closer, pixels), *findings.digits[1:]]
-        else:
+            return located or self._unseen(findings, pixels, maps_of, load_detail, many=many)
+        if many:
+            return self._all(findings, pixels, maps_of, load_detail)
+        return self._first(findings, pixels, maps_of, load_detail)
+
+    def _first(
+        self,
+        findings: "Findings",
+        pixels: Pixels,
+        maps_of: "MapsOf",
+        load_detail: DetailLoader | None,
+    ) -> Located:
+        """The most prominent of the digits of a first look."""
+        from classifier.prepare import finder  # noqa: PLC0415 - as above
+
+        first, *others = findings.digits
+        closer = finder.look_closer(first, pixels, maps_of, load_detail)
+        # Which costs less than the rules for strokes do.
+        if closer.score < _SURE and _may_be_stroke(first, pixels):
+            if located := self._lone_stroke(pixels):
+                return located
+            if digits := finder.with_stroke(findings.digits, pixels):
+                return self._located(digits, many=False)
+        if row := _row(first, pixels, findings):
+            return self._located(sorted(row, key=lambda digit: -digit.prominence), many=False)
+        return self._located([_plain(closer, pixels), *others], many=False)
+
+    def _all(
+        self,
+        findings: "Findings",
+        pixels: Pixels,
+        maps_of: "MapsOf",
+        load_detail: DetailLoader | None,
+    ) -> Located:
+        """All digits around those of a first look."""
+        from classifier.prepare import finder  # noqa: PLC0415 - as above
+
+        first = findings.digits[0]
+        if first.score < _SURE and _may_be_stroke(first, pixels):
+            if located := self._lone_stroke(pixels):
+                return located
+            digits = finder.with_stroke(findings.digits, pixels)
+            if len(digits) == 1:
+                return self._located(digits, many=True)
+            findings = findings._replace(digits=digits or findings.digits)
+        if first.cells <= _TINY and (
+            located := self._zoom(pixels, maps_of, load_detail, many=True)
+        ):
+            return located
+        digits = (
+            finder.of_pieces(find_pieces(pixels), findings)
+            or finder.find_all(findings.digits, pixels, maps_of)
+            or findings.digits
+        )
+        return self._located(digits, many=True)
+
+    def _lone_stroke(self, pixels: Pixels) -> Located | None:
+        """An upright stroke, if a picture has nothing else on it."""
+        stroke = lone_stroke(pixels)
+        return Located([self.normalise(_solid(stroke))], [stroke.box]) if stroke else None
+
+    def _zoom(
+        self, pixels: Pixels, maps_of: "MapsOf", load_detail: DetailLoader | None, *, many: bool
+    ) -> Located | None:
+        """All digits of a small part of a picture, or a stroke that is alone there."""
+        from classifier.prepare import finder  # noqa: PLC0415 - as above
+
+        box = small_writing(pixels)
+        if box is None:
+            return None
+        part, detail = finder.zoomed(box, pixels, load_detail)
+        located = None
+        with contextlib.suppress(BlankImage):
+            if many:
+                located = self._find(detail, maps_of, None, many=True)
+            else:
+                located = self._lone_stroke(detail)
+        if not located or not located.samples:
+            return None
+        return located._replace(boxes=[finder.within(box, part) for box in located.boxes])
+
+    def _unseen(
+        self,
+        findings: "Findings",
+        pixels: Pixels,
+        maps_of: "MapsOf",
+        load_detail: DetailLoader | None,
+        *,
+        many: bool,
+    ) -> Located:
+        """What is on a picture on which a first look saw no digit. Raises BlankImage."""
+        from classifier.prepare import finder  # noqa: PLC0415 - as above
+
+        digits: list[Digit] = []
+        if not findings.has_other:
             digits = finder.find_small(find_pieces(pixels), pixels, maps_of, load_detail)
-            if not digits and shows_something(pixels):
-                return self._without_digit(pixels, load_detail, many=many)
+        if not digits and (findings.has_other or shows_something(pixels)):
+            return self._without_digit(pixels, load_detail, many=many)
         return self._located(digits, many=many)
 
     def _of_drawing(
@@ -175,8 +252,8 @@ class MnistPipeline(NamedTuple):
     ) -> Located:
         """What is there instead of a digit, in case the nearest is asked for."""
         if many:
-            return Located([], score=0.0)
-        return Located([self.normalise(find_ink(pixels, load_detail))], score=0.0)
+            return Located([])
+        return Located([self.normalise(find_ink(pixels, load_detail))], scores=[0.0])
 
     def _located(self, digits: "list[Digit]", *, many: bool) -> Located:
         """Samples of the first of some digits, or of all in reading order."""
@@ -189,7 +266,7 @@ class MnistPipeline(NamedTuple):
             [self.normalise(digit.ink) for digit in answered],
             [digit.box for digit in answered],
             len(digits) - len(answered),
-            1.0 if many else answered[0].score,
+            [digit.score for digit in answered],
         )
 
     @property
@@ -249,8 +326,21 @@ def center_of_mass(ink: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[float,
     return float(row / total), float(column / total)
 
 
+def _margin(pixels: Pixels) -> int:
+    """Pixels of paper that a picture needs around it: small files and tight crops have too few.
+
+    The finder takes ink at the edge for what lies there.
+    """
+    from classifier.prepare.drawing import fills  # noqa: PLC0415 - finished samples don't need it
+
+    longer_side = int(max(pixels.shape[:2]))
+    if longer_side <= _SMALL_FILE:
+        return longer_side // 10 + 2
+    return longer_side // 4 if fills(pixels) else 0
+
+
 def _with_margin(pixels: Pixels, margin: int) -> Pixels:
-    """A picture with paper around it: the finder takes ink at the edge for what lies there."""
+    """A picture with a margin of its edge's colour."""
     edges = (pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1])
     height, width, channels = pixels.shape
     wider = np.empty((height + 2 * margin, width + 2 * margin, channels), pixels.dtype)
