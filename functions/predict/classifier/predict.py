@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from classifier.errors import BlankImage, PredictError
+from classifier.errors import BlankImage, PredictError, UnreadableImage
 from classifier.http.event import Request
 from classifier.http.payload import Payload, read
 from classifier.http.response import (
@@ -84,7 +84,7 @@ def _prepare(payload: Payload, model: Model) -> list[_Prepared]:
     allowance = Allowance()
     for index, image in enumerate(payload.images):
         try:
-            picture = Picture(image, is_whole=model.preprocess.is_whole, allowance=allowance)
+            picture = _decode(image, payload, model, allowance)
             located = locate(model.preprocess, picture, payload.mode, many=payload.many)
             prepared.append(_Prepared(located, picture.size, paper(picture.edges)))
             del picture  # before the next one is decoded: it may hold 64 MB
@@ -95,6 +95,18 @@ def _prepare(payload: Payload, model: Model) -> list[_Prepared]:
                 error.detail = f"images[{index}]: {error.detail}"
             raise
     return prepared
+
+
+def _decode(image: bytes, payload: Payload, model: Model, allowance: Allowance) -> Picture:
+    try:
+        return Picture(image, is_whole=model.preprocess.is_whole, allowance=allowance)
+    except UnreadableImage as error:
+        if not payload.lacks_line_ends:
+            raise
+        raise UnreadableImage(
+            "the file was sent as text, which removed its line ends; send its bytes as they are, "
+            "with curl by --data-binary instead of -d"
+        ) from error
 
 
 def _samples(pictures: list[_Prepared]) -> list[Sample]:

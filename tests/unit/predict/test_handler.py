@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from tests.support import (
     ROOT,
     heic,  # noqa: F401 - so that Pillow saves it
 )
+from tests.support.heavy_files import tiff
 
 type Event = dict[str, Any]
 type Digits = NDArray[np.uint8]
@@ -300,6 +302,41 @@ def test_a_body_that_is_not_in_its_coding_is_refused(app: ModuleType) -> None:
         response = app.handler(event, Context())
         assert response["statusCode"] == 400
         assert "not valid gzip" in response["body"]
+
+
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF"])
+def test_a_drawing_without_line_ends_is_read_though_curl_calls_it_a_form(
+    app: ModuleType, digits: Digits, kind: str
+) -> None:
+    drawing = np.kron(np.where(digits[7] > 99, 0, 255), np.ones((4, 4))).astype(np.uint8)
+    colors = np.repeat(drawing[:, :, np.newaxis], 3, axis=2)
+    file = tiff(112, 112, drawing.tobytes()) if kind == "TIFF" else image_file(colors, kind)
+    assert not {10, 13} & set(file)
+    status, body = call(app, rest_event(file, URLENCODED))
+    assert (status, body["prediction"]) == (200, 7)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF", "JPEG", "WEBP"])
+def test_a_file_without_its_line_ends_is_refused_by_the_way_it_was_sent(
+    app: ModuleType, digits: Digits, kind: str
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (100, 100), dtype=np.uint8)
+    file = image_file(noise, kind).translate(None, b"\r\n")
+    status, body = call(app, rest_event(file, URLENCODED))
+    assert (status, "--data-binary instead of -d" in body["detail"]) == (422, True)
+    assert "--data-binary" not in call(app, rest_event(file, "image/jpeg"))[1]["detail"]
+
+
+@pytest.mark.parametrize(("height", "depth", "status"), [(60_000, 24, 413), (60, 7, 415)])
+def test_what_else_is_wrong_with_a_file_without_line_ends_is_said(
+    app: ModuleType, height: int, depth: int, status: int
+) -> None:
+    header = struct.pack("<2sIIIIiiHHI", b"BM", 0, 0, 54, 40, 600, height, 1, depth, 0)
+    answer, body = call(app, rest_event(header.ljust(2_000, b"\0"), URLENCODED))
+    assert (answer, "--data-binary" in body["detail"]) == (status, False)
 
 
 def test_a_batch_that_would_outlive_the_function_is_refused(

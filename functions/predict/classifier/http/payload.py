@@ -30,6 +30,7 @@ class Payload(NamedTuple):
     many: bool = False  # whether all digits are asked for, or the most prominent one
     top_k: int | None = None  # how many labels to answer with; 0: all probabilities, None: default
     reject: bool = True  # whether to answer that a picture shows none of the model's classes
+    lacks_line_ends: bool = False  # whether the image is a file that `curl -d` may have damaged
 
 
 def read(request: Request) -> Payload:
@@ -53,8 +54,10 @@ def read(request: Request) -> Payload:
             f"the body has {len(request.body)} bytes; send at most {MAX_BODY} (4 MiB), "
             "for example a smaller image"
         )
-    images, is_batch = _images(request.headers.get("content-type", ""), request.body)
-    return Payload(images, is_batch, mode, with_input, many, top_k, reject)
+    declared = request.headers.get("content-type", "")
+    images, is_batch = _images(declared, request.body)
+    lacks_line_ends = declared == _URLENCODED and _lacks_line_ends(request.body)
+    return Payload(images, is_batch, mode, with_input, many, top_k, reject, lacks_line_ends)
 
 
 def _choice[T: str](request: Request, name: str, choices: tuple[T, ...]) -> T:
@@ -77,11 +80,6 @@ def _top_k(request: Request) -> int | None:
 def _images(declared: str, body: bytes) -> tuple[list[bytes], bool]:
     """Images of a body, and whether it is a batch. The bytes decide; the type is a hint."""
     if formats.recognise(body):
-        if declared == _URLENCODED and _lacks_line_ends(body):
-            raise UnreadableImage(
-                "the file was sent as text, which removed its line ends; send its bytes as they "
-                "are, with curl by --data-binary instead of -d"
-            )
         return [body], False
     # What follows is imported for bodies that are not the file itself.
     from classifier.http import json_body  # noqa: PLC0415
@@ -106,8 +104,13 @@ def _images(declared: str, body: bytes) -> tuple[list[bytes], bool]:
 
 
 def _lacks_line_ends(body: bytes) -> bool:
-    """Whether a file is too long to hold neither of the bytes that `curl -d` leaves out."""
-    return len(body) >= _ENOUGH_BYTES and b"\n" not in body and b"\r" not in body
+    """Whether a body is a file, and a long one, without the bytes that `curl -d` leaves out.
+
+    That damages most files. A drawing in few colors, uncompressed, never had any.
+    """
+    is_long = len(body) >= _ENOUGH_BYTES
+    has_none = b"\n" not in body and b"\r" not in body
+    return is_long and has_none and formats.recognise(body) is not None
 
 
 def _from_text(kind: str, body: bytes) -> tuple[list[bytes], bool]:
