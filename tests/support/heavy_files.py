@@ -54,6 +54,7 @@ TAGS = {
     "compression": 259,
     "photometric": 262,
     "strips": 273,
+    "orientation": 274,
     "samples": 277,
     "rows": 278,
     "strip_bytes": 279,

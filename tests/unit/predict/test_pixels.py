@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from classifier.errors import (
     PredictError,
@@ -330,6 +330,17 @@ def test_an_orientation_that_means_nothing_is_ignored(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert np.array_equal(grey(decode(encode(bars(), exif=exif))), bars())
+
+
+def test_a_failure_within_a_decoder_is_the_file_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's modules in C raise SystemError, for example for a part outside its picture."""
+
+    def load(_: Image.Image) -> None:
+        raise SystemError("tile cannot extend outside image")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    with pytest.raises(UnreadableImage, match="damaged or truncated"):
+        decode(encode(bars()))
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")

@@ -115,6 +115,26 @@ def test_colours_of_a_tiff_of_many_bits_are_read(
     assert np.abs(pixels - largest * DIGIT[:, :, np.newaxis]).max() < 1.1
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("dtype", "count", "in_planes"),
+    [("f2", 1, False), ("f4", 3, False), ("u4", 3, True), ("u2", 2, False), ("u2", 3, True)],
+)
+def test_many_bits_are_read_the_right_way_up(
+    dtype: str, count: int, orientation: int, *, in_planes: bool
+) -> None:
+    stored = DIGIT[:, 6:38]
+    form, white = (FRACTIONS, 1) if dtype[0] == "f" else (UNSIGNED, 65_535)
+    samples = np.repeat(stored[:, :, np.newaxis] / 255 * white, count, axis=2)
+    if count == 2:
+        samples[:, :, 1] = white
+    file = deep_tiff(samples.astype(dtype), form, in_planes=in_planes, orientation=orientation)
+    height, width = stored.shape
+    expected = grey(tiff(width, height, stored.tobytes(), orientation=orientation))
+    assert Picture(file).size == expected.shape
+    assert np.abs(grey(file) - expected).max() < 0.6
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_halves_of_a_grey_tiff_are_read(order: str) -> None:
     assert np.abs(grey(grey_tiff(SHARES.astype("f2"), FRACTIONS, order)) - DIGIT).max() < 0.2

@@ -155,7 +155,7 @@ class DeepTiff(TiffImagePlugin.TiffImageFile):
     layout: Layout
 
     def load_end(self) -> None:
-        width, height = self.size
+        self._size = width, height = self._tile_size  # of what is decoded, not turned upright yet
         if self.layout.in_planes:
             height //= self.layout.per_pixel
         else:

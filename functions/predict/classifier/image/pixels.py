@@ -37,6 +37,7 @@ _DAMAGE = (
     TypeError,
     ArithmeticError,
     RuntimeError,
+    SystemError,
     struct.error,
 )
 _EXIF_ORIENTATION = 0x0112
