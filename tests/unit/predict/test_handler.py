@@ -421,11 +421,13 @@ def test_another_method_is_told_the_allowed_ones(
 
 
 @pytest.mark.parametrize("event", [None, [], [{}], "event", 7, {}, {"picture": "Zm9v"}])
-def test_an_event_that_is_no_http_request_is_a_bad_request(app: ModuleType, event: Any) -> None:
-    status, problem = call(app, event)
-    assert status == 400
+def test_an_event_that_is_no_http_request_is_answered_by_a_problem(
+    app: ModuleType, event: Any
+) -> None:
+    problem = app.handler(event, Context())
+    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert (problem["status"], problem["request_id"]) == (400, "lambda-1")
     assert "API Gateway" in problem["detail"]
-    assert problem["request_id"] == "lambda-1"
 
 
 @pytest.mark.parametrize(
@@ -489,6 +491,8 @@ def test_a_direct_invocation_holds_query_parameters_beside_its_image(
         ({"images": []}, 400, "a list of 1 to 32"),
         ({"image": GOOD, "images": [GOOD]}, 400, "either"),
         ({"images": [GOOD] * 33}, 413, "at most 32"),
+        ({"instances": [GOOD] * 2}, 400, "several images were sent"),
+        ({"image_url": "https://example.com/7.png"}, 400, "URL was sent"),
     ],
 )
 def test_what_a_direct_invocation_did_wrong_comes_back_as_a_problem(

@@ -126,6 +126,38 @@ def test_an_image_is_found_whatever_lies_beside_it(event: dict[str, Any]) -> Non
     assert reply(event, RESPONSE) == {"prediction": 7}
 
 
+@pytest.mark.parametrize(
+    ("event", "query"),
+    [
+        ({"input": DATA_URL, "top_k": 3}, {"top_k": "3"}),
+        ({"input": {"image": DATA_URL}, "taskToken": "-"}, {"taskToken": "-"}),
+        ([{"image": DATA_URL}], {}),
+    ],
+    ids=["by the name of a parameter", "of Step Functions", "in a list"],
+)
+def test_what_holds_the_image_is_no_parameter(event: Any, query: dict[str, str]) -> None:
+    request = parse(event, "-")
+    assert request.query == query
+    assert read(request).images == [FILE]
+
+
+@pytest.mark.parametrize(
+    ("event", "fact"),
+    [
+        ({"instances": [DATA_URL, DATA_URL]}, "several images were sent"),
+        ({"input": [DATA_URL, DATA_URL]}, "several images were sent"),
+        ([{"image": DATA_URL}, {"image": DATA_URL}], "several images were sent"),
+        ({"image_url": "https://example.com/7.png"}, "URL was sent"),
+    ],
+)
+def test_a_known_mistake_is_named_as_over_http(event: Any, fact: str) -> None:
+    headers = {"content-type": "application/json"}
+    request = Request("POST", "/predict", {}, headers, json.dumps(event).encode(), "-")
+    assert parse(event, "-") == request
+    with pytest.raises(BadRequest, match=fact):
+        read(request)
+
+
 @pytest.mark.parametrize("warmer", [False, None, ""])
 def test_a_key_of_warm_ups_without_a_value_is_none(warmer: Any) -> None:
     with pytest.raises(BadRequest):
@@ -142,7 +174,7 @@ def test_an_event_of_a_queue_or_stream_fails_by_the_name_of_its_source(name: str
 @pytest.mark.parametrize("name", CALLERS)
 def test_an_event_of_another_service_fails_by_its_name_unless_it_has_an_image(name: str) -> None:
     assert not is_http(CALLERS[name])
-    for event in (CALLERS[name], [CALLERS[name]]):
+    for event in (CALLERS[name], [CALLERS[name]], [CALLERS[name] | {"input": DATA_URL}]):
         with pytest.raises(UnsupportedEvent, match=f"events of {name}:"):
             parse(event, "-")
     assert parse(CALLERS[name] | {"input": DATA_URL}, "-").path == "/predict"
@@ -172,7 +204,7 @@ def test_the_records_of_a_pipe_fail_too() -> None:
 def test_any_other_event_is_a_bad_request(event: Any) -> None:
     with pytest.raises(BadRequest, match="API Gateway"):
         parse(event, "-")
-    assert reply(event, RESPONSE) == RESPONSE
+    assert reply(event, RESPONSE) == {"prediction": 7}
 
 
 def test_an_event_with_any_part_of_http_is_read_as_http() -> None:

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from classifier.errors import BadRequest, UnsupportedEvent
-from classifier.http.embedded import only_image
+from classifier.http.embedded import mistake_in, only_image
 from classifier.http.event import NOT_A_REQUEST, Request
 from classifier.http.response import Response
 
@@ -63,9 +63,10 @@ _ARN = re.compile(r'"arn:aws[a-z-]*:([a-z0-9-]+):')
 
 
 def parse(event: Any, lambda_request_id: str) -> Request:
-    """Read a warm-up as GET /ready, and any object that holds an image as POST /predict.
+    """Read a warm-up as GET /ready, and anything that holds an image as POST /predict.
 
     Beside {"image": …} or {"images": […]}, an event can hold query parameters such as "preprocess".
+    One with several images or a URL is refused as the same document is over HTTP.
     Raises UnsupportedEvent for events of queues, streams and other services, which take any answer
     for success, and BadRequest for any other event.
     """
@@ -78,13 +79,9 @@ def parse(event: Any, lambda_request_id: str) -> Request:
             'direct invocations with {"image": "<base64>"}. It fails so that nothing is deleted '
             "unprocessed; remove the trigger. docs/batch.md describes how to score images in S3."
         )
-    if not has_image:
+    if not has_image and not mistake_in(event):
         raise BadRequest(NOT_A_REQUEST)
-    query = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in event.items()
-        if name not in ("image", "images") and value is not None
-    }
+    query = _parameters(event) if has_image else {}
     headers = {"content-type": "application/json"}
     return Request(
         "POST", "/predict", query, headers, json.dumps(event).encode(), lambda_request_id
@@ -96,12 +93,10 @@ def request_id(_event: Any, lambda_request_id: str) -> str:
     return lambda_request_id
 
 
-def reply(event: Any, response: Response) -> Response:
-    """Return a response's body alone; the whole response for an event that was not understood."""
-    if _is_warm_up(event) or _has_image(event):
-        body: Response = json.loads(response["body"])
-        return body
-    return response
+def reply(_event: Any, response: Response) -> Response:
+    """Return a response's body alone."""
+    body: Response = json.loads(response["body"])
+    return body
 
 
 def _is_warm_up(event: Any) -> bool:
@@ -123,8 +118,20 @@ def _is_plain(event: dict[str, Any]) -> bool:
 
 
 def _has_image(event: Any) -> bool:
-    """Whether an event has an image by its name, or holds just one as other services have it."""
+    """Whether an object has an image by its name, or holds just one as other services have it."""
     return isinstance(event, dict) and (_is_plain(event) or only_image(event) is not None)
+
+
+def _parameters(event: dict[str, Any]) -> dict[str, str]:
+    """What lies beside the image; "input", a parameter, can also be the image's own name."""
+    images = {"image", "images"}
+    if not _is_plain(event):
+        images = {name for name, value in event.items() if only_image(value) is not None}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in event.items()
+        if name not in images and value is not None
+    }
 
 
 def _objects(event: Any) -> list[dict[str, Any]]:
