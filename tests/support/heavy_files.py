@@ -558,6 +558,19 @@ def batch_of_gifs_of_small_empty_frames() -> list[bytes]:
     return batch(saved(pages[0], "GIF", save_all=True, append_images=pages[1:]))
 
 
+@case(200, 422)
+def batch_of_tiffs_of_small_empty_pages() -> list[bytes]:
+    pages = [Image.new("I;16", (28, 28))] * 100
+    return batch(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+
+
+@case(413)
+def tiff_of_large_empty_pages() -> list[bytes]:
+    pages = [Image.new("F", (4000, 4000))] * 3
+    lzw = {"compression": "tiff_lzw"}
+    return [saved(pages[0], "TIFF", save_all=True, append_images=pages[1:], **lzw)]
+
+
 # AVIF and HEIC.
 
 

@@ -150,6 +150,43 @@ def test_an_animation_of_a_drawing_gives_the_last_frame_that_shows_something(
         assert np.array_equal(grey(decode(frames(kind, *pictures))), bars())
 
 
+@pytest.mark.parametrize("is_big", [False, True])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16", "F"])
+def test_the_first_page_of_a_tiff_that_shows_something_is_read(mode: str, *, is_big: bool) -> None:
+    """Scanners of both sides keep the empty ones, too."""
+    shown = Image.fromarray(np.where(bars() > 99, 255, 0).astype(np.uint8)[:, :40])
+    other = shown.rotate(90)
+    blank = Image.new("L", (48, 32), 255)
+    pages = [page.convert(mode) for page in (blank, blank, shown, blank, other)]
+    file = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:], big_tiff=is_big)
+    picture = Picture(file)
+    assert picture.size == (32, 40)
+    assert np.array_equal(grey(picture.pixels), np.asarray(shown))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pages_of_either_order_are_looked_at(order: str) -> None:
+    shown = bars().astype(f"{order}u2") * 257
+    blank = np.full_like(shown, 65_535)
+    file = tiff(48, 32, blank.tobytes() + shown.tobytes(), order, bits=16)
+    (count,) = struct.unpack_from(f"{order}H", file, 8)
+    end = 10 + 12 * count
+    directory = bytearray(file[8:end])
+    at = directory.index(struct.pack(f"{order}HH", 273, 4)) + 8
+    struct.pack_into(f"{order}I", directory, at, len(file) - shown.nbytes)
+    file = file[:end] + struct.pack(f"{order}I", len(file)) + file[end + 4 :] + directory + bytes(4)
+    assert np.abs(grey(decode(file)) - bars()).max() < 0.01
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_whose_pages_lead_back_to_the_first_is_an_empty_picture(order: str) -> None:
+    file = bytearray(tiff(4, 4, bytes(16), order))
+    (count,) = struct.unpack_from(f"{order}H", file, 8)
+    for start in (8, len(file) + 1, 2**32 - 1):
+        struct.pack_into(f"{order}I", file, 10 + 12 * count, start)
+        assert not decode(bytes(file)).any()
+
+
 def test_a_long_animation_is_not_looked_at_to_its_end() -> None:
     """Its frames would be more than a request may have."""
     pages = [Image.new("L", (1000, 1000), 255) for _ in range(40)]
@@ -165,7 +202,7 @@ def test_an_animation_without_anything_is_an_empty_picture(kind: str) -> None:
     assert (pixels == pixels[0, 0]).all()
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_frames_that_are_looked_at_count_as_pictures(kind: str) -> None:
     pages = [Image.new("L", (2000, 2000), shade) for shade in range(255, 245, -1)]
     with pytest.raises(TooLarge, match="32 megapixels together"):

@@ -15,7 +15,7 @@ def content(image: Image.Image, allowance: Allowance) -> Image.Image:
 
     Then it is the last that is not: a drawing that was recorded ends finished.
     """
-    if not _is_empty(image):
+    if not is_empty(image):
         return image
     shown = None
     width, height = image.size
@@ -28,7 +28,7 @@ def content(image: Image.Image, allowance: Allowance) -> Image.Image:
             break
         allowance.take_pixels(width, height)
         image.load()
-        if not _is_empty(image):
+        if not is_empty(image):
             shown = image.copy()
     return shown or image
 
@@ -38,15 +38,17 @@ def refuse_empty(image: Image.Image) -> None:
 
     Its frames are not read: they are in a track, whose sizes nothing here checks.
     """
-    if _is_empty(image):
+    if is_empty(image):
         raise UnreadableImage(
             "the first picture of the AVIF animation is empty, and its other frames are not read; "
             "save it as GIF, PNG or WebP, or send the frame that shows the digit"
         )
 
 
-def _is_empty(image: Image.Image) -> bool:
+def is_empty(image: Image.Image) -> bool:
     """Whether an image is all of one colour, or transparent."""
+    if image.mode == "I;16B":  # of which Pillow knows no extrema
+        image = image.convert("I")
     extrema = image.getextrema()
     bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
     is_transparent = image.mode in ("RGBA", "LA") and bands[-1][1] == 0

@@ -122,7 +122,15 @@ class Picture:
                 first = jpeg.first_scans(whole)
                 image = image if first is whole else _open(first)
             image = self._load(image, shrink)
-            if name == "TIFF":  # which Pillow turns upright itself
+            if name == "TIFF":
+                from classifier.image import tiff  # noqa: PLC0415 - as in structure.py
+
+                for page in tiff.further_pages(data):
+                    if not animation.is_empty(image):
+                        break
+                    image = self._open_page(page, allowance)  # before it is loaded, the other goes
+                    image = self._load(image, shrink)
+                # Pillow turns a TIFF upright itself.
                 size, full = image.size, max(image.size)
             if getattr(image, "is_animated", False) and name in animation.FORMATS:
                 image = animation.content(image, allowance)
@@ -194,6 +202,14 @@ class Picture:
             and image.getchannel("A").getbbox() is None
         ):
             return image.convert("RGB")  # from a program that leaves the fourth byte empty
+        return image
+
+    def _open_page(self, page: bytes, allowance: Allowance) -> Image.Image:
+        """Open a further page of a TIFF, as its first one was."""
+        self._data = _readable(page, "TIFF")
+        allowance.take_work(structure.work(self._data, "TIFF"))
+        image = _open(self._data)
+        allowance.take_pixels(*image.size)
         return image
 
     def _upright(self, size: tuple[int, int]) -> tuple[int, int]:

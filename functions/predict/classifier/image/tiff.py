@@ -6,6 +6,7 @@ compression. Only what is listed here comes to it. Source: TIFF 6.0, sections 2,
 
 import math
 import struct
+from collections.abc import Iterator
 
 from classifier.errors import UnreadableImage, UnsupportedMediaType
 from classifier.image import jpeg
@@ -31,6 +32,7 @@ _MAX_DEPTH = 64  # bits of a pixel: four samples of 16
 _TILE_SIDE = 1_024  # of a tile that may be larger than its picture: an ordinary one is 256
 _FRACTIONS = (5, 10)  # types RATIONAL and SRATIONAL
 _CODES = {3: "H", 4: "I", 13: "I"}  # of SHORT, LONG and IFD, for struct
+_MAX_PAGES = 50  # are looked at
 
 WIDTH, HEIGHT, BITS, COMPRESSION = 256, 257, 258, 259
 STRIPS, SAMPLES, ROWS_PER_STRIP, _STRIP_BYTES, PLANES = 273, 277, 278, 279, 284
@@ -56,6 +58,24 @@ def work(data: bytes) -> int:
             "the TIFF is damaged or truncated: its fields do not describe a picture; send the "
             "whole file"
         ) from error
+
+
+def further_pages(data: bytes) -> Iterator[bytes]:
+    """Yield the file from its second page on, from its third, and so on; of BigTIFF, too."""
+    order = "<" if data.startswith(b"II") else ">"
+    at, entry, codes = (8, 20, "QQ") if b"+" in data[2:4] else (4, 12, "IH")
+    pointer, number = (struct.Struct(order + code) for code in codes)
+    for _ in range(1, _MAX_PAGES):
+        try:
+            (start,) = pointer.unpack_from(data, at)
+            (count,) = number.unpack_from(data, start)
+            (start,) = pointer.unpack_from(data, start + number.size + entry * count)
+        except (struct.error, OverflowError):
+            return
+        if not 0 < start < len(data):
+            return
+        data = data[:at] + pointer.pack(start) + data[at + pointer.size :]
+        yield data
 
 
 class Directory:
