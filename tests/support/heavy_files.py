@@ -498,12 +498,29 @@ def stuffed_png(filling: bytes) -> bytes:
 
 @case(413)
 def batch_of_pngs_of_10000_chunks() -> list[bytes]:
+    return batch(stuffed_png(chunk(b"IDAT", b"")))
+
+
+@case(200)
+def batch_of_pngs_of_10000_chunks_of_no_use() -> list[bytes]:
     return batch(stuffed_png(chunk(b"abCd", b"")))
 
 
-@case(413)
+@case(200)
+def png_of_150000_chunks_of_no_use() -> list[bytes]:
+    whole = saved(digit(), "PNG")
+    return [whole[:33] + chunk(b"abCd", b"") * 150_000 + whole[33:]]
+
+
+@case(200)
 def batch_of_pngs_of_packed_profiles() -> list[bytes]:
     return batch(stuffed_png(chunk(b"iCCP", b"key\0\0" + zlib.compress(bytes(1_000_000), 9))))
+
+
+@case(200)
+def batch_of_pngs_of_packed_texts() -> list[bytes]:
+    text = zlib.compress(bytes(1_000_000), 9)
+    return batch(stuffed_png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + text)))
 
 
 @case(413)

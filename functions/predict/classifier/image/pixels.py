@@ -263,6 +263,10 @@ def _readable(data: bytes, name: str) -> bytes:
         from classifier.image.bigtiff import as_classic  # noqa: PLC0415 - as in structure.py
 
         return as_classic(data)
+    if name == "PNG":
+        from classifier.image.png import essential  # noqa: PLC0415 - as above
+
+        return essential(data)
     if data[4:12] == b"ftypavis":  # an animation: its picture, not its track, which is unchecked
         return data[:8] + b"avif" + data[12:]
     return data
