@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
-from classifier.errors import PredictError, TooLarge
+from classifier.errors import BadRequest, PredictError, TooLarge
 from classifier.http.response import Response, problem
 from serving import access_log, metrics
 from serving.event import Context, Event, Scope, client_address, event_of
@@ -26,10 +26,6 @@ type Probe = Callable[[str, str], Response | None]
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
 type Send = Callable[[dict[str, Any]], Awaitable[None]]
 type Hook = Callable[[], Awaitable[None]]
-
-
-class Disconnected(Exception):
-    """The client went away before its request was complete."""
 
 
 class TooSlow(PredictError):
@@ -78,13 +74,9 @@ class Application:
         started = time.perf_counter()
         request_id = str(uuid.uuid4())
         route = metrics.route_of(scope["path"].removeprefix(scope.get("root_path", "")))
-        try:
-            response = await self._answer(scope, receive, request_id, route)
-        except Disconnected:
-            status, size = 499, 0  # as nginx logs it
-        else:
-            status = response["statusCode"]
-            size = await respond(send, scope["method"], response)
+        response = await self._answer(scope, receive, request_id, route)
+        status = response["statusCode"]
+        size = await respond(send, scope["method"], response)
         seconds = time.perf_counter() - started
         metrics.count_request("http", route, str(status), seconds)
         if self._log:
@@ -113,7 +105,7 @@ class Application:
             except TimeoutError:
                 late = TooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} seconds")
                 return problem(late, request_id)
-            except TooLarge as error:
+            except (BadRequest, TooLarge) as error:
                 return problem(error, request_id)
             event = event_of(scope, body, request_id)
             del body  # the event holds it in base64
@@ -134,14 +126,17 @@ class Application:
 
 
 async def _body(receive: Receive) -> bytes:
-    """The whole body. Raises TooLarge over 10 MiB, Disconnected if the client goes away."""
+    """The whole body. Raises TooLarge over 10 MiB, and BadRequest for one that breaks off.
+
+    The server does not say whether the client went away or sent malformed chunks.
+    """
     parts: list[bytes] = []
     size = 0
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Disconnected
+            raise BadRequest("the body broke off, or its chunks are malformed; send it whole")
         part = message.get("body", b"")
         more = message.get("more_body", False)
         size += len(part)

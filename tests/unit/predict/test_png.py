@@ -72,7 +72,9 @@ def test_a_file_without_such_chunks_stays_as_it_is() -> None:
         chunk(b"eXIf", EXIF),
         text(b"iTXt", b"XML:com.adobe.xmp", XMP),
         text(b"iTXt", b"XML:com.adobe.xmp", XMP, is_packed=True),
-        text(b"zTXt", b"Raw profile type exif", b"\nexif\n34\n" + EXIF.hex().encode(), is_packed=True),
+        text(
+            b"zTXt", b"Raw profile type exif", b"\nexif\n34\n" + EXIF.hex().encode(), is_packed=True
+        ),
     ],
     ids=["EXIF", "XMP", "packed XMP", "EXIF as a text"],
 )

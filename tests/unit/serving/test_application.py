@@ -84,10 +84,10 @@ def test_the_refusal_of_a_large_body_is_the_gateways() -> None:
     assert (too_large.status, too_large.detail) == (stated["status"], stated["detail"])
 
 
-def test_a_client_that_goes_away_is_not_answered(
+def test_a_body_that_breaks_off_is_refused_without_calling_the_handler(
     turn: ThreadPoolExecutor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its line in the log has nginx's status for that."""
+    """The client may have gone away, or have sent malformed chunks and wait for an answer."""
     called: list[Event] = []
 
     def handler(event: Event, _context: Context) -> Response:
@@ -95,9 +95,10 @@ def test_a_client_that_goes_away_is_not_answered(
         return ok({})
 
     gone = {"type": "http.disconnect"}
-    assert ask(Application(handler, turn), "/predict", body(b"a", more=True), gone) == []
+    start, sent = ask(Application(handler, turn), "/predict", body(b"a", more=True), gone)
+    assert (start["status"], json.loads(sent["body"])["status"]) == (400, 400)
     assert not called
-    assert json.loads(capsys.readouterr().out)["status"] == 499
+    assert json.loads(capsys.readouterr().out)["status"] == 400
 
 
 def test_probes_do_not_wait_for_a_request_in_progress(turn: ThreadPoolExecutor) -> None:

@@ -171,6 +171,15 @@ def test_endless_headers_are_cut_off(server: OwnServer) -> None:
             connection.sendall(b"a" * 64 * 1024 * 1024)
 
 
+def test_malformed_chunks_are_the_clients_mistake(server: OwnServer) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head + b"zz\r\n")
+        answer = connection.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+
+
 def test_a_taken_port_is_named(server: OwnServer) -> None:
     """Workers share ports, so that a second server would take half of the requests."""
     command = [sys.executable, "-m", "serving", "serve", "--port", str(server.port)]
