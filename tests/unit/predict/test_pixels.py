@@ -21,6 +21,7 @@ from classifier.errors import (
 )
 from classifier.image import formats
 from classifier.image.pixels import WORKING_SIDE, Part, Picture, Pixels, decode
+from classifier.image.tiff import further_pages
 from tests.support.heavy_files import tiff
 
 FORMATS = tuple(accepted.name for accepted in formats.ACCEPTED)
@@ -179,12 +180,13 @@ def test_pages_of_either_order_are_looked_at(order: str) -> None:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_a_tiff_whose_pages_lead_back_to_the_first_is_an_empty_picture(order: str) -> None:
+def test_a_tiff_whose_pages_lead_back_or_nowhere_is_an_empty_picture(order: str) -> None:
     file = bytearray(tiff(4, 4, bytes(16), order))
     (count,) = struct.unpack_from(f"{order}H", file, 8)
     for start in (8, len(file) + 1, 2**32 - 1):
         struct.pack_into(f"{order}I", file, 10 + 12 * count, start)
         assert not decode(bytes(file)).any()
+    assert not list(further_pages(bytes(file[: 10 + 12 * count])))
 
 
 def test_a_long_animation_is_not_looked_at_to_its_end() -> None:

@@ -43,6 +43,7 @@ SKIPPED = {
     "large iCCP": chunk(b"iCCP", b"sRGB\0\0" + LARGE),
     "large XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + LARGE),
     "large EXIF as a text": chunk(b"zTXt", b"Raw profile type exif\0\0" + LARGE),
+    "damaged EXIF as a text": chunk(b"zTXt", b"Raw profile type exif\0\0nothing packed"),
     "another packing": chunk(b"zTXt", b"Raw profile type exif\0\1"),
     "empty iCCP": chunk(b"iCCP", b""),
     "empty sRGB": chunk(b"sRGB", b""),
