@@ -165,8 +165,9 @@ def marked(*marks: Mark) -> NDArray[np.uint8]:
         [(0, 400, 180, 220)],
         [(20, 60, 20, 380), (340, 380, 20, 380)],
         [(8, 200, 10, 30), (180, 200, 10, 150)],
+        [(10, 390, 10, 30), (10, 390, 370, 390)],
     ],
-    ids=["cropped", "rows", "corner"],
+    ids=["cropped", "rows", "corner", "pair"],
 )
 @pytest.mark.parametrize("is_light", [False, True])
 def test_ink_near_the_border_fills_a_picture(marks: list[Mark], *, is_light: bool) -> None:
@@ -183,8 +184,9 @@ def test_ink_near_the_border_fills_a_picture(marks: list[Mark], *, is_light: boo
         [(0, 60, 0, 400), (0, 400, 0, 20)],
         [(20, 380, 20, 380)],
         [(0, 400, 0, 20), (0, 400, 380, 400), (0, 20, 0, 400), (380, 400, 0, 400)],
+        [(9, 391, 9, 14), (9, 391, 386, 391), (9, 14, 9, 391), (386, 391, 9, 391)],
     ],
-    ids=["empty", "margin", "small", "bars", "sheet", "frame"],
+    ids=["empty", "margin", "small", "bars", "sheet", "border", "frame"],
 )
 def test_nothing_else_does(marks: list[Mark]) -> None:
     assert not fills(marked(*marks))

@@ -602,6 +602,14 @@ def test_a_picture_that_its_ink_fills_is_shown_with_paper_around() -> None:
     assert located.boxes == [pytest.approx((0, 1, 0, 1), abs=0.02)]
 
 
+def test_where_that_shows_no_digit_the_picture_is_looked_at_as_it_is() -> None:
+    page = page_with((40, 360, 0, 30), (330, 360, 0, 360))
+    looks = Looks(maps_with(other=(8, 40, 8, 40)), maps_with((4, 44, 0, 44)))
+    located = MnistPipeline(28, 28, maps_of=looks).locate(page)
+    assert looks.pictures[-1][:, 0].min() == 0
+    assert located.boxes == [pytest.approx((4 / 48, 44 / 48, 0, 44 / 48), abs=0.02)]
+
+
 # Small writing
 
 

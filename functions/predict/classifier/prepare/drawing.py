@@ -24,6 +24,8 @@ _SMALL = (0.1, 1 / 3)  # of the picture's longer side: below it is dust at times
 _PAGE = 0.75  # of the border
 _LARGE = 1 / 3  # of the longer side: smaller ink has to be looked at in detail
 _SHEET = 0.25  # of the picture: no pen covers as much
+_INNER = 0.1  # of the ink: a frame has less, a 0 more
+_SPANNING = 0.8  # of a side
 _DARK = 0.6  # of the most contrast
 _NARROW = 0.1  # of the longer side: ink nearer to the border is taken for what lies there
 
@@ -52,7 +54,8 @@ def find_drawing(pixels: Pixels) -> NDArray[np.bool_] | None:
 def fills(pixels: Pixels) -> bool:
     """Whether a picture [H, W, C] is so tightly cropped that most of its ink is near the border.
 
-    Never if most of the border is not of one colour, as that of a page, or lies around a sheet.
+    Never if most of the border is not of one colour, as that of a page, or lies around a sheet, nor
+    for a frame.
     """
     seen = _seen(pixels)
     border = np.concatenate([seen[0], seen[-1], seen[1:-1, 0], seen[1:-1, -1]])
@@ -68,12 +71,23 @@ def fills(pixels: Pixels) -> bool:
     if max(rows.stop - rows.start, columns.stop - columns.start) < _LARGE * longer_side:
         return False
     near = int(_NARROW * longer_side)
+    if _is_frame(drawn):
+        return False
     pieces = connected(drawn)
     outer = pieces.copy()
     outer[near : len(pieces) - near, near : len(pieces[0]) - near] = 0
     amounts = np.bincount(pieces.ravel())
     amounts[0] = 0
     return bool(amounts[np.unique(outer)].sum() > amounts.sum() / 2)
+
+
+def _is_frame(drawn: NDArray[np.bool_]) -> bool:
+    """Whether what is drawn lies along the sides, from corner to corner, and nowhere else."""
+    down, across = (int(_NARROW * length) for length in drawn.shape)
+    height, width = drawn.shape
+    inner = np.count_nonzero(drawn[down : height - down, across : width - across])
+    covered = min(drawn[:down].any(axis=0).mean(), drawn[:, :across].any(axis=1).mean())
+    return bool(inner < _INNER * np.count_nonzero(drawn) and covered > _SPANNING)
 
 
 def straight_stroke(drawn: NDArray[np.bool_], pixels: Pixels) -> Piece | None:

@@ -103,10 +103,24 @@ class MnistPipeline(NamedTuple):
                 return Located([sample])
         if not self.maps_of:
             return Located([self.normalise(find_ink(pixels, load_detail))])
-        margin = _margin(pixels)
-        if not margin:
-            return self._find(pixels, self.maps_of, load_detail, many=many)
-        located = self._find(_with_margin(pixels, margin), self.maps_of, None, many=many)
+        from classifier.prepare import drawing  # noqa: PLC0415 - finished samples don't need it
+
+        longer_side = int(max(pixels.shape[:2]))
+        if longer_side <= _SMALL_FILE:
+            return self._in_margin(pixels, self.maps_of, longer_side // 10 + 2, many=many)
+        if drawing.fills(pixels):
+            with contextlib.suppress(BlankImage):
+                located = self._in_margin(pixels, self.maps_of, longer_side // 4, many=many)
+                if located.boxes:
+                    return located
+        return self._find(pixels, self.maps_of, load_detail, many=many)
+
+    def _in_margin(self, pixels: Pixels, maps_of: "MapsOf", margin: int, *, many: bool) -> Located:
+        """The same as `_find`, of a picture with paper around it.
+
+        The finder takes ink at the edge for what lies there.
+        """
+        located = self._find(_with_margin(pixels, margin), maps_of, None, many=many)
         height, width, _ = pixels.shape
         return located._replace(
             boxes=[_without_margin(box, height, width, margin) for box in located.boxes]
@@ -324,19 +338,6 @@ def center_of_mass(ink: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[float,
     total = rows.sum() or 1.0
     row, column = rows @ np.arange(len(rows)), columns @ np.arange(len(columns))
     return float(row / total), float(column / total)
-
-
-def _margin(pixels: Pixels) -> int:
-    """Pixels of paper that a picture needs around it: small files and tight crops have too few.
-
-    The finder takes ink at the edge for what lies there.
-    """
-    from classifier.prepare.drawing import fills  # noqa: PLC0415 - finished samples don't need it
-
-    longer_side = int(max(pixels.shape[:2]))
-    if longer_side <= _SMALL_FILE:
-        return longer_side // 10 + 2
-    return longer_side // 4 if fills(pixels) else 0
 
 
 def _with_margin(pixels: Pixels, margin: int) -> Pixels:
