@@ -62,20 +62,23 @@ def fills(pixels: Pixels) -> bool:
     page = np.partition(border, len(border) // 2, axis=0)[len(border) // 2].astype(np.int16)
     if (np.abs(border - page).max(axis=1) <= _PLAIN).mean() < _PAGE:
         return False
-    contrast = np.abs(seen - page).max(axis=2)
+    contrast = np.abs(seen[:, :, 0] - page[0])
+    for channel in range(1, len(page)):
+        np.maximum(contrast, np.abs(seen[:, :, channel] - page[channel]), out=contrast)
     drawn = contrast > max(_CLEAR, _DARK * int(contrast.max()))  # ruling is paler than ink
     if not drawn.any() or (contrast > 2 * _PLAIN).mean() > _SHEET:
         return False
     rows, columns = reach(drawn)
-    longer_side = max(drawn.shape)
-    if max(rows.stop - rows.start, columns.stop - columns.start) < _LARGE * longer_side:
+    height, width = drawn.shape
+    near = int(_NARROW * max(height, width))
+    if min(rows.start, height - rows.stop, columns.start, width - columns.stop) >= near:
         return False
-    near = int(_NARROW * longer_side)
-    if _is_frame(drawn):
+    reached = max(rows.stop - rows.start, columns.stop - columns.start)
+    if reached < _LARGE * max(height, width) or _is_frame(drawn):
         return False
     pieces = connected(drawn)
     outer = pieces.copy()
-    outer[near : len(pieces) - near, near : len(pieces[0]) - near] = 0
+    outer[near : height - near, near : width - near] = 0
     amounts = np.bincount(pieces.ravel())
     amounts[0] = 0
     return bool(amounts[np.unique(outer)].sum() > amounts.sum() / 2)
