@@ -247,6 +247,13 @@ def test_a_low_piece_belongs_to_the_nearest_digit_and_far_ones_to_none() -> None
     assert [piece.ink.shape for piece in pieces] == [(60, 50), (60, 30)]
 
 
+def test_specks_are_no_pieces_however_many() -> None:
+    digits = [(30, 90, left, left + 4) for left in (60, 160, 260)]
+    specks = [(8, 15, left, left + 7) for left in range(20, 380, 30)]
+    pieces = find_pieces(row_with(*digits, *specks))
+    assert [piece.ink.shape for piece in pieces] == [(60, 4)] * 3
+
+
 def test_an_empty_page_and_one_full_of_marks_have_no_pieces() -> None:
     assert find_pieces(row_with()) == []
     many = [(y, y + 8, x, x + 8) for y in range(10, 110, 20) for x in range(10, 390, 20)]

@@ -111,11 +111,13 @@ def _joined(masks: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
 
 
 def _usual(heights: list[int], amounts: list[int]) -> int:
-    """Median of heights, each weighted by an amount of ink: specks may be many."""
-    ordered = sorted(zip(heights, amounts, strict=True))
-    remaining = sum(amounts) / 2
-    for height, amount in ordered:
-        remaining -= amount
+    """Median of heights, each weighted by itself and by an amount of ink: specks may be many."""
+    weighted = sorted(
+        (height, height * amount) for height, amount in zip(heights, amounts, strict=True)
+    )
+    remaining = sum(weight for _, weight in weighted) / 2
+    for height, weight in weighted:
+        remaining -= weight
         if remaining <= 0:
             return height
     return 0
