@@ -162,12 +162,12 @@ def marked(*marks: Mark) -> NDArray[np.uint8]:
 @pytest.mark.parametrize(
     "marks",
     [
-        [(0, 400, 180, 220)],
+        [(20, 380, 10, 40), (350, 380, 10, 380)],
         [(20, 60, 20, 380), (340, 380, 20, 380)],
-        [(8, 200, 10, 30), (180, 200, 10, 150)],
         [(10, 390, 10, 30), (10, 390, 370, 390)],
+        [(10, 390, 10, 30), (10, 390, 370, 390), (180, 220, 180, 220)],
     ],
-    ids=["cropped", "rows", "corner", "pair"],
+    ids=["cropped", "rows", "pair", "a little within"],
 )
 @pytest.mark.parametrize("is_light", [False, True])
 def test_ink_near_the_border_fills_a_picture(marks: list[Mark], *, is_light: bool) -> None:
@@ -181,12 +181,14 @@ def test_ink_near_the_border_fills_a_picture(marks: list[Mark], *, is_light: boo
         [],
         [(100, 300, 180, 220)],
         [(4, 80, 4, 10)],
+        [(8, 200, 10, 30), (180, 200, 10, 150)],
+        [(10, 50, 10, 390), (100, 300, 180, 220)],
         [(0, 60, 0, 400), (0, 400, 0, 20)],
         [(20, 380, 20, 380)],
         [(0, 400, 0, 20), (0, 400, 380, 400), (0, 20, 0, 400), (380, 400, 0, 400)],
         [(9, 391, 9, 14), (9, 391, 386, 391), (9, 14, 9, 391), (386, 391, 9, 391)],
     ],
-    ids=["empty", "margin", "small", "bars", "sheet", "border", "frame"],
+    ids=["empty", "margin", "small", "corner", "title", "bars", "sheet", "border", "frame"],
 )
 def test_nothing_else_does(marks: list[Mark]) -> None:
     assert not fills(marked(*marks))

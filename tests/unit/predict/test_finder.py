@@ -483,6 +483,15 @@ def test_one_digit_of_a_row_is_read_and_the_others_counted() -> None:
     assert locate(as_one_blur(0.5), pixels=page) == (1, 3)
 
 
+def test_beside_other_writing_a_wide_digit_is_no_row() -> None:
+    page = PAGE.copy()
+    for top, bottom, left, right in ROW_OF_FOUR:
+        page[4 * top : 4 * bottom, 4 * left : 4 * right] = 0
+    maps = as_one_blur(0.5)
+    maps[40:44, 10:20, 2] = 1
+    assert locate(maps, pixels=page) == (1, 0)
+
+
 def test_ink_that_is_no_digits_is_left_out() -> None:
     digit, other = (10, 30, 4, 14), (10, 30, 20, 30)
     assert len(finder.of_pieces(pieces_of(digit, other), findings_of(maps_with(digit)))) == 1
@@ -593,20 +602,21 @@ def page_with(*marks: Rectangle, side: int = 400) -> NDArray[np.uint8]:
 def test_a_picture_that_its_ink_fills_is_shown_with_paper_around() -> None:
     looks = Looks(maps_with((8, 40, 8, 40)))
     located = MnistPipeline(28, 28, maps_of=looks).locate(
-        page_with((40, 360, 0, 30), (330, 360, 0, 360))
+        page_with((20, 380, 10, 40), (350, 380, 10, 380))
     )
     (shown,) = looks.pictures
     edges = np.concatenate([shown[:15], shown[-15:]])
     np.testing.assert_array_equal(edges, np.full_like(edges, 255))
     assert shown.min() == 0
-    assert located.boxes == [pytest.approx((0, 1, 0, 1), abs=0.02)]
+    (where,) = located.boxes  # a margin of a quarter lies around it
+    assert where == pytest.approx((0, 1, 0, 1), abs=0.02)
 
 
 def test_where_that_shows_no_digit_the_picture_is_looked_at_as_it_is() -> None:
-    page = page_with((40, 360, 0, 30), (330, 360, 0, 360))
+    page = page_with((20, 380, 10, 40), (350, 380, 10, 380))
     looks = Looks(maps_with(other=(8, 40, 8, 40)), maps_with((4, 44, 0, 44)))
     located = MnistPipeline(28, 28, maps_of=looks).locate(page)
-    assert looks.pictures[-1][:, 0].min() == 0
+    assert looks.pictures[-1][:, 5].min() == 0
     assert located.boxes == [pytest.approx((4 / 48, 44 / 48, 0, 44 / 48), abs=0.02)]
 
 
@@ -629,6 +639,12 @@ def test_a_small_stroke_alone_is_a_digit_though_nothing_is_seen_of_it(*, many: b
     located = MnistPipeline(28, 28, maps_of=Looks()).locate(page, many=many)
     (where,) = located.boxes
     assert (where.top * 1000, where.bottom * 1000) == pytest.approx((500, 540), abs=4)
+
+
+def test_a_scratch_is_no_stroke() -> None:
+    page = page_with((500, 540, 100, 102), side=1000)
+    located = MnistPipeline(28, 28, maps_of=Looks()).locate(page)
+    assert located.scores == [0]
 
 
 def test_a_slender_digit_that_is_sure_is_taken_as_it_was_seen() -> None:

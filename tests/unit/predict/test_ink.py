@@ -247,6 +247,18 @@ def test_a_low_piece_belongs_to_the_nearest_digit_and_far_ones_to_none() -> None
     assert [piece.ink.shape for piece in pieces] == [(60, 50), (60, 30)]
 
 
+def test_small_digits_beside_a_large_one_are_pieces_of_their_own() -> None:
+    large, small = (2, 72, 20, 40), [(92, 114, left, left + 12) for left in (150, 180, 210)]
+    heights = [piece.ink.shape[0] for piece in find_pieces(row_with(large, *small))]
+    assert sorted(heights) == [22, 22, 22, 70]
+
+
+def test_a_line_below_a_number_is_left_out() -> None:
+    digits = [(20, 80, left, left + 30) for left in (60, 120, 180)]
+    pieces = find_pieces(row_with(*digits, (90, 96, 50, 220)))
+    assert [piece.ink.shape for piece in pieces] == [(60, 30)] * 3
+
+
 def test_specks_are_no_pieces_however_many() -> None:
     digits = [(30, 90, left, left + 4) for left in (60, 160, 260)]
     specks = [(8, 15, left, left + 7) for left in range(20, 380, 30)]

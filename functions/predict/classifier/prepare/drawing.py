@@ -22,7 +22,7 @@ _BEND = 0.08  # of a stroke's height, by which it leaves the straight line
 _BROAD = 0.25  # of its height
 _SMALL = (0.1, 1 / 3)  # of the picture's longer side: below it is dust at times
 _PAGE = 0.75  # of the border
-_LARGE = 1 / 3  # of the longer side: smaller ink has to be looked at in detail
+_MOST = 0.85  # of the ink
 _SHEET = 0.25  # of the picture: no pen covers as much
 _INNER = 0.1  # of the ink: a frame has less, a 0 more
 _SPANNING = 0.8  # of a side
@@ -52,10 +52,11 @@ def find_drawing(pixels: Pixels) -> NDArray[np.bool_] | None:
 
 
 def fills(pixels: Pixels) -> bool:
-    """Whether a picture [H, W, C] is so tightly cropped that most of its ink is near the border.
+    """Whether a picture [H, W, C] is cropped so tightly that its ink comes near to all its sides.
 
-    Never if most of the border is not of one colour, as that of a page, or lies around a sheet, nor
-    for a frame.
+    So does nearly all of its ink: beside a bar or a finger, a digit lies in the middle. Never if
+    most of the border is not of one colour, as that of a page, or lies around a sheet, nor for a
+    frame.
     """
     seen = _seen(pixels)
     border = np.concatenate([seen[0], seen[-1], seen[1:-1, 0], seen[1:-1, -1]])
@@ -71,17 +72,16 @@ def fills(pixels: Pixels) -> bool:
     rows, columns = reach(drawn)
     height, width = drawn.shape
     near = int(_NARROW * max(height, width))
-    if min(rows.start, height - rows.stop, columns.start, width - columns.stop) >= near:
+    if max(rows.start, height - rows.stop, columns.start, width - columns.stop) >= near:
         return False
-    reached = max(rows.stop - rows.start, columns.stop - columns.start)
-    if reached < _LARGE * max(height, width) or _is_frame(drawn):
+    if _is_frame(drawn):
         return False
     pieces = connected(drawn)
     outer = pieces.copy()
     outer[near : height - near, near : width - near] = 0
     amounts = np.bincount(pieces.ravel())
     amounts[0] = 0
-    return bool(amounts[np.unique(outer)].sum() > amounts.sum() / 2)
+    return bool(amounts[np.unique(outer)].sum() > _MOST * amounts.sum())
 
 
 def _is_frame(drawn: NDArray[np.bool_]) -> bool:

@@ -39,6 +39,7 @@ _LEAST_STROKE = 0.15  # of the picture's height
 _MOST_BESIDE = 2  # pieces of ink that are not the stroke
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 _LOW = 0.55  # of the usual height: a lower piece is a part of a digit
+_WIDE, _FLAT = 1.2, 4.0  # times the usual height; its own: what is wider is a line
 _SPECK = 0.15  # of the usual height: what is smaller belongs to no digit
 _MOST_PIECES = 64
 _SMALL_WRITING = 0.5  # of the picture's longer side
@@ -96,28 +97,44 @@ def find_pieces(pixels: Pixels) -> list[Piece]:
 
 
 def _joined(masks: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
-    """Masks of pieces, each low one joined with the nearest that is not, and specks left out."""
+    """Masks of pieces, each low one joined with the nearest that is not.
+
+    Low is what is far lower than its neighbours to the left and right. Specks are left out, and
+    lines below a number.
+    """
     extents = [reach(mask) for mask in masks]
     sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in extents]
-    usual = _usual([height for height, _ in sizes], [int(mask.sum()) for mask in masks])
-    high = [index for index, (height, _) in enumerate(sizes) if height >= _LOW * usual]
-    joined = {index: masks[index] for index in high}
-    for index, size in enumerate(sizes):
-        if index not in joined and max(size) >= _SPECK * usual:
-            distance, nearest = min((_distance(extents[index], extents[i]), i) for i in high)
-            if distance < _LOW * usual:
+    amounts = [int(mask.sum()) for mask in masks]
+    usual = [
+        _usual(
+            [
+                (sizes[other][0], amounts[other])
+                for other in range(len(masks))
+                if _gap(extents[index][0], extents[other][0]) <= max(size) / 2
+            ]
+        )
+        for index, size in enumerate(sizes)
+    ]
+    least = _SPECK * _usual([(height, amounts[i]) for i, (height, _) in enumerate(sizes)])
+    high = [index for index, (height, _) in enumerate(sizes) if height >= _LOW * usual[index]]
+    joined = {index: masks[index] for index in high if max(sizes[index]) >= least}
+    for index, (height, width) in enumerate(sizes):
+        is_line = width > max(_WIDE * usual[index], _FLAT * height)
+        if joined and index not in joined and max(height, width) >= least and not is_line:
+            distance, nearest = min((_distance(extents[index], extents[i]), i) for i in joined)
+            if distance < _LOW * usual[index]:
                 joined[nearest] = joined[nearest] | masks[index]
     return list(joined.values())
 
 
-def _usual(heights: list[int], amounts: list[int]) -> int:
-    """Median of heights, each weighted by itself and by an amount of ink: specks may be many."""
-    weighted = sorted(
-        (height, height * amount) for height, amount in zip(heights, amounts, strict=True)
-    )
-    remaining = sum(weight for _, weight in weighted) / 2
-    for height, weight in weighted:
-        remaining -= weight
+def _usual(pieces: list[tuple[int, int]]) -> int:
+    """Median of heights, each weighted by itself and by its amount of ink: specks may be many.
+
+    pieces: height and amount of each.
+    """
+    remaining = sum(height * amount for height, amount in pieces) / 2
+    for height, amount in sorted(pieces):
+        remaining -= height * amount
         if remaining <= 0:
             return height
     return 0

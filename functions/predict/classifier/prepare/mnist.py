@@ -1,6 +1,7 @@
 """Pixels → samples: the digits of any picture become samples like those of the training set."""
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MAX_DIGITS = 32
 _SURE = 0.6  # score of a digit that is not looked at as a stroke, too
 _TINY = 8  # cells of the finder's map: it may be no more than a part of an upright stroke
+_SCRATCH = 16.0  # height by width of a small line that no pen drew as a 1
 _SMALL_FILE = 64  # pixels: a smaller picture is often cropped to its digit
 _FULL_INK = 200  # of 255, at least somewhere
 
@@ -196,10 +198,15 @@ class MnistPipeline(NamedTuple):
         )
         return self._located(digits, many=True)
 
-    def _lone_stroke(self, pixels: Pixels) -> Located | None:
-        """An upright stroke, if a picture has nothing else on it."""
+    def _lone_stroke(self, pixels: Pixels, slenderest: float = math.inf) -> Located | None:
+        """An upright stroke, if a picture has nothing else on it.
+
+        slenderest: height by width, up to which it counts.
+        """
         stroke = lone_stroke(pixels)
-        return Located([self.normalise(_solid(stroke))], [stroke.box]) if stroke else None
+        if stroke is None or stroke.ink.shape[0] > slenderest * stroke.ink.shape[1]:
+            return None
+        return Located([self.normalise(_solid(stroke))], [stroke.box])
 
     def _zoom(
         self, pixels: Pixels, maps_of: "MapsOf", load_detail: DetailLoader | None, *, many: bool
@@ -216,7 +223,7 @@ class MnistPipeline(NamedTuple):
             if many:
                 located = self._find(detail, maps_of, None, many=True)
             else:
-                located = self._lone_stroke(detail)
+                located = self._lone_stroke(detail, _SCRATCH)
         if not located or not located.samples:
             return None
         return located._replace(boxes=[finder.within(box, part) for box in located.boxes])
@@ -397,7 +404,8 @@ def _row(first: "Digit", pixels: Pixels, findings: "Findings") -> "list[Digit]":
 
     (height, width, _), box = pixels.shape, first.box
     is_wide = (box.right - box.left) * width > WIDE * (box.bottom - box.top) * height
-    row = of_pieces(find_pieces(pixels), findings) if is_wide else []
+    is_row = is_wide and not findings.has_other  # beside which it may be a word
+    row = of_pieces(find_pieces(pixels), findings) if is_row else []
     return row if len(row) > 1 else []
 
 
