@@ -1,7 +1,6 @@
 """Pixels → samples: the digits of any picture become samples like those of the training set."""
 
 import contextlib
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 MAX_DIGITS = 32
 _SURE = 0.6  # score of a digit that is not looked at as a stroke, too
 _TINY = 8  # cells of the finder's map: it may be no more than a part of an upright stroke
-_SCRATCH = 16.0  # height by width of a small line that no pen drew as a 1
+_SCRATCH = 18.0  # height by mean width: a small line as thin is no pen's
 _SMALL_FILE = 64  # pixels: a smaller picture is often cropped to its digit
 _FULL_INK = 200  # of 255, at least somewhere
 
@@ -198,14 +197,12 @@ class MnistPipeline(NamedTuple):
         )
         return self._located(digits, many=True)
 
-    def _lone_stroke(self, pixels: Pixels, slenderest: float = math.inf) -> Located | None:
-        """An upright stroke, if a picture has nothing else on it.
-
-        slenderest: height by width, up to which it counts.
-        """
+    def _lone_stroke(self, pixels: Pixels) -> Located | None:
+        """An upright stroke, if a picture has nothing else on it."""
         stroke = lone_stroke(pixels)
-        if stroke is None or stroke.ink.shape[0] > slenderest * stroke.ink.shape[1]:
-            return None
+        return None if stroke is None else self._of_stroke(stroke)
+
+    def _of_stroke(self, stroke: Piece) -> Located:
         return Located([self.normalise(_solid(stroke))], [stroke.box])
 
     def _zoom(
@@ -219,11 +216,12 @@ class MnistPipeline(NamedTuple):
             return None
         part, detail = finder.zoomed(box, pixels, load_detail)
         located = None
-        with contextlib.suppress(BlankImage):
-            if many:
+        stroke = lone_stroke(detail)
+        if stroke is not None and not _is_scratch(stroke.ink):
+            located = self._of_stroke(stroke)
+        elif stroke is None and many:
+            with contextlib.suppress(BlankImage):
                 located = self._find(detail, maps_of, None, many=True)
-            else:
-                located = self._lone_stroke(detail, _SCRATCH)
         if not located or not located.samples:
             return None
         return located._replace(boxes=[finder.within(box, part) for box in located.boxes])
@@ -376,6 +374,11 @@ def _solid(stroke: Piece) -> Ink:
     from classifier.prepare.strokes import filled  # noqa: PLC0415 - as in _plain
 
     return (filled(stroke) or stroke).ink
+
+
+def _is_scratch(stroke: Ink) -> bool:
+    """Whether a stroke [H, W] is too thin for its height to have been written as a 1."""
+    return len(stroke) ** 2 > _SCRATCH * float(stroke.sum())
 
 
 def _plain(digit: "Digit", pixels: Pixels) -> "Digit":
