@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_DIGITS = 32
 _SURE = 0.6  # score of a digit that is not looked at as a stroke, too
 _TINY = 8  # cells of the finder's map: it may be no more than a part of an upright stroke
-_SCRATCH = 18.0  # height by mean width: a small line as thin is no pen's
+_SCRATCH = 18.0  # height by mean width: no pen draws a small line as thin
 _SMALL_FILE = 64  # pixels: a smaller picture is often cropped to its digit
 _FULL_INK = 200  # of 255, at least somewhere
 
