@@ -27,27 +27,29 @@ def _mlp(image: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Dropout(0.2)(hidden)
 
 
-def _cnn(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Four convolutions, 61,000 parameters.
+def _cnn(image: keras.KerasTensor, filters: int = 16) -> keras.KerasTensor:
+    """Four convolutions, 61,000 parameters; filters: of the first one.
 
     Only the first one sees every pixel, with a stride, so that the costly ones work on 14 x 14 and
     7 x 7. Batch normalisation folds into the convolution before it, and the global mean keeps the
     dense layer small: nothing here is hard on 8-bit integers.
     """
-    features = _convolution(image, 16, kernel=5, strides=2)
-    features = _convolution(features, 32)
+    features = _convolution(image, filters, kernel=5, strides=2)
+    features = _convolution(features, 2 * filters)
     features = layers.MaxPooling2D()(features)
-    features = _convolution(features, 64)
-    features = _convolution(features, 64, padding="valid")
+    features = _convolution(features, 4 * filters)
+    features = _convolution(features, 4 * filters, padding="valid")
     features = layers.GlobalAveragePooling2D()(features)
     return layers.Dropout(0.2)(features)
 
 
 def _cnn_wide(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Twice the filters of `cnn` and a convolution more, 280,000 parameters.
+    """`cnn` with half as many filters again, 136,000 parameters: for digits found in pictures."""
+    return _cnn(image, filters=24)
 
-    Six and a half times the multiplications: for digits found in pictures, and to teach others.
-    """
+
+def _teacher(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Six and a half times the multiplications of `cnn`: made to be right, not to be served."""
     features = _convolution(image, 32, kernel=5, strides=2)
     features = _convolution(features, 64)
     features = _convolution(features, 64)
@@ -88,4 +90,5 @@ _ARCHITECTURES: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
     "cnn": _cnn,
     "cnn-wide": _cnn_wide,
     "cnn-dense": _cnn_dense,
+    "teacher": _teacher,
 }

@@ -63,7 +63,7 @@ def test_the_filters_removed_are_those_of_the_least_norm() -> None:
     assert np.array_equal(found[1], second[1][strong])
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "cnn-wide"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "teacher"])
 def test_every_network_of_the_project_becomes_narrower(name: str) -> None:
     """Each layer but the last by half; with keep 1 by nothing at all."""
     network = architectures.build(name, (28, 28), 10)
