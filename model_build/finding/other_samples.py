@@ -48,7 +48,7 @@ def _samples(
 
 
 def _stroke(generator: Generator, draw: ImageDraw.ImageDraw) -> None:
-    slant, width = generator.normal(0, 6), generator.uniform(3, 34)
+    slant, width = generator.normal(0, 6), generator.uniform(3, 22)
     ends = (_SIDE / 2 - slant, 16, _SIDE / 2 + slant, _SIDE - 16)
     draw.line(ends, fill=255, width=round(width))
 

@@ -337,7 +337,7 @@ def test_upright_strokes_are_high_and_slender() -> None:
     strokes = other_samples.upright_strokes(generator(4), 30)
     heights, widths = strokes.any(axis=2).sum(axis=1), strokes.any(axis=1).sum(axis=1)
     assert (heights >= 18).all()
-    assert (widths <= 16).all()
+    assert (widths <= 13).all()
     assert len(np.unique(strokes, axis=0)) == 30
 
 
