@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from classifier.model.manifest import LEAST
 
-REJECTED = 0.03  # share of the digits found on drawn pages, which are harder to read than most
+REJECTED = 0.04  # share of the digits found on drawn pages, which are harder to read than most
 _REJECTED_ALONE = 0.003  # where there is nothing but the confidence to go by
 
 

@@ -18,7 +18,7 @@ from classifier.mode import Mode
 from classifier.model import pace
 from classifier.model.session import LazyModel, Model
 from classifier.model.store import open_bucket
-from classifier.prepare.mnist import Located
+from classifier.prepare.located import Located
 from classifier.prepare.pipeline import locate
 
 MAX_BYTES = 32 * 1024 * 1024  # of one image file, ample for 16 megapixels

@@ -5,6 +5,7 @@ request → payload → image → prepare → model → response
 
 import os
 import time
+from itertools import islice
 from typing import Any, NamedTuple
 
 from classifier.errors import BlankImage, PredictError, UnreadableImage
@@ -25,7 +26,7 @@ from classifier.monitoring import statistics
 from classifier.monitoring.telemetry import logger, metrics, timed
 from classifier.monitoring.traits import paper, traits
 from classifier.prepare.encoding import Sample
-from classifier.prepare.mnist import Located
+from classifier.prepare.located import Located
 from classifier.prepare.pipeline import locate
 from classifier.served import Served
 
@@ -72,10 +73,7 @@ def _classify(
         metrics.add_metadata(name, value)
     if os.environ.get("CAPTURE_URL") and not request.is_check:
         _capture(model, samples, answers, request.request_id)
-    if payload.with_input:
-        for answer, sample in zip(answers, samples, strict=True):
-            answer["input"] = input_preview(sample)
-    return _results(payload, pictures, answers, model)
+    return _results(payload, pictures, answers, model, served)
 
 
 def _prepare(payload: Payload, model: Model) -> list[_Prepared]:
@@ -114,34 +112,60 @@ def _samples(pictures: list[_Prepared]) -> list[Sample]:
 
 
 def _results(
-    payload: Payload, pictures: list[_Prepared], answers: list[dict[str, Any]], model: Model
+    payload: Payload,
+    pictures: list[_Prepared],
+    answers: list[dict[str, Any]],
+    model: Model,
+    served: Served,
 ) -> list[dict[str, Any]]:
     """What is said of each picture: its most prominent digit, or all of them as a text."""
-    rejection = model.manifest.rejection
-    score_name = model.manifest.score_name
-    top_k = model.manifest.output.top_k if payload.top_k is None else payload.top_k
     remaining = iter(answers)
     results = []
     for located, size, _ in pictures:
-        digits = [
-            judged(answer, rejection, score_name, located.score_of(index), reject=payload.reject)
-            for index, answer in zip(
-                range(len(located.samples)), remaining, strict=False
-            )  # one per sample, no more
-        ]
-        if top_k:
-            digits = [best_labels(digit, model.labels, top_k) for digit in digits]
-        for digit, box in zip(digits, located.boxes, strict=False):
-            digit["box"] = box_in_pixels(box, size)
+        own = list(islice(remaining, len(located.samples)))
+        digits = _judged(payload, located, size, own, model)
         if payload.many:
             digits = [digit for digit in digits if digit["prediction"] is not None]
             text = "".join(str(digit["prediction"]) for digit in digits)
             results.append({"text": text, "digits": digits})
-        else:
-            results.append(digits[0] | ({"others": located.others} if located.boxes else {}))
+            continue
+        (digit,) = digits
+        if digit["prediction"] is None and located.instead:
+            tensor = model.encode(located.instead.samples)
+            others = served.answers(model, tensor).predictions
+            (other,) = _judged(payload, located.instead, size, others, model)
+            digit = digit if other["prediction"] is None else other
+        results.append(digit | ({"others": located.others} if located.boxes else {}))
     rejected = sum(result.get("prediction", 0) is None for result in results)
     metrics.add_metadata("rejected", rejected)
     return results
+
+
+def _judged(
+    payload: Payload,
+    located: Located,
+    size: tuple[int, int],
+    answers: list[dict[str, Any]],
+    model: Model,
+) -> list[dict[str, Any]]:
+    """What is said of each sample of a picture of (height, width) pixels."""
+    if payload.with_input:
+        for answer, sample in zip(answers, located.samples, strict=True):
+            answer["input"] = input_preview(sample)
+    rejection, score_name = model.manifest.rejection, model.manifest.score_name
+    digits = [
+        judged(answer, rejection, score_name, located.score_of(index), reject=payload.reject)
+        for index, answer in enumerate(answers)
+    ]
+    known = sum(digit["prediction"] is not None for digit in digits)
+    if payload.many and 2 * known > len(digits):
+        digits = answers  # among digits, what is in doubt is one
+    top_k = model.manifest.output.top_k if payload.top_k is None else payload.top_k
+    if top_k:
+        digits = [best_labels(digit, model.labels, top_k) for digit in digits]
+    for digit, box in zip(digits, located.boxes, strict=False):
+        digit["box"] = box_in_pixels(box, size)
+    return digits
 
 
 def _capture(

@@ -75,14 +75,13 @@ class Served:
             logger.info(text, **about, load_ms=model.load_ms)
 
     def classify(self, model: Model, batch: Tensor) -> Answers:
-        """Run the model on a batch. Raises TooLarge if it can't be done in time."""
+        """Run the model on a batch, and log it. Raises TooLarge if it can't be done in time."""
         started = time.perf_counter_ns()
         with timed("InferenceMs"):
             probabilities = self._run(model, batch)
         duration = time.perf_counter_ns() - started
         statistics.of(model.name, model.version).add_batch(len(batch), duration)
-        thresholds = model.manifest.output.thresholds
-        answers = Answers(predictions(probabilities, model.labels, thresholds), probabilities)
+        answers = _named(model, probabilities)
         confidences = [answer["confidence"] for answer in answers.predictions]
         add_confidences(confidences, model.manifest.guess)
         metrics.add_metadata("message", "predicted")
@@ -92,6 +91,10 @@ class Served:
             "predictions", [answer["prediction"] for answer in answers.predictions]
         )
         return answers
+
+    def answers(self, model: Model, batch: Tensor) -> Answers:
+        """Run the model on a batch without a trace in the log; raises as `classify` does."""
+        return _named(model, self._run(model, batch))
 
     def _run(self, model: Model, batch: Tensor) -> NDArray[np.float32]:
         """Raises ModelUnavailable if the model runs with no picture; the next request loads it."""
@@ -108,3 +111,8 @@ class Served:
                 self.models.unload(model.name)
                 raise
             raise
+
+
+def _named(model: Model, probabilities: NDArray[np.float32]) -> Answers:
+    thresholds = model.manifest.output.thresholds
+    return Answers(predictions(probabilities, model.labels, thresholds), probabilities)

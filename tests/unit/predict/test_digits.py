@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier import handler
+from classifier import batch, handler, predict
 from classifier.model.models import Models
 from tests.conftest import Publish
 from tests.support.finders import tint_finder, tinted
@@ -123,6 +123,29 @@ def test_a_single_digit_has_its_box_and_the_number_of_others(ask: Ask, digits: D
     assert "reason" not in body
 
 
+def test_a_digit_is_read_beside_something_larger_that_is_none_to_the_reader(
+    ask: Ask, digits: Digits
+) -> None:
+    """As of a digit beside one that was scribbled out."""
+    scribble = np.maximum(digits[5], digits[9].T)
+    shown = np.concatenate([digits, scribble[np.newaxis]])
+    _, body = ask(page(shown, (10, 150, 60)))
+    assert (body["prediction"], body["others"]) == (None, 0)
+    _, body = ask(page(shown, (10, 150, 60), (7, 150, 330)))
+    assert (body["prediction"], body["others"]) == (7, 1)
+
+
+@pytest.mark.usefixtures("folder")
+def test_wherever_one_sample_stands_for_a_picture_it_is_the_most_prominent_digit(
+    digits: Digits,
+) -> None:
+    files = [png(page(digits, (3, 0, 0), (0, 130, 210))), png(page(digits, (7, 150, 200)))]
+    model = handler.models.get()
+    assert [answer["prediction"] for answer in batch.classify(model, files, "auto")] == [0, 7]
+    batch_of_two = model.encode(predict.samples_of(files, model))
+    assert model.probabilities(batch_of_two).argmax(axis=1).tolist() == [0, 7]
+
+
 def test_the_most_prominent_digit_is_read_and_the_others_are_counted(
     ask: Ask, digits: Digits
 ) -> None:
@@ -141,6 +164,18 @@ def test_all_digits_are_a_text_in_reading_order(ask: Ask, digits: Digits) -> Non
         assert len(answer["probabilities"]) == 10
         top, bottom, left, right = extent(digits[digit], *place)
         assert answer["box"] == pytest.approx([left, top, right, bottom], abs=14)
+
+
+def test_what_is_in_doubt_is_a_digit_if_most_of_the_others_are(ask: Ask, digits: Digits) -> None:
+    doubtful = np.maximum(digits[5], digits[9].T)
+    shown = np.concatenate([digits, doubtful[np.newaxis]])
+    texts = []
+    for row in ((7, 10, 0), (7, 10, 10), (7, 10)):
+        spots = [(digit, 100, 170 * place) for place, digit in enumerate(row)]
+        _, body = ask(page(shown, *spots), digits="many")
+        texts.append(body["text"])
+    assert len(texts[0]) == 3
+    assert texts[1:] == ["7", "7"]
 
 
 def test_each_picture_of_a_batch_has_its_own_text(ask: Ask, digits: Digits) -> None:

@@ -5,9 +5,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from classifier.prepare.drawing import fills, find_drawing, straight_stroke
+from classifier.prepare.drawing import find_drawing, missing_margin, straight_stroke
 from classifier.prepare.ink import Piece
-from classifier.prepare.mnist import Located, MnistPipeline
+from classifier.prepare.located import Located
+from classifier.prepare.mnist import MnistPipeline
 
 type Line = list[tuple[int, int]]
 
@@ -146,7 +147,9 @@ def test_many_digits_are_looked_for_everywhere() -> None:
     assert heights[0] < 48
 
 
-# Ink that fills the picture
+# Ink near the border
+
+TIGHT = 0.25
 
 type Mark = tuple[int, int, int, int]  # top, bottom, left and right in pixels
 
@@ -172,7 +175,24 @@ def marked(*marks: Mark) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("is_light", [False, True])
 def test_ink_near_the_border_fills_a_picture(marks: list[Mark], *, is_light: bool) -> None:
     page = marked(*marks)
-    assert fills(255 - page if is_light else page)
+    assert missing_margin(255 - page if is_light else page) == TIGHT
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [(4, 80, 4, 10)],
+        [(8, 200, 10, 30), (180, 200, 10, 150)],
+        [(10, 390, 180, 220)],
+        [(10, 50, 10, 390), (100, 300, 180, 220)],
+        [(9, 391, 9, 14), (9, 391, 386, 391), (9, 14, 9, 391), (386, 391, 9, 391)],
+    ],
+    ids=["small", "corner", "high", "title", "frame"],
+)
+def test_ink_near_a_side_needs_a_smaller_margin(marks: list[Mark]) -> None:
+    assert 0 < missing_margin(marked(*marks)) < TIGHT
+    tinted = marked(*marks) * np.array([1, 0.9, 0.6])  # whose channels are far apart everywhere
+    assert 0 < missing_margin(tinted.astype(np.uint8)) < TIGHT
 
 
 @pytest.mark.parametrize(
@@ -180,15 +200,16 @@ def test_ink_near_the_border_fills_a_picture(marks: list[Mark], *, is_light: boo
     [
         [],
         [(100, 300, 180, 220)],
-        [(4, 80, 4, 10)],
-        [(8, 200, 10, 30), (180, 200, 10, 150)],
-        [(10, 50, 10, 390), (100, 300, 180, 220)],
         [(0, 60, 0, 400), (0, 400, 0, 20)],
-        [(20, 380, 20, 380)],
         [(0, 400, 0, 20), (0, 400, 380, 400), (0, 20, 0, 400), (380, 400, 0, 400)],
-        [(9, 391, 9, 14), (9, 391, 386, 391), (9, 14, 9, 391), (386, 391, 9, 391)],
+        [(20, 380, 20, 380)],
+        [(0, 30, 0, 400), (100, 300, 180, 220)],
+        [(100, 300, 180, 220), (180, 200, 0, 60)],
     ],
-    ids=["empty", "margin", "small", "corner", "title", "bars", "sheet", "border", "frame"],
+    ids=["empty", "margin", "bars", "border", "sheet", "title bar", "neighbour"],
 )
-def test_nothing_else_does(marks: list[Mark]) -> None:
-    assert not fills(marked(*marks))
+def test_nothing_else_needs_one(marks: list[Mark]) -> None:
+    page = marked(*marks)
+    assert missing_margin(page) == 0
+    tinted = (page * np.array([1, 0.9, 0.6])).astype(np.uint8)
+    assert missing_margin(tinted) == 0

@@ -8,9 +8,10 @@ from classifier.errors import BlankImage
 from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.prepare import finder
 from classifier.prepare.finder import Digit
-from classifier.prepare.ink import Piece, find_pieces
-from classifier.prepare.mnist import MAX_DIGITS, MnistPipeline
+from classifier.prepare.ink import Piece, find_pieces, written_on
+from classifier.prepare.mnist import MnistPipeline
 from classifier.prepare.pieces import connected, extent
+from classifier.prepare.search import MAX_DIGITS
 
 type Maps = NDArray[np.float32]
 type Rectangle = tuple[int, int, int, int]  # top, bottom, left and right in cells
@@ -107,6 +108,13 @@ def test_the_most_prominent_digit_is_first() -> None:
     assert not findings.has_other
 
 
+def test_what_looks_like_a_digit_comes_before_what_is_larger() -> None:
+    digit, scribble = (2, 22, 4, 18), (20, 46, 20, 40)
+    maps = np.maximum(maps_with(digit), maps_with(scribble, score=0.6))
+    findings = finder.find(PAGE, Looks(maps))
+    assert [digit.box for digit in findings.digits] == [box(*digit), box(*scribble)]
+
+
 def test_of_equal_digits_the_one_nearer_to_the_middle_is_first() -> None:
     aside, central = (2, 14, 2, 10), (18, 30, 20, 28)
     findings = finder.find(PAGE, Looks(maps_with(aside, central)))
@@ -196,7 +204,7 @@ def test_a_small_digit_is_looked_at_again_in_detail_and_its_box_is_of_the_whole_
         return np.full((200, 200, 1), 7, np.uint8)
 
     looks = Looks(maps_with((9, 39, 12, 36), score=0.6))
-    digit = finder.look_closer(small_digit(), PAGE, looks, load_detail)
+    digit = finder.look_closer(small_digit(), PAGE[:160, :160], looks, load_detail)
     (part,) = parts
     assert (looks.pictures[0] == 7).all()
     side = 8 / 48 / 0.62
@@ -353,6 +361,14 @@ def test_digits_are_read_line_by_line() -> None:
         assert ordered == [box(*rectangle) for rectangle in first + second]
 
 
+def test_what_is_smaller_than_its_neighbour_is_read_with_it() -> None:
+    digits = [
+        Digit(box(top, bottom, left, right), np.ones((2, 2), np.float32), 0.9, 1.0)
+        for top, bottom, left, right in ((10, 18, 30, 36), (10, 40, 4, 24), (10, 18, 38, 44))
+    ]
+    assert [digit.box.left * 48 for digit in finder.in_reading_order(digits)] == [4, 30, 38]
+
+
 # Pictures to samples
 
 
@@ -427,14 +443,19 @@ def pieces_of(*rectangles: Rectangle) -> list[Piece]:
     page = np.full((192, 192, 1), 255, np.uint8)
     for top, bottom, left, right in rectangles:
         page[4 * top : 4 * bottom, 4 * left : 4 * right] = 0
-    return find_pieces(page)
+    return find_pieces(page, written_on(page))
+
+
+def digits_of(pieces: list[Piece], findings: finder.Findings, *answers: Maps) -> list[Digit]:
+    """Digits that pieces are, by a first look and by what close looks at pieces answer."""
+    return finder.of_pieces(pieces, findings, PAGE, Looks(*answers))
 
 
 def test_a_digit_whose_middle_was_not_seen_is_one_by_its_ink() -> None:
     seen, missed = (10, 30, 4, 14), (10, 30, 20, 23)
     maps = maps_with(seen)
     maps[10:30, 20:23, 0] = 0.7
-    digits = finder.of_pieces(pieces_of(seen, missed), findings_of(maps))
+    digits = digits_of(pieces_of(seen, missed), findings_of(maps))
     assert [digit.box.left * 48 for digit in digits] == pytest.approx([4, 20], abs=0.5)
     assert [digit.ink.shape[1] for digit in digits] == pytest.approx([40, 12], abs=2)
 
@@ -451,15 +472,15 @@ def as_one_blur(ink: float = 0.35) -> Maps:
 
 
 def test_a_row_of_ink_is_digits_however_few_of_their_middles_were_seen() -> None:
-    digits = finder.of_pieces(pieces_of(*ROW_OF_FOUR), findings_of(as_one_blur()))
+    digits = digits_of(pieces_of(*ROW_OF_FOUR), findings_of(as_one_blur()))
     assert {digit.box for digit in digits} == {box(*rectangle) for rectangle in ROW_OF_FOUR}
 
 
 def test_between_digits_a_stroke_that_was_not_seen_is_one() -> None:
     maps = maps_with(ROW_OF_FOUR[0])
-    assert len(finder.of_pieces(pieces_of(*ROW_OF_FOUR[:2]), findings_of(maps))) == 2
+    assert len(digits_of(pieces_of(*ROW_OF_FOUR[:2]), findings_of(maps))) == 2
     broad = (10, 30, 18, 28)
-    assert len(finder.of_pieces(pieces_of(ROW_OF_FOUR[0], broad), findings_of(maps))) == 1
+    assert len(digits_of(pieces_of(ROW_OF_FOUR[0], broad), findings_of(maps))) == 1
 
 
 @pytest.mark.parametrize("case", ["faint", "other writing", "heights", "touching"])
@@ -473,7 +494,7 @@ def test_other_ink_is_no_row(case: str) -> None:
         rectangles[3] = (9, 30, 38, 46)
     elif case == "touching":
         rectangles[2:] = [(10, 30, 20, 46)]
-    assert finder.of_pieces(pieces_of(*rectangles), findings) == []
+    assert digits_of(pieces_of(*rectangles), findings) == []
 
 
 def test_one_digit_of_a_row_is_read_and_the_others_counted() -> None:
@@ -494,24 +515,70 @@ def test_beside_other_writing_a_wide_digit_is_no_row() -> None:
 
 def test_ink_that_is_no_digits_is_left_out() -> None:
     digit, other = (10, 30, 4, 14), (10, 30, 20, 30)
-    assert len(finder.of_pieces(pieces_of(digit, other), findings_of(maps_with(digit)))) == 1
+    assert len(digits_of(pieces_of(digit, other), findings_of(maps_with(digit)))) == 1
+
+
+CLOSE = maps_with((9, 39, 16, 31))  # a close look at a digit of 20 x 10 cells
+
+
+@pytest.mark.parametrize(
+    ("close", "count"),
+    [(CLOSE, 2), (maps_with((9, 39, 16, 31), score=0.6), 1), (maps_with((20, 30, 20, 25)), 1)],
+    ids=["seen", "unsure", "a part of it"],
+)
+def test_a_piece_that_a_first_look_missed_is_a_digit_where_a_close_look_sees_it(
+    close: Maps, count: int
+) -> None:
+    digit, missed = (10, 30, 4, 14), (10, 30, 20, 30)
+    pieces = pieces_of(digit, missed)
+    assert len(digits_of(pieces, findings_of(maps_with(digit)), close)) == count
+
+
+def test_digits_that_touch_are_told_apart_by_close_looks() -> None:
+    page = PAGE.copy()
+    for left in (20, 56, 92, 128):
+        page[40:120, left : left + 32] = 0
+    first = finder.find(page, sees_ink)
+    joined = page.copy()
+    joined[76:84, 20:160] = 0  # by a hair, which a network overlooks
+    (piece,) = find_pieces(joined, written_on(joined))
+    digits = finder.of_pieces([piece], first, page, sees_ink)
+    lefts = [digit.box.left * 192 for digit in finder.in_reading_order(digits)]
+    assert lefts == pytest.approx([20, 56, 92, 128], abs=4)
+
+
+@pytest.mark.parametrize("surroundings", ["desk", "frame"])
+def test_a_row_on_a_sheet_is_read_whatever_lies_around_it(surroundings: str) -> None:
+    page = np.full((192, 192, 1), 255, np.uint8)
+    if surroundings == "desk":
+        page[:40], page[152:], page[:, :8], page[:, 184:] = 60, 60, 60, 60
+    else:
+        page[:6] = page[-6:] = page[:, :6] = page[:, -6:] = 0
+    row = (14, 34, 5, 14), (14, 34, 18, 20), (15, 34, 24, 32), (14, 33, 35, 43)
+    for top, bottom, left, right in row:
+        page[4 * top : 4 * bottom, 4 * left : 4 * right] = 0
+    maps = maps_with(row[0], *row[2:])  # no middle of the 1
+    maps[14:34, 18:20, 0] = 0.5
+    located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(page, many=True)
+    lefts = [place.left * 48 for place in located.boxes]
+    assert lefts == pytest.approx([5, 18, 24, 35], abs=0.5)
 
 
 def test_pieces_that_do_not_account_for_every_digit_are_no_answer() -> None:
     first, second = (10, 30, 4, 14), (10, 30, 20, 30)
     findings = findings_of(maps_with(first, second))
-    assert len(finder.of_pieces(pieces_of(first, second), findings)) == 2
-    assert finder.of_pieces(pieces_of(first), findings) == []
-    assert finder.of_pieces([], findings) == []
+    assert len(digits_of(pieces_of(first, second), findings)) == 2
+    assert digits_of(pieces_of(first), findings) == []
+    assert digits_of([], findings) == []
 
 
 def test_two_digits_that_touch_are_not_one() -> None:
     first, second = (10, 30, 4, 18), (10, 30, 18, 32)
     findings = findings_of(maps_with(first, second))
-    assert finder.of_pieces(pieces_of((10, 30, 4, 32)), findings) == []
+    assert digits_of(pieces_of((10, 30, 4, 32)), findings) == []
     upper, lower = (4, 18, 10, 20), (18, 32, 10, 20)  # one digit that was taken for two
     findings = findings_of(maps_with(upper, lower))
-    assert len(finder.of_pieces(pieces_of((4, 32, 10, 20)), findings)) == 1
+    assert len(digits_of(pieces_of((4, 32, 10, 20)), findings)) == 1
 
 
 def locate(*answers: Maps, many: bool = False, pixels: NDArray[np.uint8] = PAGE) -> tuple[int, int]:
@@ -527,6 +594,22 @@ ROW = maps_with((10, 38, 2, 14), (10, 38, 18, 30), (10, 38, 34, 46))
 def test_one_digit_is_read_or_all_of_them() -> None:
     assert locate(ROW) == (1, 2)
     assert locate(ROW, many=True) == (3, 0)
+
+
+@pytest.mark.parametrize(("score", "has_second"), [(0.9, True), (0.5, False)])
+def test_a_second_digit_is_kept_for_the_reader_if_it_is_clear(
+    *, score: float, has_second: bool
+) -> None:
+    large, small = (10, 40, 2, 26), (20, 40, 32, 46)
+    maps = np.maximum(maps_with(large), maps_with(small, score=score))
+    located = MnistPipeline(28, 28, maps_of=Looks(maps)).locate(PAGE)
+    assert located.boxes == [box(*large)]
+    assert (located.instead is not None) == has_second
+    if located.instead:
+        assert located.instead.boxes == [box(*small)]
+        elsewhere = located.placed(lambda part: part._replace(top=0.0))
+        assert elsewhere.instead
+        assert (elsewhere.boxes[0].top, elsewhere.instead.boxes[0].top) == (0, 0)
 
 
 def test_samples_hold_the_digits_in_reading_order() -> None:
@@ -710,3 +793,9 @@ def test_a_stroke_hides_no_other_digit() -> None:
     page[64:120, 28:44] = 0
     assert locate(maps, pixels=page) == (1, 1)
     assert locate(maps, pixels=page, many=True) == (2, 0)
+
+
+def test_a_hairline_that_no_cell_counts_has_a_score() -> None:
+    hairline = np.zeros((53, 67), bool)
+    hairline[4:19, 33] = True  # its middle lies between two cells of 48
+    assert not np.isnan(finder._mean(np.ones((38, 48), np.float32), hairline))

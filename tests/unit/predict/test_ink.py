@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from classifier.errors import BlankImage
 from classifier.image.pixels import Part, Pixels
 from classifier.prepare.ink import (
+    Piece,
     contrast,
     find_ink,
     find_pieces,
@@ -17,6 +18,7 @@ from classifier.prepare.ink import (
     otsu,
     shows_something,
     without_specks,
+    written_on,
 )
 from classifier.prepare.pieces import connected
 
@@ -217,6 +219,23 @@ def test_an_upright_stroke_alone_may_be_a_one(
     assert lone_stroke(np.full((300, 300, 1), 255, dtype=np.uint8)) is None
 
 
+@pytest.mark.parametrize("is_digits", [True, False])
+def test_a_column_of_digits_is_no_stroke_but_dashes_are(*, is_digits: bool) -> None:
+    picture = np.full((300, 300, 1), 255, dtype=np.uint8)
+    for top in (30, 110, 190):
+        picture[top : top + 60, 130:170] = 0
+        if is_digits:
+            picture[top + 10 : top + 50, 140:160] = 255  # as a 0
+    assert (lone_stroke(picture) is None) == is_digits
+
+
+def test_a_column_of_sevens_is_no_stroke() -> None:
+    picture = np.full((300, 300, 1), 255, dtype=np.uint8)
+    for top in (30, 110, 190):
+        picture[top : top + 10, 130:170] = picture[top : top + 60, 160:170] = 0
+    assert lone_stroke(picture) is None
+
+
 def test_a_stroke_that_is_lost_in_the_noise_of_its_own_detail_is_none() -> None:
     picture = np.full((400, 400, 1), 160.0)
     picture[100:300, 198:202] = 130
@@ -231,9 +250,13 @@ def row_with(*rectangles: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     return picture
 
 
+def pieces_of(picture: NDArray[np.uint8]) -> list[Piece]:
+    return find_pieces(picture, written_on(picture))
+
+
 def test_a_row_has_a_piece_for_each_digit() -> None:
     rectangles = [(30, 90, 40, 70), (35, 88, 90, 96), (28, 92, 120, 160)]
-    pieces = sorted(find_pieces(row_with(*rectangles)), key=lambda piece: piece.box.left)
+    pieces = sorted(pieces_of(row_with(*rectangles)), key=lambda piece: piece.box.left)
     assert [piece.ink.shape for piece in pieces] == [(60, 30), (53, 6), (64, 40)]
     lefts = [piece.box.left * 400 for piece in pieces]
     assert lefts == pytest.approx([40, 90, 120], abs=2)
@@ -242,34 +265,34 @@ def test_a_row_has_a_piece_for_each_digit() -> None:
 def test_a_low_piece_belongs_to_the_nearest_digit_and_far_ones_to_none() -> None:
     digits = [(30, 90, 40, 70), (30, 90, 110, 140)]
     bar, speck = (30, 38, 74, 90), (30, 40, 250, 262)
-    pieces = find_pieces(row_with(*digits, bar, speck))
+    pieces = pieces_of(row_with(*digits, bar, speck))
     pieces = sorted(pieces, key=lambda piece: piece.box.left)
     assert [piece.ink.shape for piece in pieces] == [(60, 50), (60, 30)]
 
 
 def test_small_digits_beside_a_large_one_are_pieces_of_their_own() -> None:
     large, small = (2, 72, 20, 40), [(92, 114, left, left + 12) for left in (150, 180, 210)]
-    heights = [piece.ink.shape[0] for piece in find_pieces(row_with(large, *small))]
+    heights = [piece.ink.shape[0] for piece in pieces_of(row_with(large, *small))]
     assert sorted(heights) == [22, 22, 22, 70]
 
 
 def test_a_line_below_a_number_is_left_out() -> None:
     digits = [(20, 80, left, left + 30) for left in (60, 120, 180)]
-    pieces = find_pieces(row_with(*digits, (90, 96, 50, 220)))
+    pieces = pieces_of(row_with(*digits, (90, 96, 50, 220)))
     assert [piece.ink.shape for piece in pieces] == [(60, 30)] * 3
 
 
 def test_specks_are_no_pieces_however_many() -> None:
     digits = [(30, 90, left, left + 4) for left in (60, 160, 260)]
     specks = [(8, 15, left, left + 7) for left in range(20, 380, 30)]
-    pieces = find_pieces(row_with(*digits, *specks))
+    pieces = pieces_of(row_with(*digits, *specks))
     assert [piece.ink.shape for piece in pieces] == [(60, 4)] * 3
 
 
 def test_an_empty_page_and_one_full_of_marks_have_no_pieces() -> None:
-    assert find_pieces(row_with()) == []
+    assert pieces_of(row_with()) == []
     many = [(y, y + 8, x, x + 8) for y in range(10, 110, 20) for x in range(10, 390, 20)]
-    assert find_pieces(row_with(*many)) == []
+    assert pieces_of(row_with(*many)) == []
 
 
 @pytest.mark.parametrize(
@@ -289,11 +312,11 @@ def test_a_mark_is_something_and_what_a_page_has_by_itself_is_not(
 ) -> None:
     picture = page()
     picture[rows, columns] //= 5
-    assert shows_something(picture) is expected, name
+    assert shows_something(picture, written_on(picture)) is expected, name
 
 
 def test_ink_across_an_icon_is_something() -> None:
     picture = page(32, 32)
     picture[8:30, :] //= 5
-    assert shows_something(picture)
-    assert not shows_something(page(32, 32))
+    assert shows_something(picture, written_on(picture))
+    assert not shows_something(picture, written_on(page(32, 32)))

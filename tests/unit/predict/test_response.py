@@ -119,3 +119,10 @@ def test_a_digit_that_the_finder_is_less_sure_of_is_less_probable() -> None:
 
 def test_a_box_is_left_top_right_and_bottom_in_pixels() -> None:
     assert box_in_pixels(Part(0.1, 0.52, 0.25, 1), (100, 200)) == [50, 10, 200, 52]
+
+
+@pytest.mark.parametrize("edges", [(0.131, 0.133), (0.0, 0.0), (1.0, 1.0), (0.999, 1.0)])
+def test_a_box_is_never_empty(edges: tuple[float, float]) -> None:
+    left, top, right, bottom = box_in_pixels(Part(*edges, *edges), (30, 20))
+    assert 0 <= left < right <= 20
+    assert 0 <= top < bottom <= 30

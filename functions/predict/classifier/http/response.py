@@ -78,12 +78,15 @@ def judged(
 def box_in_pixels(box: Part, size: tuple[int, int]) -> list[int]:
     """Left, top, right and bottom of a part of an upright picture of (height, width) pixels."""
     height, width = size
-    return [
-        round(box.left * width),
-        round(box.top * height),
-        round(box.right * width),
-        round(box.bottom * height),
-    ]
+    left, right = _in_pixels(box.left, box.right, width)
+    top, bottom = _in_pixels(box.top, box.bottom, height)
+    return [left, top, right, bottom]
+
+
+def _in_pixels(start: float, stop: float, length: int) -> tuple[int, int]:
+    """From and to which pixel something reaches; at least one lies between."""
+    first = min(round(start * length), length - 1)
+    return first, max(round(stop * length), first + 1)
 
 
 def input_preview(sample: NDArray[np.uint8]) -> str:

@@ -83,7 +83,7 @@ class Picture:
     than 8 bits per sample. EXIF orientation is undone, samples of more bits are scaled, and one
     frame of an animation is read (`animation.py`). Transparency is put on white, or on black under
     light ink.
-    An image whose longer side is over `working_side` is reduced by averaging to at most twice that
+    An image whose longer side is over `WORKING_SIDE` is reduced by averaging to at most twice that
     side; a JPEG by its own decoder, much faster, to at least `_DRAFT_SIDE`.
     is_whole: nothing is reduced, and there is `image` instead of `pixels`: the upright picture in
     mode L or RGB, 8 bits per sample.
@@ -101,7 +101,6 @@ class Picture:
         data: bytes,
         *,
         is_whole: bool = False,
-        working_side: int = WORKING_SIDE,
         allowance: Allowance | None = None,
     ) -> None:
         allowance = allowance or Allowance()
@@ -140,7 +139,7 @@ class Picture:
             self._orientation = _orientation(image)  # after loading: Pillow rotates TIFFs itself
             self.size = self._upright(size)
             self._scale = Scale.of(image)
-            shrink = max(1, max(image.size) // working_side)
+            shrink = max(1, max(image.size) // WORKING_SIDE)
             if is_whole:
                 self.image = _whole(image, self._scale, self._orientation)
                 self.edges = _edges(self.image)
@@ -235,9 +234,9 @@ class Picture:
         )
 
 
-def decode(data: bytes, *, working_side: int = WORKING_SIDE) -> Pixels:
+def decode(data: bytes) -> Pixels:
     """Decode an image file into the `pixels` of a Picture; raises the same errors."""
-    return Picture(data, working_side=working_side).pixels
+    return Picture(data).pixels
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import Part, Pixels
-from classifier.prepare.ink import Overview, Piece, box_of, direction, is_upright, reach
-from classifier.prepare.pieces import connected
+from classifier.prepare.ink import Overview, Piece, box_of, direction, is_upright
+from classifier.prepare.pieces import border, connected, reach
 
 _SIDE = 128  # pixels on the longer side that are looked at
 _PLAIN = 24  # of 255, within which a pixel has the page's colour: some canvases are sent as JPEG
@@ -27,6 +27,7 @@ _SHEET = 0.25  # of the picture: no pen covers as much
 _INNER = 0.1  # of the ink: a frame has less, a 0 more
 _SPANNING = 0.8  # of a side
 _DARK = 0.6  # of the most contrast
+_TIGHT, _NEAR_SIDE = 0.25, 0.125  # of the longer side
 _NARROW = 0.1  # of the longer side: ink nearer to the border is taken for what lies there
 
 
@@ -51,17 +52,47 @@ def find_drawing(pixels: Pixels) -> NDArray[np.bool_] | None:
     return drawn if is_clear else None
 
 
-def fills(pixels: Pixels) -> bool:
-    """Whether a picture [H, W, C] is cropped so tightly that its ink comes near to all its sides.
+def missing_margin(pixels: Pixels) -> float:
+    """Margin that a picture [H, W, C] needs, as a share of its longer side; most often 0.
+
+    Ink at the edge is taken for what lies there, so a digit that comes near to a side needs one if
+    nothing touches the border, and a tight crop needs more. The digit is the largest piece of ink.
+    """
+    seen = _seen(pixels)
+    height, width, _ = seen.shape
+    near = int(_NARROW * max(height, width))
+    bands = seen[:near], seen[-near:], seen[:, :near], seen[:, -near:]
+    least = _CLEAR - _PLAIN
+    nears = [np.ptp(band) >= least for band in bands]  # in a few µs, over all channels
+    if not any(nears):
+        return 0.0
+    edge = border(seen)
+    if all(nears) and _fills(seen, edge, near):
+        return _TIGHT
+    if np.ptp(edge, axis=0).max() > _PLAIN:
+        return 0.0
+    if all(np.ptp(band, axis=(0, 1)).max() <= _CLEAR for band in bands):
+        return 0.0
+    drawn = np.abs(seen - edge[0].astype(np.int16)).max(axis=2) > 2 * _PLAIN
+    if drawn.mean() > _SHEET:
+        return 0.0
+    pieces = connected(drawn)
+    amounts = np.bincount(pieces.ravel())
+    amounts[0] = 0
+    rows, columns = reach(pieces == amounts.argmax())
+    away = min(rows.start, height - rows.stop, columns.start, width - columns.stop)
+    return _NEAR_SIDE if away < near else 0.0
+
+
+def _fills(seen: NDArray[Any], edge: NDArray[Any], near: int) -> bool:
+    """Whether a picture is cropped so tightly that its ink comes near to all its sides.
 
     So does nearly all of its ink: beside a bar or a finger, a digit lies in the middle. Never if
     most of the border is not of one colour, as that of a page, or lies around a sheet, nor for a
     frame.
     """
-    seen = _seen(pixels)
-    border = np.concatenate([seen[0], seen[-1], seen[1:-1, 0], seen[1:-1, -1]])
-    page = np.partition(border, len(border) // 2, axis=0)[len(border) // 2].astype(np.int16)
-    if (np.abs(border - page).max(axis=1) <= _PLAIN).mean() < _PAGE:
+    page = np.partition(edge, len(edge) // 2, axis=0)[len(edge) // 2].astype(np.int16)
+    if (np.abs(edge - page).max(axis=1) <= _PLAIN).mean() < _PAGE:
         return False
     contrast = np.abs(seen[:, :, 0] - page[0])
     for channel in range(1, len(page)):
@@ -71,7 +102,6 @@ def fills(pixels: Pixels) -> bool:
         return False
     rows, columns = reach(drawn)
     height, width = drawn.shape
-    near = int(_NARROW * max(height, width))
     if max(rows.start, height - rows.stop, columns.start, width - columns.stop) >= near:
         return False
     if _is_frame(drawn):

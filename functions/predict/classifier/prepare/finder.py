@@ -16,7 +16,7 @@ from PIL import Image
 
 from classifier.image.pixels import DetailLoader, Part, Pixels
 from classifier.prepare.ink import SLENDER, Piece, quantile, stroke_at
-from classifier.prepare.pieces import connected, extent
+from classifier.prepare.pieces import connected, extent, reach, window
 
 type Maps = NDArray[np.float32]  # [h, w, 3], 0 to 1: a digit's ink, a digit's middle, other writing
 type MapsOf = Callable[[NDArray[np.uint8]], Maps]  # picture [H, W, 3] → maps [H / 2, W / 2, 3]
@@ -31,10 +31,11 @@ _LEAST_SMALL = 10  # pixels
 _CLEAR = 0.7  # score of what a close look shows where the first look saw nothing
 _LARGE = 16  # cells: a digit at least as high or wide is seen well enough the first time
 _CLOSE_SHARE = 0.62  # of the longer side that a digit takes when it is looked at again
-_LEAST_DETAIL = 64  # pixels of a close look: the digit has 40, and its sample 20
+_LEAST_DETAIL = 48  # pixels of a close look: the digit has 30, and its sample 20
 _LEAST_CLOSE = 5 / 48  # of the longer side: where a smaller digit is shows no better at first
 _WINDOW_SHARE = 0.42  # less than half: of windows that overlap by half, one holds it whole
 _IN_MIDDLE = (0.5, 0.25, 0.12)  # from here on a cell belongs to a middle: sure ones are taken first
+_SURENESS = 2  # power of the score: what looks like a digit comes before what is larger
 _LEAST_MIDDLE = 3  # cells
 _WRITTEN = 0.45  # of full ink: from here on a cell belongs to a digit
 _OTHER = 0.5
@@ -44,8 +45,15 @@ _MOST_WINDOWS = 64
 _MIDDLE_SHARE = 0.6  # of a digit's height and width that its middle takes (model_build/finding)
 _REACH = 1.5  # times the digit's half height and width: ink further away is another's
 _LEAST_OTHER = 4  # cells of other writing that count
+_ROOM = (0.5, 1.0)  # above and below digits, and beside them; times the usual height
+_FREE = 0.2  # of full ink: at most, between digits
+_PAPER = 0.3  # of the contrast between the digits and their paper
+_SHOWS_PAPER = 0.1  # of a row of cells: even one that a 1 lies along shows as much
 WIDE = 1.3  # times its height: a piece of two digits, and not a broad 2
 _LEAST_SCORE = 0.4  # mean of the map of digits' ink over a piece of ink that is a digit
+_MOSTLY = 0.6  # of a box
+_ALIKE = 0.6  # of what two boxes cover together
+_HIGHER = 1.4  # times a digit's height: that high is a frame, and no row of digits that touch
 _LEAST_ROW = (0.1, 0.3)  # the same of each piece of a row; their mean
 _LEAST_HEIGHT = 0.6  # of the highest, in a row
 
@@ -59,7 +67,7 @@ class Digit(NamedTuple):
     box: Part
     ink: Ink
     score: float
-    prominence: float  # the more ink, and the nearer to the middle of the picture, the higher
+    prominence: float  # the higher, the more likely this one is meant
 
     @property
     def cells(self) -> int:
@@ -98,7 +106,7 @@ def zoomed(box: Part, pixels: Pixels, load_detail: DetailLoader | None) -> tuple
     """The surroundings of a box, and what they show in all detail that there is."""
     part = _around(box, pixels)
     detail = load_detail(part) if load_detail else None
-    return part, _cut(pixels, part) if detail is None else detail
+    return part, cut(pixels, part) if detail is None else detail
 
 
 def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
@@ -113,29 +121,57 @@ def find(pixels: Pixels, maps_of: MapsOf) -> Findings:
     return Findings(digits, maps[:, :, 0], maps[:, :, 2])
 
 
-def of_pieces(pieces: list[Piece], findings: Findings) -> list[Digit]:
-    """Pieces of ink that a first look took for digits: a digit each, and none is lost among others.
+def of_pieces(
+    pieces: list[Piece], findings: Findings, pixels: Pixels, maps_of: MapsOf
+) -> list[Digit]:
+    """Pieces of ink that are digits: a digit each, and none is lost among others.
 
-    Unless they are a row: empty where they don't account for every digit that it saw, or where two
-    of these touch.
+    A first look may tell; where it doesn't, or for a piece that is too wide to be one digit, a
+    close look does. Unless they are a row: empty where they don't account for every digit that a
+    first look saw.
     """
     if (row := _row(pieces, findings)) is not None:
         return row
     digits: list[Digit] = []
     accounted: set[int] = set()
+    heights = sorted(digit.box.bottom - digit.box.top for digit in findings.digits)
+    usual = heights[len(heights) // 2]
     for box, mask, ink in pieces:
-        score = _mean(findings.ink, mask)
-        if score < _LEAST_SCORE:
-            continue
-        within = {
+        there = {
             index for index, digit in enumerate(findings.digits) if _covered(digit.box, box) > _SAME
         }
+        score = _mean(findings.ink, mask)
         height, width = ink.shape
-        if len(within - accounted) > 1 and width > WIDE * height:
+        is_as_high = _LEAST_HEIGHT * usual < box.bottom - box.top < _HIGHER * usual
+        if width > WIDE * height and is_as_high and score >= _LEAST_SCORE:
+            seen = _window_by_window([box], pixels, maps_of)
+            parts = [digit for digit in seen if _is_in(digit.box, box)]
+            if len(parts) > 1:
+                digits += _apart(parts)
+                accounted |= there
+                continue
+        if width > WIDE * height and len(there - accounted) > 1:
             return []
-        accounted |= within
+        if score < _LEAST_SCORE:
+            seen = _look_at(box, pixels, maps_of) if is_as_high else []
+            close = [digit.score for digit in seen if _overlap(digit.box, box) > _ALIKE]
+            score = max(close, default=0.0)
+            if score < _CLEAR:
+                continue
+        accounted |= there
         digits.append(Digit(box, ink, score, score))
     return digits if len(accounted) == len(findings.digits) else []
+
+
+def _look_at(box: Part, pixels: Pixels, maps_of: MapsOf) -> list[Digit]:
+    """Digits in the surroundings of a box, seen large."""
+    part = _around(box, pixels)
+    return _digits_in(part, _look(cut(pixels, part), maps_of))
+
+
+def _is_in(first: Part, second: Part) -> bool:
+    """Whether most of a box lies in another."""
+    return _common(first, second) > _MOSTLY * _area(first)
 
 
 def _row(pieces: list[Piece], findings: Findings) -> list[Digit] | None:
@@ -162,10 +198,59 @@ def _row(pieces: list[Piece], findings: Findings) -> list[Digit] | None:
     return [Digit(box, ink, score, float(ink.sum())) for box, _, ink in pieces]
 
 
+def sheet_of(findings: Findings, pixels: Pixels) -> tuple[Part, Findings]:
+    """The part of a picture that all digits of a first look are in, and what it saw there.
+
+    With room for another digit at either side, as a 1 is a hair to the network, as far as the
+    digits' own paper goes: not as far as the frame or the desk around it.
+    """
+    rows, columns = findings.ink.shape
+    boxes = [digit.box for digit in findings.digits]
+    top = int(min(box.top for box in boxes) * rows)
+    bottom = math.ceil(max(box.bottom for box in boxes) * rows)
+    left = int(min(box.left for box in boxes) * columns)
+    right = math.ceil(max(box.right for box in boxes) * columns)
+    heights = sorted(box.bottom - box.top for box in boxes)
+    height = heights[len(heights) // 2] * rows
+    is_paper = _paper_cells(findings, pixels, np.s_[top:bottom, left:right])
+    top, bottom = _as_far(is_paper[:, left:right], top, bottom, int(_ROOM[0] * height))
+    left, right = _as_far(is_paper[top:bottom].T, left, right, int(_ROOM[1] * height))
+    part = Part(top / rows, bottom / rows, left / columns, right / columns)
+    digits = [digit._replace(box=_of_part(digit.box, part)) for digit in findings.digits]
+    there = np.s_[top:bottom, left:right]
+    return part, Findings(digits, findings.ink[there], findings.other[there])
+
+
+def _paper_cells(
+    findings: Findings, pixels: Pixels, written: tuple[slice, slice]
+) -> NDArray[np.bool_]:
+    """Which cells of a map [h, w] have the colour of the paper between the digits."""
+    rows, columns = findings.ink.shape
+    size = columns, rows
+    cells = np.asarray(_image(pixels).resize(size, Image.Resampling.BOX), np.float32)
+    cells = cells.reshape(rows, columns, -1)
+    is_free = np.maximum(findings.ink, findings.other)[written] < _FREE
+    if not is_free.any():
+        return np.ones((rows, columns), dtype=bool)
+    away = np.abs(cells - quantile(cells[written][is_free], 0.5)).max(axis=2)
+    return np.asarray(away < _PAPER * away[written].max())
+
+
+def _as_far(is_paper: NDArray[np.bool_], first: int, last: int, room: int) -> tuple[int, int]:
+    """The first and the last of some rows, and of up to so many more that show some paper."""
+    shows = is_paper.mean(axis=1) > _SHOWS_PAPER
+    start, stop = first, last
+    while start > max(first - room, 0) and shows[start - 1]:
+        start -= 1
+    while stop < min(last + room, len(shows)) and shows[stop]:
+        stop += 1
+    return start, stop
+
+
 def _mean(values: Ink, mask: NDArray[np.bool_]) -> float:
-    """Mean of a map [h, w] over a piece."""
+    """Mean of a map [h, w] over a piece; 0 where Pillow's rounding leaves nothing of a hairline."""
     shares = _shrunk(mask, values.shape)
-    return float((shares * values).sum() / shares.sum())
+    return float((shares * values).sum() / max(float(shares.sum()), 1e-9))
 
 
 def _shrunk(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> Ink:
@@ -175,18 +260,24 @@ def _shrunk(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> Ink:
 
 
 def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit]:
-    """All digits around those of a first look, each seen large: the picture window by window.
+    """All digits around those of a first look, each seen large: the picture window by window."""
+    boxes = [digit.box for digit in digits]
+    return _apart(_window_by_window(boxes, pixels, maps_of) + digits)
+
+
+def _window_by_window(boxes: list[Part], pixels: Pixels, maps_of: MapsOf) -> list[Digit]:
+    """Digits in and around some boxes, each seen large, some of them several times.
 
     A row of digits is so small at a first look that a 1 is a hair. The windows overlap by half, so
-    that each digit is whole in one of them; what is less than half as high as usual is a piece.
+    that each digit is whole in one of them.
     """
     height, width, _ = pixels.shape
-    heights = sorted((digit.box.bottom - digit.box.top) * height for digit in digits)
+    heights = sorted((box.bottom - box.top) * height for box in boxes)
     side = max(heights[len(heights) // 2] / _WINDOW_SHARE, 8.0)
     tops, lefts = (
         _starts(
-            min(getattr(digit.box, start) for digit in digits) * length,
-            max(getattr(digit.box, stop) for digit in digits) * length,
+            min(getattr(box, start) for box in boxes) * length,
+            max(getattr(box, stop) for box in boxes) * length,
             side,
             length,
         )
@@ -202,11 +293,16 @@ def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit
         )
         seen += [
             digit
-            for digit in _digits_in(part, _look(_cut(pixels, part), maps_of))
+            for digit in _digits_in(part, _look(cut(pixels, part), maps_of))
             if not _is_cut_off(digit.box, part)
         ]
+    return seen
+
+
+def _apart(seen: list[Digit]) -> list[Digit]:
+    """Each digit once, as it was seen best; what is less than half as high as usual is a piece."""
     whole: list[Digit] = []
-    for digit in sorted(seen + digits, key=lambda digit: -round(digit.score, 1)):
+    for digit in sorted(seen, key=lambda digit: -round(digit.score, 1)):
         if all(_covered(digit.box, other.box) < _SAME for other in whole):
             whole.append(digit)
     usual = sorted(digit.box.bottom - digit.box.top for digit in whole)[len(whole) // 2]
@@ -270,7 +366,7 @@ def with_stroke(digits: list[Digit], pixels: Pixels) -> list[Digit]:
         return []
     first, *others = digits
     for part in (_WHOLE, _around(first.box, pixels)):
-        stroke = stroke_at(_of_part(first.box, part), _cut(pixels, part))
+        stroke = stroke_at(_of_part(first.box, part), cut(pixels, part))
         if stroke is not None:
             box = within(stroke.box, part)
             apart = [other for other in others if _covered(other.box, box) < _SAME]
@@ -307,7 +403,7 @@ def _detail(part: Part, pixels: Pixels, load_detail: DetailLoader | None) -> Pix
     detail = None
     if load_detail and (part.bottom - part.top) * len(pixels) < _LEAST_DETAIL:
         detail = load_detail(part)
-    return _cut(pixels, part) if detail is None else detail
+    return cut(pixels, part) if detail is None else detail
 
 
 def _digits_in(part: Part, maps: Maps) -> list[Digit]:
@@ -319,14 +415,18 @@ def in_reading_order(digits: list[Digit]) -> list[Digit]:
     """Order digits by line, from top to bottom, and from left to right in each."""
     lines: list[list[Digit]] = []
     for digit in sorted(digits, key=lambda digit: digit.box.top + digit.box.bottom):
-        middle = (digit.box.top + digit.box.bottom) / 2
         for line in lines:
-            if line[-1].box.top < middle < line[-1].box.bottom:
+            if _is_beside(digit.box, line[-1].box) or _is_beside(line[-1].box, digit.box):
                 line.append(digit)
                 break
         else:
             lines.append([digit])
     return [digit for line in lines for digit in sorted(line, key=lambda digit: digit.box.left)]
+
+
+def _is_beside(first: Part, second: Part) -> bool:
+    """Whether the middle of a box is as high as a part of another: cents, an exponent, a row."""
+    return second.top < (first.top + first.bottom) / 2 < second.bottom
 
 
 def digits_of(maps: Maps) -> list[Digit]:
@@ -345,15 +445,15 @@ def digits_of(maps: Maps) -> list[Digit]:
         nearest = np.argmin([np.maximum.outer(down, across) for down, across in away], axis=0)
     digits = []
     for index, (middle, (below, beside)) in enumerate(zip(middles, away, strict=True)):
-        reach = extent(below < _REACH), extent(beside < _REACH)
-        ink = np.ascontiguousarray(maps[:, :, 0][reach])
+        near = extent(below < _REACH), extent(beside < _REACH)
+        ink = np.ascontiguousarray(maps[:, :, 0][near])
         if nearest is not None:
-            ink = np.where(nearest[reach] == index, ink, np.float32(0))
+            ink = np.where(nearest[near] == index, ink, np.float32(0))
         written = ink > _WRITTEN
         if not written.any():
             continue
-        down, across = extent(written.any(axis=1)), extent(written.any(axis=0))
-        top, left = reach[0].start, reach[1].start
+        down, across = reach(written)
+        top, left = near[0].start, near[1].start
         box = Part(
             (top + down.start) / rows,
             (top + down.stop) / rows,
@@ -361,7 +461,7 @@ def digits_of(maps: Maps) -> list[Digit]:
             (left + across.stop) / columns,
         )
         off = math.hypot(middle.row / rows - 0.5, middle.column / columns - 0.5)
-        prominence = float(ink.sum()) * middle.score * (1 - off / 2)
+        prominence = float(ink.sum()) * middle.score**_SURENESS * (1 - off / 2)
         digits.append(Digit(box, ink[down, across], middle.score, prominence))
     return digits
 
@@ -391,7 +491,7 @@ def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
     possible = scores > _IN_MIDDLE[-1]
     if np.count_nonzero(possible) < _LEAST_MIDDLE:
         return []
-    place = extent(possible.any(axis=1)), extent(possible.any(axis=0))
+    place = reach(possible)
     top, left = place[0].start, place[1].start
     near = np.ascontiguousarray(scores[place])
     free = np.ones(scores.shape, dtype=bool)
@@ -404,7 +504,7 @@ def _middles(scores: NDArray[np.float32]) -> list[_Middle]:
             own = pieces == piece
             if np.count_nonzero(own) < _LEAST_MIDDLE:
                 continue
-            down, across = extent(own.any(axis=1)), extent(own.any(axis=0))
+            down, across = reach(own)
             middle = _Middle(
                 top + (down.start + down.stop) / 2,
                 left + (across.start + across.stop) / 2,
@@ -440,11 +540,14 @@ def _small(pixels: Pixels) -> NDArray[np.uint8]:
     height, width, channels = pixels.shape
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    whole = np.asarray(pixels if pixels.dtype == np.uint8 else np.rint(pixels), dtype=np.uint8)
-    image = Image.fromarray(whole[:, :, 0] if channels == 1 else whole)
     method = Image.Resampling.BILINEAR if scale < 1 else Image.Resampling.BICUBIC
-    small = np.asarray(image.resize(size, method, reducing_gap=1.0))
+    small = np.asarray(_image(pixels).resize(size, method, reducing_gap=1.0))
     return small[:, :, np.newaxis] if channels == 1 else small
+
+
+def _image(pixels: Pixels) -> Image.Image:
+    whole = np.asarray(pixels if pixels.dtype == np.uint8 else np.rint(pixels), dtype=np.uint8)
+    return Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole)
 
 
 def _maps(small: NDArray[np.uint8], maps_of: MapsOf) -> Maps:
@@ -457,10 +560,8 @@ def _maps(small: NDArray[np.uint8], maps_of: MapsOf) -> Maps:
     return maps[: -(-rows // 2), : -(-columns // 2)]
 
 
-def _cut(pixels: Pixels, part: Part) -> Pixels:
-    height, width, _ = pixels.shape
-    rows = slice(int(part.top * height), math.ceil(part.bottom * height))
-    return pixels[rows, int(part.left * width) : math.ceil(part.right * width)]
+def cut(pixels: Pixels, part: Part) -> Pixels:
+    return pixels[window(part, pixels.shape)]
 
 
 def _around(box: Part, pixels: Pixels, least: float = 0.0) -> Part:
@@ -469,13 +570,13 @@ def _around(box: Part, pixels: Pixels, least: float = 0.0) -> Part:
     least: share of the picture's longer side that the digit is assumed to have.
     """
     height, width, _ = pixels.shape
-    reach = max(*_sides(box, pixels), least * max(height, width)) / _CLOSE_SHARE / 2
+    half = max(*_sides(box, pixels), least * max(height, width)) / _CLOSE_SHARE / 2
     row, column = (box.top + box.bottom) / 2 * height, (box.left + box.right) / 2 * width
     return Part(
-        max(row - reach, 0) / height,
-        min(row + reach, height) / height,
-        max(column - reach, 0) / width,
-        min(column + reach, width) / width,
+        max(row - half, 0) / height,
+        min(row + half, height) / height,
+        max(column - half, 0) / width,
+        min(column + half, width) / width,
     )
 
 
@@ -497,7 +598,7 @@ def within(box: Part, part: Part) -> Part:
 
 
 def _of_part(box: Part, part: Part) -> Part:
-    """A box of the picture, as a box of a part of it: the inverse of `_within`."""
+    """A box of the picture, as a box of a part of it: the inverse of `within`."""
     height, width = part.bottom - part.top, part.right - part.left
     return Part(
         (box.top - part.top) / height,

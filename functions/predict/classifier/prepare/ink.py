@@ -3,6 +3,7 @@
     paper     what the page would look like without ink, uneven light included
     colour    the direction, from paper, in which the ink lies: dark or light, any pen
     contrast  ink above the paper's noise, full ink brought to 1
+    ruling    printed lines from edge to edge are dropped
     specks    pieces far smaller than the digit are dropped
 
 Dark ink on light paper and light ink on dark paper are the same to it: ink is what differs from
@@ -10,7 +11,6 @@ the border of the picture.
 """
 
 import contextlib
-import math
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import DetailLoader, Part, Pixels
-from classifier.prepare.pieces import around, connected, extent
+from classifier.prepare.pieces import connected, grown, reach, window
 from classifier.prepare.ruling import without_ruling
 
 type Ink = NDArray[np.float32]
@@ -36,6 +36,7 @@ BLANK = (
 )
 SLENDER = 2.2  # height by width, from which on a stroke alone may be a 1
 _LEAST_STROKE = 0.15  # of the picture's height
+_OPEN, _BROADER = 0.1, 2  # of the rows of a stroke; times their usual width
 _MOST_BESIDE = 2  # pieces of ink that are not the stroke
 _WRITTEN = 0.2  # of full ink: from here on a pixel belongs to the digit
 _LOW = 0.55  # of the usual height: a lower piece is a part of a digit
@@ -74,15 +75,21 @@ def find_ink(pixels: Pixels, load_detail: DetailLoader | None = None) -> Ink:
     return overview.ink(pixels)
 
 
-def find_pieces(pixels: Pixels) -> list[Piece]:
+def written_on(pixels: Pixels) -> "Overview | None":
+    """Overview of a picture [H, W, C], or None if nothing is written there."""
+    try:
+        return Overview.of(pixels)
+    except BlankImage:
+        return None
+
+
+def find_pieces(pixels: Pixels, overview: "Overview | None") -> list[Piece]:
     """Ink of a picture [H, W, C] by pieces that don't touch, as of the digits of a number.
 
     What is far lower than the others is a part of the nearest, as the bar of a 5. Empty where
     nothing stands out from the paper, or more than a page of digits.
     """
-    try:
-        overview = Overview.of(pixels)
-    except BlankImage:
+    if overview is None:
         return []
     labels = connected(overview.kept)
     indices = np.unique(labels[overview.kept])
@@ -158,9 +165,25 @@ def lone_stroke(pixels: Pixels) -> Piece | None:
     """
     try:
         overview = Overview.of(pixels, _STROKE_OVERVIEW)
-        return overview.piece(pixels) if is_upright(overview.kept) else None
+        if not is_upright(overview.kept) or _is_column(overview.kept):
+            return None
+        return overview.piece(pixels)
     except BlankImage:
         return None
+
+
+def _is_column(written: NDArray[np.bool_]) -> bool:
+    """Whether what is written is several pieces that change in width, as digits do, not dashes."""
+    written = written[reach(written)]
+    if written.any(axis=1).all():
+        return False
+    rows = written[written.any(axis=1)]
+    left, right = rows.argmax(axis=1), rows.shape[1] - rows[:, ::-1].argmax(axis=1)
+    widths = right - left
+    is_open = np.count_nonzero(rows, axis=1) < widths
+    return bool(
+        is_open.mean() > _OPEN or widths.max() > _BROADER * quantile(widths.astype(np.float32), 0.5)
+    )
 
 
 def stroke_at(box: Part, pixels: Pixels) -> Piece | None:
@@ -173,22 +196,13 @@ def stroke_at(box: Part, pixels: Pixels) -> Piece | None:
         labels = connected(overview.kept)
         if len(np.unique(labels)) > 2 + _MOST_BESIDE:  # the paper and the stroke
             return None
-        there = labels[_cells(box, labels.shape)]
+        there = labels[window(box, labels.shape)]
         if not there.any():
             return None
         overview = overview._replace(kept=labels == np.bincount(there[there > 0]).argmax())
         return overview.piece(pixels) if is_upright(overview.kept) else None
     except BlankImage:
         return None
-
-
-def _cells(box: Part, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of a map that a box touches."""
-    height, width = shape
-    return (
-        slice(int(box.top * height), math.ceil(box.bottom * height)),
-        slice(int(box.left * width), math.ceil(box.right * width)),
-    )
 
 
 def is_upright(written: NDArray[np.bool_]) -> bool:
@@ -200,24 +214,19 @@ def is_upright(written: NDArray[np.bool_]) -> bool:
     return bool(is_inside and tall >= SLENDER * wide and tall > _LEAST_STROKE * height)
 
 
-def small_writing(pixels: Pixels) -> Part | None:
+def small_writing(pixels: Pixels, overview: "Overview | None") -> Part | None:
     """Where all ink of a picture is, if that is a small part of it."""
     height, width, _ = pixels.shape
-    if max(height, width) <= _ICON:
+    if overview is None or max(height, width) <= _ICON:
         return None
-    try:
-        box = box_of(Overview.of(pixels).kept)
-    except BlankImage:
-        return None
+    box = box_of(overview.kept)
     longer_side = max((box.bottom - box.top) * height, (box.right - box.left) * width)
     return box if longer_side < _SMALL_WRITING * max(height, width) else None
 
 
-def shows_something(pixels: Pixels) -> bool:
+def shows_something(pixels: Pixels, overview: "Overview | None") -> bool:
     """Whether a picture [H, W, C] has ink besides dust, bars, frames, ruling, shadows, sheets."""
-    try:
-        overview = Overview.of(pixels)
-    except BlankImage:
+    if overview is None:
         return False
     rows, columns = overview.extent
     height, width = overview.kept.shape
@@ -272,16 +281,11 @@ class Overview(NamedTuple):
         window = _Window.around(pixels, *self.extent, self.step)
         away = _reduce(window.cut(pixels), window.step) - window.look_up(self.page)
         ink = contrast(np.asarray(away @ self.colour, dtype=np.float32))
-        ink = np.where(window.look_up(_grown(self.kept)), ink, 0)
+        ink = np.where(window.look_up(grown(self.kept)), ink, 0)
         written = ink > _WRITTEN
         if not written.any():
             raise BlankImage(BLANK)
-        return ink[extent(written.any(axis=1)), extent(written.any(axis=0))]
-
-
-def reach(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Rows and columns of what is marked of a mask [H, W]."""
-    return extent(mask.any(axis=1)), extent(mask.any(axis=0))
+        return ink[reach(written)]
 
 
 def box_of(mask: NDArray[np.bool_]) -> Part:
@@ -418,11 +422,6 @@ def without_specks(written: NDArray[np.bool_]) -> NDArray[np.bool_]:
     kept = is_kept[pieces]
     height, width = written.shape
     return written & kept.repeat(step, axis=0).repeat(step, axis=1)[:height, :width]
-
-
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Grow by a pixel: the faint edge of a stroke belongs to it."""
-    return around(np.pad(mask, 1), np.logical_or)
 
 
 class _Window(NamedTuple):

@@ -13,6 +13,7 @@ from PIL import Image
 from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
 from classifier.prepare.exact import require_size
+from classifier.prepare.pieces import border
 
 type Background = Literal["dark", "light"]
 Fit = Literal["shorter", "longer", "squash", "cover", "pad"]
@@ -161,7 +162,7 @@ class PicturePipeline(NamedTuple):
         across = max(0, image.height * self.width // self.height - image.width) // 2
         top, left = min(1, down), min(1, across)
         sides = (image.width + 2 * left, image.height + 2 * top)
-        colour = self.pad_colour or np.median(_border(np.asarray(image)), axis=0).flat
+        colour = self.pad_colour or np.median(border(np.asarray(image)), axis=0).flat
         values = tuple(int(value) for value in colour)
         filled = Image.new(image.mode, sides, values * (self.channels // len(values)))
         filled.paste(image, (left, top))
@@ -214,7 +215,7 @@ class PicturePipeline(NamedTuple):
         """Put a sample into the frame."""
         rows, columns, *channels = sample.shape
         frame = np.empty((self.height, self.width, *channels), dtype=np.uint8)
-        frame[:] = np.median(_border(sample), axis=0) if self.pad_colour is None else self._padding
+        frame[:] = np.median(border(sample), axis=0) if self.pad_colour is None else self._padding
         is_centred = self.pad_place == "centre"
         top, left = (
             (side - part) // 2 if is_centred else 0
@@ -331,9 +332,4 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _background(sample: Sample) -> Background:
     """Whether the border of a picture is rather dark or rather light."""
-    return "light" if float(np.median(_border(sample))) > 127.5 else "dark"
-
-
-def _border(sample: Sample) -> NDArray[np.uint8]:
-    """Outermost pixels of a sample, [P] or [P, 3]."""
-    return np.concatenate([sample[0], sample[-1], sample[1:-1, 0], sample[1:-1, -1]])
+    return "light" if float(np.median(border(sample))) > 127.5 else "dark"

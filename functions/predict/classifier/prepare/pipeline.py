@@ -6,7 +6,8 @@ from classifier.errors import BadRequest
 from classifier.image.pixels import Picture
 from classifier.mode import Mode
 from classifier.prepare.encoding import Sample
-from classifier.prepare.mnist import Located, MnistPipeline
+from classifier.prepare.located import Located
+from classifier.prepare.mnist import MnistPipeline
 
 if TYPE_CHECKING:
     from classifier.prepare.finder import MapsOf

@@ -1,7 +1,7 @@
 """Ruled and squared paper: finds the printed lines in an overview, and takes them out of the ink.
 
-A ruling is what no digit is: thin, straight from edge to edge, and there more than once or at the
-very border. A photo may hold it askew by a few degrees.
+A ruling is what no digit is: thin, and straight from edge to edge. A photo may hold it askew by a
+few degrees.
 """
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ink that is not the digit's stroke: a shadow's edge, a ring around it, a hollow one's outline."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -9,7 +7,7 @@ from PIL import Image
 from classifier.errors import BlankImage
 from classifier.image.pixels import Part, Pixels
 from classifier.prepare.ink import Ink, Overview, Piece, quantile
-from classifier.prepare.pieces import around, connected, extent
+from classifier.prepare.pieces import connected, extent, grown, reach, window
 
 type Mask = NDArray[np.bool_]
 
@@ -48,7 +46,7 @@ def without_shadow(digit: Ink, box: Part, pixels: Pixels) -> Ink:
     ):
         return digit
     height, width = digit.shape
-    shown = pixels[_window(box, pixels.shape[:2])]
+    shown = pixels[window(box, pixels.shape)]
     if shown.shape[0] < 2 * height or shown.shape[1] < 2 * width:  # no more than the network saw
         return digit
     image = Image.fromarray((shown[:, :, 0] if shown.shape[2] == 1 else shown).astype(np.uint8))
@@ -61,8 +59,7 @@ def without_shadow(digit: Ink, box: Part, pixels: Pixels) -> Ink:
     mask = kept > _WRITTEN
     if np.count_nonzero(mask) < _LEAST_WRITTEN:
         return digit
-    cropped = kept[extent(mask.any(axis=1)), extent(mask.any(axis=0))]
-    return np.ascontiguousarray(cropped, dtype=np.float32)
+    return np.ascontiguousarray(kept[reach(mask)], dtype=np.float32)
 
 
 def without_outline(digit: Ink, box: Part, pixels: Pixels) -> Piece | None:
@@ -90,20 +87,18 @@ def without_outline(digit: Ink, box: Part, pixels: Pixels) -> Piece | None:
 
 def filled(piece: Piece) -> Piece | None:
     """A piece that is the outline of a stroke, filled; None for any other."""
-    window = _window(piece.box, piece.mask.shape, _MARGIN)
-    written = piece.mask[window]
-    paper = connected(np.pad(~_grown(written), 1, constant_values=True))[1:-1, 1:-1]
+    written = piece.mask[window(piece.box, piece.mask.shape, _MARGIN)]
+    paper = connected(np.pad(~grown(written), 1, constant_values=True))[1:-1, 1:-1]
     regions = np.unique(paper[_enclosed(paper)])
     if len(regions) != 1:
         return None  # an outlined 8 has holes, and reads well as it is
-    inside = _grown(paper == regions[0]) & ~written
+    inside = grown(paper == regions[0]) & ~written
     if inside.sum() < _HOLLOW * written.sum():
         return None
     if _is_broad(inside, _BROAD / 2):
         return None
     ink = inside | written
-    ink = ink[extent(ink.any(axis=1)), extent(ink.any(axis=0))]
-    return piece._replace(ink=ink.astype(np.float32))
+    return piece._replace(ink=ink[reach(ink)].astype(np.float32))
 
 
 def _has_hole(digit: Ink) -> bool:
@@ -126,21 +121,13 @@ def _crossing(written: Mask, times: int) -> float:
     return np.count_nonzero(begins >= times) / len(written)
 
 
-def _window(box: Part, shape: tuple[int, ...], margin: int = 0) -> tuple[slice, slice]:
-    height, width = shape
-    return (
-        slice(max(int(box.top * height) - margin, 0), math.ceil(box.bottom * height) + margin),
-        slice(max(int(box.left * width) - margin, 0), math.ceil(box.right * width) + margin),
-    )
-
-
 def _within_ring(overview: Overview, box: Part) -> Overview | None:
     """What is written within a ring: ink that nothing joins to the sides of a box."""
-    window = _window(box, overview.kept.shape)
-    written = overview.kept[window]
+    place = window(box, overview.kept.shape)
+    written = overview.kept[place]
     if not written.any():
         return None
-    whole = extent(written.any(axis=1)), extent(written.any(axis=0))
+    whole = reach(written)
     written = written[whole]
     within = _enclosed(connected(written))
     if not within.any():
@@ -149,7 +136,7 @@ def _within_ring(overview: Overview, box: Part) -> Overview | None:
     if rows.stop - rows.start < _LEAST_WITHIN * len(written):
         return None
     kept = np.zeros_like(overview.kept)
-    kept[window][whole] = within
+    kept[place][whole] = within
     return overview._replace(kept=kept)
 
 
@@ -159,10 +146,6 @@ def _enclosed(pieces: NDArray[np.int64]) -> Mask:
     is_within = np.ones(int(pieces.max()) + 1, dtype=bool)
     is_within[sides] = is_within[0] = False
     return np.asarray(is_within[pieces])
-
-
-def _grown(mask: Mask) -> Mask:
-    return around(np.pad(mask, 1), np.logical_or)
 
 
 def _eroded(mask: Mask) -> Mask:
