@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import DetailLoader, Part, Pixels
-from classifier.prepare import finder
+from classifier.prepare import finder, rows
 from classifier.prepare.finder import Digit
 from classifier.prepare.ink import Piece, find_pieces, written_on
 from classifier.prepare.mnist import MnistPipeline
@@ -357,7 +357,7 @@ def test_digits_are_read_line_by_line() -> None:
     second = [(24, 40, 4, 12), (26, 42, 30, 38)]
     digits = finder.digits_of(maps_with(*first, *second))
     for order in (digits, digits[::-1]):
-        ordered = [digit.box for digit in finder.in_reading_order(order)]
+        ordered = [digit.box for digit in rows.in_reading_order(order)]
         assert ordered == [box(*rectangle) for rectangle in first + second]
 
 
@@ -366,7 +366,7 @@ def test_what_is_smaller_than_its_neighbour_is_read_with_it() -> None:
         Digit(box(top, bottom, left, right), np.ones((2, 2), np.float32), 0.9, 1.0)
         for top, bottom, left, right in ((10, 18, 30, 36), (10, 40, 4, 24), (10, 18, 38, 44))
     ]
-    assert [digit.box.left * 48 for digit in finder.in_reading_order(digits)] == [4, 30, 38]
+    assert [digit.box.left * 48 for digit in rows.in_reading_order(digits)] == [4, 30, 38]
 
 
 # Pictures to samples
@@ -399,7 +399,7 @@ def row_of(count: int, height: int = 60, width: int = 40, gap: int = 20) -> Pixe
 def test_each_digit_of_a_row_is_seen_once_and_large(count: int) -> None:
     page = row_of(count)
     first = finder.find(page, sees_ink).digits
-    digits = finder.in_reading_order(finder.find_all(first, page, sees_ink))
+    digits = rows.in_reading_order(rows.find_all(first, page, sees_ink))
     lefts = [digit.box.left * page.shape[1] for digit in digits]
     assert lefts == pytest.approx([50 + 60 * index for index in range(count)], abs=4)
     assert all(digit.cells >= 18 for digit in digits)
@@ -408,7 +408,7 @@ def test_each_digit_of_a_row_is_seen_once_and_large(count: int) -> None:
 def test_what_the_first_look_did_not_see_is_found_beside_what_it_did() -> None:
     page = row_of(3)
     first = finder.find(page, sees_ink).digits[:1]
-    assert len(finder.find_all(first, page, sees_ink)) == 3
+    assert len(rows.find_all(first, page, sees_ink)) == 3
 
 
 def test_a_piece_of_less_than_half_the_usual_height_is_left_out() -> None:
@@ -417,7 +417,7 @@ def test_a_piece_of_less_than_half_the_usual_height_is_left_out() -> None:
     page[100:125, 240:260] = 0
     first = finder.find(page, sees_ink).digits
     assert len(first) == 4
-    assert len(finder.find_all(first, page, sees_ink)) == 3
+    assert len(rows.find_all(first, page, sees_ink)) == 3
 
 
 def test_a_page_of_many_small_digits_is_looked_at_a_limited_number_of_times() -> None:
@@ -427,7 +427,7 @@ def test_a_page_of_many_small_digits_is_looked_at_a_limited_number_of_times() ->
         Digit(Part(y, y + 0.01, x, x + 0.01), np.ones((2, 2), np.float32), 0.9, 1.0)
         for y, x in ((0, 0), (0.99, 0.99))
     ]
-    finder.find_all(corners, page, looks)
+    rows.find_all(corners, page, looks)
     assert len(looks.pictures) == 64
 
 
@@ -448,7 +448,7 @@ def pieces_of(*rectangles: Rectangle) -> list[Piece]:
 
 def digits_of(pieces: list[Piece], findings: finder.Findings, *answers: Maps) -> list[Digit]:
     """Digits that pieces are, by a first look and by what close looks at pieces answer."""
-    return finder.of_pieces(pieces, findings, PAGE, Looks(*answers))
+    return rows.of_pieces(pieces, findings, PAGE, Looks(*answers))
 
 
 def test_a_digit_whose_middle_was_not_seen_is_one_by_its_ink() -> None:
@@ -542,8 +542,8 @@ def test_digits_that_touch_are_told_apart_by_close_looks() -> None:
     joined = page.copy()
     joined[76:84, 20:160] = 0  # by a hair, which a network overlooks
     (piece,) = find_pieces(joined, written_on(joined))
-    digits = finder.of_pieces([piece], first, page, sees_ink)
-    lefts = [digit.box.left * 192 for digit in finder.in_reading_order(digits)]
+    digits = rows.of_pieces([piece], first, page, sees_ink)
+    lefts = [digit.box.left * 192 for digit in rows.in_reading_order(digits)]
     assert lefts == pytest.approx([20, 56, 92, 128], abs=4)
 
 
@@ -798,4 +798,4 @@ def test_a_stroke_hides_no_other_digit() -> None:
 def test_a_hairline_that_no_cell_counts_has_a_score() -> None:
     hairline = np.zeros((53, 67), bool)
     hairline[4:19, 33] = True  # its middle lies between two cells of 48
-    assert not np.isnan(finder._mean(np.ones((38, 48), np.float32), hairline))
+    assert not np.isnan(rows._mean(np.ones((38, 48), np.float32), hairline))

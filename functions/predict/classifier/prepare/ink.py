@@ -19,7 +19,8 @@ from PIL import Image
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import DetailLoader, Part, Pixels
-from classifier.prepare.pieces import connected, grown, reach, window
+from classifier.prepare.boxes import window
+from classifier.prepare.pieces import connected, grown, reach
 from classifier.prepare.ruling import without_ruling
 
 type Ink = NDArray[np.float32]

@@ -1,12 +1,9 @@
-"""Masks → their connected pieces, how far they reach, and what of them a box covers."""
+"""Masks → their connected pieces, and how far they reach."""
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from classifier.image.pixels import Part
 
 
 def connected(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -60,15 +57,6 @@ def reach(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
 def grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Grow by a pixel: the faint edge of a stroke belongs to it."""
     return around(np.pad(mask, 1), np.logical_or)
-
-
-def window(box: Part, shape: tuple[int, ...], margin: int = 0) -> tuple[slice, slice]:
-    """Rows and columns of an array [H, W, …] that a box touches, and a margin."""
-    height, width = shape[:2]
-    return (
-        slice(max(int(box.top * height) - margin, 0), math.ceil(box.bottom * height) + margin),
-        slice(max(int(box.left * width) - margin, 0), math.ceil(box.right * width) + margin),
-    )
 
 
 def border(picture: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import DetailLoader, Part, Pixels
-from classifier.prepare import drawing, finder
+from classifier.prepare import boxes, drawing, finder, rows
 from classifier.prepare.encoding import Sample
 from classifier.prepare.finder import Digit, Findings, MapsOf
 from classifier.prepare.ink import (
@@ -114,32 +114,32 @@ class Search(NamedTuple):
         if first.cells <= _TINY and (located := self._zoom(pixels, overview, load_detail)):
             return located
         digits = (
-            finder.of_pieces(find_pieces(pixels, overview), findings, pixels, self.maps_of)
+            rows.of_pieces(find_pieces(pixels, overview), findings, pixels, self.maps_of)
             or self._on_sheet(findings, pixels)
-            or finder.find_all(findings.digits, pixels, self.maps_of)
+            or rows.find_all(findings.digits, pixels, self.maps_of)
             or findings.digits
         )
         return self._located(digits)
 
     def _on_sheet(self, findings: Findings, pixels: Pixels) -> list[Digit]:
         """Pieces of ink that are digits, where a frame or a desk hides them from the rules."""
-        part, near = finder.sheet_of(findings, pixels)
-        cut = finder.cut(pixels, part)
+        part, near = rows.sheet_of(findings, pixels)
+        cut = boxes.cut(pixels, part)
         pieces = [
             piece for piece in find_pieces(cut, written_on(cut)) if not border(piece.mask).any()
         ]
-        digits = finder.of_pieces(pieces, near, cut, self.maps_of)
-        return [digit._replace(box=finder.within(digit.box, part)) for digit in digits]
+        digits = rows.of_pieces(pieces, near, cut, self.maps_of)
+        return [digit._replace(box=boxes.within(digit.box, part)) for digit in digits]
 
     def _row(self, first: Digit, pixels: Pixels, findings: Findings) -> list[Digit]:
         """Digits of a row that a first look took for one digit, as it is so wide."""
         (height, width, _), box = pixels.shape, first.box
-        is_wide = (box.right - box.left) * width > finder.WIDE * (box.bottom - box.top) * height
+        is_wide = (box.right - box.left) * width > rows.WIDE * (box.bottom - box.top) * height
         is_row = is_wide and not findings.has_other  # beside which it may be a word
         if not is_row:
             return []
         pieces = find_pieces(pixels, written_on(pixels))
-        row = finder.of_pieces(pieces, findings, pixels, self.maps_of)
+        row = rows.of_pieces(pieces, findings, pixels, self.maps_of)
         return row if len(row) > 1 else []
 
     def _lone_stroke(self, pixels: Pixels) -> Located | None:
@@ -167,7 +167,7 @@ class Search(NamedTuple):
                 located = self._find(detail, None)
         if not located or not located.samples:
             return None
-        return located.placed(lambda box: finder.within(box, part))
+        return located.placed(lambda box: boxes.within(box, part))
 
     def _unseen(
         self,
@@ -212,7 +212,7 @@ class Search(NamedTuple):
         """Samples of the first of some digits, or of all in reading order."""
         if not digits:
             raise BlankImage(BLANK)
-        answered = finder.in_reading_order(digits[:MAX_DIGITS]) if self.many else digits[:1]
+        answered = rows.in_reading_order(digits[:MAX_DIGITS]) if self.many else digits[:1]
         located = Located(
             [self.normalise(digit.ink) for digit in answered],
             [digit.box for digit in answered],

@@ -6,8 +6,9 @@ from PIL import Image
 
 from classifier.errors import BlankImage
 from classifier.image.pixels import Part, Pixels
+from classifier.prepare.boxes import window
 from classifier.prepare.ink import Ink, Overview, Piece, quantile
-from classifier.prepare.pieces import connected, extent, grown, reach, window
+from classifier.prepare.pieces import connected, extent, grown, reach
 
 type Mask = NDArray[np.bool_]
 
