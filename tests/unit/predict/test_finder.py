@@ -542,7 +542,14 @@ def test_digits_that_touch_are_told_apart_by_close_looks() -> None:
     joined = page.copy()
     joined[76:84, 20:160] = 0  # by a hair, which a network overlooks
     (piece,) = find_pieces(joined, written_on(joined))
-    digits = rows.of_pieces([piece], first, page, sees_ink)
+    shown: list[NDArray[np.uint8]] = []
+
+    def looks(picture: NDArray[np.uint8]) -> Maps:
+        shown.append(picture)
+        return sees_ink(picture)
+
+    digits = rows.of_pieces([piece], first, page, looks)
+    assert len(shown) <= 4  # side by side, and none above another: a page may hold many such pieces
     lefts = [digit.box.left * 192 for digit in rows.in_reading_order(digits)]
     assert lefts == pytest.approx([20, 56, 92, 128], abs=4)
 

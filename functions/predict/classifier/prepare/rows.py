@@ -23,6 +23,7 @@ _FREE = 0.2  # of full ink: at most, between digits
 _PAPER = 0.3  # of the contrast between the digits and their paper
 _SHOWS_PAPER = 0.1  # of a row of cells: even one that a 1 lies along shows as much
 _WINDOW_SHARE = 0.42  # less than half: of windows that overlap by half, one holds it whole
+_BESIDE = 0.28  # of a window: room around a row, so that its height takes a single one
 _EDGE = 0.03  # of a window: a digit nearer to its edge may go on beyond it
 _MOST_WINDOWS = 64
 
@@ -48,7 +49,7 @@ def of_pieces(
         height, width = ink.shape
         is_as_high = _LEAST_HEIGHT * usual < box.bottom - box.top < _HIGHER * usual
         if width > WIDE * height and is_as_high and score >= _LEAST_SCORE:
-            seen = _window_by_window([box], pixels, maps_of)
+            seen = _window_by_window([box], pixels, maps_of, beyond=_BESIDE)
             parts = [digit for digit in seen if is_in(digit.box, box)]
             if len(parts) > 1:
                 digits += _apart(parts)
@@ -161,11 +162,15 @@ def _shrunk(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> Ink:
 def find_all(digits: list[Digit], pixels: Pixels, maps_of: MapsOf) -> list[Digit]:
     """All digits around those of a first look, each seen large: the picture window by window."""
     boxes = [digit.box for digit in digits]
-    return _apart(_window_by_window(boxes, pixels, maps_of) + digits)
+    return _apart(_window_by_window(boxes, pixels, maps_of, beyond=1.0) + digits)
 
 
-def _window_by_window(boxes: list[Part], pixels: Pixels, maps_of: MapsOf) -> list[Digit]:
+def _window_by_window(
+    boxes: list[Part], pixels: Pixels, maps_of: MapsOf, *, beyond: float
+) -> list[Digit]:
     """Digits in and around some boxes, each seen large, some of them several times.
+
+    beyond: how far around the boxes, in sides of a window.
 
     A row of digits is so small at a first look that a 1 is a hair. The windows overlap by half, so
     that each digit is whole in one of them.
@@ -178,6 +183,7 @@ def _window_by_window(boxes: list[Part], pixels: Pixels, maps_of: MapsOf) -> lis
             min(getattr(box, start) for box in boxes) * length,
             max(getattr(box, stop) for box in boxes) * length,
             side,
+            beyond * side,
             length,
         )
         for start, stop, length in (("top", "bottom", height), ("left", "right", width))
@@ -208,10 +214,10 @@ def _apart(seen: list[Digit]) -> list[Digit]:
     return [digit for digit in whole if digit.box.bottom - digit.box.top > usual / 2]
 
 
-def _starts(first: float, last: float, side: float, length: int) -> list[float]:
-    """Where windows begin that reach from a side before one place to a side behind another."""
-    start = max(first - side, 0.0)
-    stop = min(last + side, float(length)) - side
+def _starts(first: float, last: float, side: float, beyond: float, length: int) -> list[float]:
+    """Where windows begin that reach from somewhat before one place to as much behind another."""
+    start = max(first - beyond, 0.0)
+    stop = min(last + beyond, float(length)) - side
     steps = max(math.ceil((stop - start) / (side / 2)), 0)
     return [start + (stop - start) * step / max(steps, 1) for step in range(steps + 1)]
 
