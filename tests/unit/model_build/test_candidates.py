@@ -244,6 +244,7 @@ def test_a_part_of_many_pictures_calibrates(
     np.testing.assert_array_equal(np.concatenate(given), images[:256:2])
 
 
+@pytest.mark.usefixtures("_as_quick")
 def test_few_pictures_are_too_few_to_tell(tmp_path: Path, mnist: Dataset) -> None:
     choice = chosen(tmp_path, mnist.train_images[:320:40])
     assert choice.quantization is None
