@@ -205,8 +205,9 @@ def test_ink_near_a_side_needs_a_smaller_margin(marks: list[Mark]) -> None:
         [(20, 380, 20, 380)],
         [(0, 30, 0, 400), (100, 300, 180, 220)],
         [(100, 300, 180, 220), (180, 200, 0, 60)],
+        [(100, 300, 180, 220), (10, 30, 10, 60)],
     ],
-    ids=["empty", "margin", "bars", "border", "sheet", "title bar", "neighbour"],
+    ids=["empty", "margin", "bars", "border", "sheet", "title bar", "neighbour", "caption"],
 )
 def test_nothing_else_needs_one(marks: list[Mark]) -> None:
     page = marked(*marks)

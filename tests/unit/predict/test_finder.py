@@ -535,12 +535,13 @@ def test_a_piece_that_a_first_look_missed_is_a_digit_where_a_close_look_sees_it(
 
 
 def test_digits_that_touch_are_told_apart_by_close_looks() -> None:
-    page = PAGE.copy()
-    for left in (20, 56, 92, 128):
-        page[40:120, left : left + 32] = 0
+    page = np.full((480, 480, 1), 255, np.uint8)
+    starts = [150, 200, 250, 300]
+    for left in starts:
+        page[200:280, left : left + 40] = 0
     first = finder.find(page, sees_ink)
     joined = page.copy()
-    joined[76:84, 20:160] = 0  # by a hair, which a network overlooks
+    joined[236:244, 150:340] = 0  # by a hair, which a network overlooks
     (piece,) = find_pieces(joined, written_on(joined))
     shown: list[NDArray[np.uint8]] = []
 
@@ -550,8 +551,8 @@ def test_digits_that_touch_are_told_apart_by_close_looks() -> None:
 
     digits = rows.of_pieces([piece], first, page, looks)
     assert len(shown) <= 4  # side by side, and none above another: a page may hold many such pieces
-    lefts = [digit.box.left * 192 for digit in rows.in_reading_order(digits)]
-    assert lefts == pytest.approx([20, 56, 92, 128], abs=4)
+    lefts = [digit.box.left * 480 for digit in rows.in_reading_order(digits)]
+    assert lefts == pytest.approx(starts, abs=4)
 
 
 @pytest.mark.parametrize("surroundings", ["desk", "frame"])
